@@ -1,0 +1,43 @@
+"""
+A client for the connection of Comcast's Iris RTC platform, on Twisted.
+
+The public face: everything an application needs stands here.
+"""
+
+from .connection import IrisListener, IrisRtcConnection
+from .errors import (
+    ApiParameters,
+    BackendError,
+    ConnectionFailed,
+    IncorrectParameters,
+    InvalidState,
+    IrisError,
+    NotConnected,
+    NotSupported,
+    TokenRefused,
+)
+from .retry import FullJitter
+from .values import ConnectionState, IceServer, Limits, ServerInfo, Stats, TurnCredentials
+from .version import __version__
+
+__all__ = [
+    "ApiParameters",
+    "BackendError",
+    "ConnectionFailed",
+    "ConnectionState",
+    "FullJitter",
+    "IceServer",
+    "IncorrectParameters",
+    "InvalidState",
+    "IrisError",
+    "IrisListener",
+    "IrisRtcConnection",
+    "Limits",
+    "NotConnected",
+    "NotSupported",
+    "ServerInfo",
+    "Stats",
+    "TokenRefused",
+    "TurnCredentials",
+    "__version__",
+]

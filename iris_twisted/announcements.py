@@ -1,0 +1,95 @@
+"""
+What the application is told, and in which order: every event just before the
+callback that it belongs to (contract.md, "callback | when").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.python.failure import Failure
+
+from .callbacks import CallbackQueue
+from .errors import IrisError
+from .values import Stats
+
+__all__ = ["Announcements"]
+
+
+class Announcements:
+    """
+    @param target: whose attributes are the callbacks.
+    @param stats: where failing callbacks are counted.
+    @param observe: is shown each event, when it happens.
+    @ivar queue: where the callbacks wait for their turn.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        target: object,
+        stats: Stats,
+        observe: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._stats = stats
+        self._observe = observe
+        self._owesDisconnected = False
+        self.queue = CallbackQueue(reactor, lambda name: getattr(target, name), self._failed)
+
+    def connected(self, jid: str | None) -> None:
+        """The session is up."""
+        self._event("SDK_WebSocketServerConnected", {"myJid": jid})
+        self.queue.do(lambda: self._owe(True))
+        self.queue.call("onConnected")
+
+    def disconnected(self, message: str) -> None:
+        """The session is gone."""
+        self._event("SDK_WebSocketServerDisconnected", {"message": message})
+        self.queue.do(lambda: self._owe(False))
+        self.queue.call("onDisconnected")
+
+    def reconnecting(self, jid: str | None, attempt: int, delay: float, *, first: bool) -> None:
+        """Another attempt will be made."""
+        details = {"myJid": jid, "attempt": attempt, "delay": delay}
+        self._event("SDK_WebSocketServerReconnecting", details)
+        if first:
+            self.queue.call("onReconnecting")
+
+    def error(self, error: IrisError) -> None:
+        """It ended for good, or waits for the application."""
+        details = {"code": error.code, "message": error.message}
+        self._event("SDK_IrisRtcConnectionError", details)
+        self.queue.call("onConnectionError", error.code, error.message)
+
+    def notification(self, info: dict[str, Any], done: Callable[[Failure | None], None]) -> None:
+        """A notification came."""
+        self._stats.notifications += 1
+        self._event("SDK_NotificationReceived", info)
+        self.queue.call("onNotification", info, done=done)
+
+    def rejected(self, payload: dict[str, Any]) -> None:
+        """A session was rejected, and the server agreed."""
+        self._stats.rejected += 1
+        self._event("SDK_CallRejected", payload)
+
+    def tokenExpiring(self, secondsLeft: float) -> None:
+        """The token expires soon."""
+        self.queue.call("onTokenAboutToExpire", secondsLeft)
+
+    def farewell(self) -> None:
+        """The application closed: tell what is owed, and nothing else."""
+        self.queue.clear()
+        if self._owesDisconnected:
+            self.disconnected("the connection was closed")
+
+    def _event(self, state: str, details: dict[str, Any]) -> None:
+        event = {"type": "connection", "state": state, "details": details}
+        self._observe(event)
+        self.queue.call("onEvent", event)
+
+    def _owe(self, owes: bool) -> None:
+        self._owesDisconnected = owes
+
+    def _failed(self) -> None:
+        self._stats.callbackErrors += 1

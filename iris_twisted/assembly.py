@@ -1,0 +1,78 @@
+"""
+The composition root: the default floors, wired in one place.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from .addresses import EventManagerAddress, RoutingId
+from .attempt import Attempt, Target
+from .discovery import EventManagerClient
+from .interfaces import INotificationSyntax, IXmppSession
+from .link import Link, LinkOwner
+from .rtc.private_iqs import PrivateIqs
+from .rtc.senders import Senders
+from .settings import Settings
+from .transport import TransportRegistry
+from .values import ServerInfo
+
+__all__ = ["Floors"]
+
+
+class Floors:
+    """
+    Everything below the connection, for one routing id at one event manager.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        routingId: RoutingId,
+        address: EventManagerAddress,
+        dialects: dict[str, str],
+    ) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self.routingId = routingId
+        self._address = address
+        self._dialects = dialects
+        self._traceId = str(uuid.uuid4())
+        self._discovery = settings.discovery or EventManagerClient(
+            address,
+            reactor,
+            settings.trust,
+            anonymous=settings.anonymous,
+            limits=settings.limits,
+            connectTimeout=settings.connectTimeout,
+        )
+        self._transports = TransportRegistry(
+            None if settings.transport is None else [settings.transport]
+        )
+
+    def syntax(self, host: str) -> INotificationSyntax:
+        """The language of a session with this websocket server."""
+        senders = Senders(self.routingId, host, self._settings.trustedSenders)
+        return PrivateIqs(self.routingId, senders)
+
+    def attempt(
+        self, token: str, owner: LinkOwner, hop: tuple[str, ServerInfo, str] | None = None
+    ) -> Attempt:
+        """One attempt with this token; C{hop} as in L{Target}."""
+        target = Target(
+            token,
+            self.routingId,
+            self._address.secure,
+            self._traceId,
+            self._discovery,
+            self._transports,
+            self._dialects,
+            hop,
+        )
+
+        def newLink(session: IXmppSession) -> Link:
+            return Link(self._reactor, session, owner, self._settings)
+
+        return Attempt(self._reactor, self._settings, target, newLink)

@@ -1,0 +1,85 @@
+"""
+Private IQs in and rejects out: floor 4 put to work for one connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+
+from .announcements import Announcements
+from .delivery import Delivery
+from .errors import IncorrectParameters, IrisError, NotConnected, ServerLeaving
+from .interfaces import INotificationSyntax
+from .link import Link
+from .rtc.private_iqs import Leave, Notification, Refused
+from .values import Stats
+from .xmpp.elements import Element
+
+__all__ = ["Calls"]
+
+
+class Calls:
+    """
+    @param room: how many notifications may be unanswered.
+    """
+
+    _log = Logger()
+
+    def __init__(self, announcements: Announcements, room: int, stats: Stats) -> None:
+        self._announcements = announcements
+        self._stats = stats
+        self._syntax: INotificationSyntax | None = None
+        self._delivery = Delivery(announcements.notification, room)
+
+    def speak(self, syntax: INotificationSyntax) -> None:
+        """A session is up: this is its language."""
+        self._syntax = syntax
+
+    def forget(self) -> None:
+        """Nothing that came before now is told or answered any more."""
+        self._delivery.forget()
+
+    def requested(self, link: Link, iq: Element) -> None:
+        """An IQ request came on a link."""
+        if self._syntax is None:
+            return
+        incoming = self._syntax.read(iq, link.session.jid)
+        if isinstance(incoming, Notification):
+            self._delivery.offer(link, iq, incoming.info)
+        elif isinstance(incoming, Leave):
+            link.reply(iq)
+            link.leave(ServerLeaving("the server asked its clients to leave and come back"))
+        elif isinstance(incoming, Refused):
+            if incoming.condition == "forbidden":
+                self._stats.forbidden += 1
+                self._log.warn("a private IQ from {sender!r} was refused", sender=iq.get("from"))
+            link.reply(iq, incoming.condition)
+        else:
+            link.reply(iq)
+
+    def reject(self, link: Link | None, payload: Any) -> Deferred[None]:
+        """See L{IrisRtcConnection.rejectSession}; C{link} is C{None} when none is alive."""
+        if link is None or self._syntax is None:
+            return fail(NotConnected("rejectSession() needs a live connection, and there is none"))
+        if not isinstance(payload, Mapping):
+            kind = type(payload).__name__
+            return fail(
+                IncorrectParameters(f"notificationPayload must be a notification, not {kind}")
+            )
+        try:
+            to, elements = self._syntax.reject(payload)
+            answered = link.sendIq(elements, to, ":sendIQ")
+        except IncorrectParameters as e:
+            return fail(e)
+        return answered.addCallback(lambda _: self._announcements.rejected(dict(payload)))
+
+    def report(self, link: Link | None, event: dict[str, Any]) -> None:
+        """Send an event's statistics, if that is possible; nobody depends on the answer."""
+        if link is None or not link.isAlive or self._syntax is None:
+            return
+        to, suffix, payload = self._syntax.statistics(event)
+        link.sendIq(payload, to, suffix).addErrback(lambda failure: failure.trap(IrisError) and None)

@@ -1,0 +1,74 @@
+"""
+Notifications on their way to the application: in order, acknowledged when done,
+and never more under way than there is room for (contract promises 11 and 16).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.python.failure import Failure
+
+from .link import Link
+from .xmpp.elements import Element
+
+__all__ = ["Delivery"]
+
+
+class Delivery:
+    """
+    @param announce: hands a notification over, and calls back when it is done with.
+    @param room: how many notifications may be unanswered.
+    """
+
+    def __init__(
+        self,
+        announce: Callable[[dict[str, Any], Callable[[Failure | None], None]], None],
+        room: int,
+    ) -> None:
+        self._announce = announce
+        self._room = room
+        self._unanswered = 0
+        self._held: deque[tuple[Link, Element, dict[str, Any]]] = deque()
+        self._paused: Link | None = None
+        self._generation = 0
+
+    def offer(self, link: Link, iq: Element, info: dict[str, Any]) -> None:
+        """A notification came: hand it over, or hold it and stop reading."""
+        if self._unanswered < self._room and not self._held:
+            self._hand(link, iq, info)
+        else:
+            self._held.append((link, iq, info))
+        if self._unanswered >= self._room:
+            self._paused = link
+            link.pause()
+
+    def forget(self) -> None:
+        """Nothing of what came before now will be told or answered."""
+        self._generation += 1
+        self._unanswered = 0
+        self._held.clear()
+        self._paused = None
+
+    def _hand(self, link: Link, iq: Element, info: dict[str, Any]) -> None:
+        self._unanswered += 1
+        generation = self._generation
+
+        def done(failure: Failure | None) -> None:
+            if generation != self._generation:
+                return
+            self._unanswered -= 1
+            link.reply(iq, None if failure is None else "internal-server-error")
+            if self._unanswered <= self._room // 2:
+                self._makeRoom()
+
+        self._announce(info, done)
+
+    def _makeRoom(self) -> None:
+        while self._held and self._unanswered < self._room:
+            self._hand(*self._held.popleft())
+        if self._paused is not None and self._unanswered < self._room:
+            paused, self._paused = self._paused, None
+            paused.resume()

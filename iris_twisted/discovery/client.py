@@ -1,0 +1,174 @@
+"""
+Asking the event manager, by treq.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.components import proxyForInterface
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool, PotentialDataLoss, ResponseDone
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
+from zope.interface import implementer
+
+from ..addresses import EventManagerAddress
+from ..errors import ConnectionFailed, IrisError
+from ..interfaces import IEventManager
+from ..network_failures import explain
+from ..values import Limits, ServerInfo
+from .answer import readAnswer
+
+__all__ = ["EventManagerClient"]
+
+# Compressed data grows a thousandfold at most: 256 bytes of it cannot hurt.
+_SLICE = 256
+
+
+class _Sliced(Protocol):
+    """
+    Hands a body on in small slices, so that treq's decompression, which has no
+    bound of its own, never makes much of one read before we count it.
+    """
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def connectionMade(self) -> None:
+        self._protocol.makeConnection(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        for start in range(0, len(data), _SLICE):
+            self._protocol.dataReceived(data[start : start + _SLICE])
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._protocol.connectionLost(reason)
+
+
+class _SlicedResponse(proxyForInterface(IResponse)):  # type: ignore[misc]
+    def deliverBody(self, protocol: Any) -> None:
+        self.original.deliverBody(_Sliced(protocol))
+
+
+@implementer(IAgent)
+class _SlicingAgent:
+    """An agent below treq's, whose bodies come in small slices."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        response: Deferred[IResponse] = self._agent.request(method, uri, headers, bodyProducer)
+        return response.addCallback(_SlicedResponse)
+
+
+class _BoundedBody(Protocol):
+    """Collects a body, up to a limit; C{done} fires when the connection is free of it."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self.overfull = False
+        self.done: Deferred[bytes] = Deferred(lambda _: self._stop())
+
+    def _stop(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def connectionMade(self) -> None:
+        if self.done.called:
+            self._stop()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.overfull:
+            return
+        self._size += len(data)
+        if self._size > self._limit:
+            self.overfull = True
+            self._pieces.clear()
+            self._stop()
+        else:
+            self._pieces.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.done.called:
+            return
+        # Without a length the end of the connection is the end of the body.
+        if self.overfull or reason.check(ResponseDone, PotentialDataLoss):
+            self.done.callback(b"".join(self._pieces))
+        else:
+            self.done.errback(reason)
+
+
+@implementer(IEventManager)
+class EventManagerClient:
+    """
+    An event manager reached by HTTP(S) (protocol.md section 1).
+
+    @param address: where it is.
+    @param reactor: C{IReactorTCP} and C{IReactorTime}.
+    @param trust: whose certificates count.
+    @param anonymous: ask as an anonymous user.
+    @param connectTimeout: seconds that opening the connection may take.
+    """
+
+    def __init__(
+        self,
+        address: EventManagerAddress,
+        reactor: Any,
+        trust: IPolicyForHTTPS,
+        *,
+        anonymous: bool = False,
+        limits: Limits = Limits(),
+        connectTimeout: float = 30.0,
+    ) -> None:
+        self._address = address
+        self._reactor = reactor
+        self._anonymous = anonymous
+        self._limits = limits
+        # A request every few hours at the most: no connection is worth keeping.
+        pool = HTTPConnectionPool(reactor, persistent=False)
+        agent = Agent(reactor, trust, connectTimeout=connectTimeout, pool=pool)
+        self._http = HTTPClient(_SlicingAgent(agent))
+
+    def discover(self, irisToken: str, routingId: str, traceId: str) -> Deferred[ServerInfo]:
+        return Deferred.fromCoroutine(self._discover(irisToken, routingId, traceId))
+
+    async def _discover(self, irisToken: str, routingId: str, traceId: str) -> ServerInfo:
+        origin = self._address.origin
+        try:
+            response = await self._http.get(
+                self._address.discoveryUrl(routingId, self._anonymous),
+                headers={
+                    "Authorization": f"Bearer {irisToken}",
+                    "Trace-Id": traceId,
+                    "Accept": "application/json",
+                },
+                allow_redirects=False,
+                unbuffered=True,
+                reactor=self._reactor,
+            )
+            body = _BoundedBody(self._limits.discoveryBody)
+            response.deliverBody(body)
+            content = await body.done
+        except (IrisError, CancelledError):
+            raise
+        except Exception:
+            raise explain(f"the event manager {origin}", Failure()) from None
+        if body.overfull:
+            raise ConnectionFailed(
+                f"the event manager {origin} answered with more than "
+                f"{self._limits.discoveryBody} bytes: check that the URL is that of an event manager"
+            )
+        return readAnswer(origin, response.code, content, irisToken, self._reactor.seconds())

@@ -1,0 +1,299 @@
+"""
+Carries out what the lifecycle machine decides: feeds it inputs, and performs
+its effects after each transition, never inside one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from . import lifecycle
+from .addresses import EventManagerAddress, RoutingId, checkToken
+from .announcements import Announcements
+from .assembly import Floors
+from .attempt import Reached
+from .calls import Calls
+from .errors import (
+    ConnectionFailed,
+    IncorrectParameters,
+    InvalidState,
+    IrisError,
+    ProtocolViolation,
+    SeeOther,
+    TokenRefused,
+)
+from .link import Link
+from .retrying import Retrying
+from .settings import Settings
+from .token_keeper import TokenKeeper
+from .values import ConnectionState, ServerInfo, Stats
+from .waiters import Waiters
+from .xmpp.elements import Element
+
+__all__ = ["LifecycleDriver"]
+
+# Protocol violations with no session up in between; the last of them ends it.
+_VIOLATIONS = 3
+
+
+class LifecycleDriver:
+    """
+    @param connection: whose callbacks are made.
+    @ivar jid: the JID bound last, while there is a connection.
+    @ivar serverInfo: what discovery said last.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, settings: Settings, connection: object) -> None:
+        self.jid: str | None = None
+        self.serverInfo: ServerInfo | None = None
+        self._reactor = reactor
+        self._settings = settings
+        self._core = lifecycle.Core()
+        self._machine = machine = lifecycle.newLifecycle(self._core)
+        self._performing = False
+        self._stats = Stats()
+        self._tell = Announcements(reactor, connection, self._stats, self._observe)
+        self._calls = Calls(self._tell, settings.limits.unanswered, self._stats)
+        self._connects = Waiters(self._tell.queue, connection, self._abandoned)
+        self._closes = Waiters(self._tell.queue, None, lambda: None)
+        self._retrying = Retrying(
+            reactor,
+            settings,
+            lambda: self._input(machine.retryDue),
+            lambda error: self._input(machine.gaveUp, error),
+        )
+        self.tokens = TokenKeeper(
+            reactor,
+            settings,
+            lambda: self._input(machine.tokenChanged),
+            self._tell.error,
+            self._tell.tokenExpiring,
+        )
+        self._dialects: dict[str, str] = {}
+        self._floors: Floors | None = None
+        self._attempt: Deferred[Any] | None = None
+        self._attemptStopped = False
+        self._tokenTried = ""
+        self._reached: Reached | None = None
+        self._link: Link | None = None
+        self._hop: tuple[str, ServerInfo, str] | None = None
+        self._violations = 0
+
+    # For the API
+
+    @property
+    def state(self) -> ConnectionState:
+        return self._machine.state()
+
+    @property
+    def stats(self) -> Stats:
+        return attrs.evolve(self._stats)
+
+    @property
+    def isAlive(self) -> bool:
+        return self._aliveLink() is not None
+
+    def connect(self, irisToken: Any, routingId: Any, eventManagerUrl: Any) -> Deferred[Any]:
+        if self._floors is not None:
+            self._log.info("connect() while {state} starts nothing new", state=self.state.value)
+        else:
+            try:
+                token = checkToken("irisToken", irisToken)
+                self._floors = Floors(
+                    self._reactor,
+                    self._settings,
+                    RoutingId.parse(routingId),
+                    EventManagerAddress.parse(eventManagerUrl, self._settings.insecure),
+                    self._dialects,
+                )
+            except IncorrectParameters as e:
+                refused = Waiters(self._tell.queue, None, lambda: None)
+                deferred = refused.join()
+                self._tell.error(e)
+                refused.settle(e)
+                return deferred
+            self._violations = 0
+            self._hop = None
+            self.tokens.begin(token)
+        deferred = self._connects.join()
+        self._input(self._machine.connect)
+        return deferred
+
+    def close(self) -> Deferred[Any]:
+        deferred = self._closes.join()
+        self._input(self._machine.close)
+        return deferred
+
+    def reject(self, payload: Any) -> Deferred[None]:
+        return self._calls.reject(self._aliveLink(), payload)
+
+    def _aliveLink(self) -> Link | None:
+        link = self._link if self.state is ConnectionState.CONNECTED else None
+        return link if link is not None and link.isAlive else None
+
+    # LinkOwner
+
+    def iqRequested(self, link: Link, iq: Element) -> None:
+        self._calls.requested(link, iq)
+
+    def pingAnswered(self, roundTrip: float) -> None:
+        self._stats.pingRoundTrip = roundTrip
+
+    def linkLost(self, link: Link, error: IrisError) -> None:
+        self._link = None
+        if self.state is not ConnectionState.CONNECTED:
+            self._input(self._machine.freed)
+            return
+        self._log.info("session lost: {reason}", reason=error.message)
+        if isinstance(error, SeeOther) and self._reached is not None:
+            self._hop = (error.uri, self._reached.info, self._reached.host)
+        if self._isHopeless(error):
+            self._input(self._machine.sessionHopeless, error)
+        else:
+            self._input(self._machine.sessionLost, error)
+
+    # Inputs of the machine
+
+    def _input(self, transition: Any, *args: object) -> None:
+        transition(*args)
+        if self._performing:
+            return
+        self._performing = True
+        try:
+            while self._core.effects:
+                self._perform(self._core.effects.popleft())
+        finally:
+            self._performing = False
+
+    def _attemptUp(self, reached: Reached) -> None:
+        self._attempt = None
+        self._link = reached.link
+        if self._attemptStopped or self._floors is None:
+            reached.link.drop()
+            return
+        self._reached = reached
+        self.serverInfo = reached.info
+        self.jid = reached.link.session.jid
+        self._calls.speak(self._floors.syntax(reached.host))
+        self._input(self._machine.attemptUp)
+
+    def _attemptFailed(self, failure: Failure) -> None:
+        self._attempt = None
+        if self._attemptStopped:
+            self._input(self._machine.freed)
+            return
+        error = failure.value
+        if not isinstance(error, IrisError):
+            self._log.failure("an attempt failed unexpectedly", failure=failure)
+            kind = type(error).__name__
+            error = ConnectionFailed(f"the attempt failed unexpectedly: {kind}", cause=error)
+        self._log.info("attempt failed: {reason}", reason=error.message)
+        if isinstance(error, TokenRefused):
+            self._input(self._machine.tokenRefused, error)
+        elif self._isHopeless(error):
+            self._input(self._machine.attemptHopeless, error)
+        else:
+            self._input(self._machine.attemptFailed, error)
+
+    def _isHopeless(self, error: IrisError) -> bool:
+        if isinstance(error, ProtocolViolation):
+            self._violations += 1
+            return self._violations >= _VIOLATIONS
+        return not error.retryable
+
+    def _abandoned(self) -> None:
+        """Nobody waits for connect() any more; before the first session that ends it."""
+        waiting = (ConnectionState.CONNECTING, ConnectionState.DISCONNECTED)
+        if self._floors is not None and self.state in waiting:
+            self._input(self._machine.close)
+
+    def _observe(self, event: dict[str, Any]) -> None:
+        if self._settings.telemetry:
+            self._calls.report(self._aliveLink(), event)
+
+    # Effects of the machine
+
+    def _perform(self, effect: lifecycle.Effect) -> None:
+        match effect:
+            case lifecycle.StartAttempt():
+                self._startAttempt()
+            case lifecycle.StopAttempt():
+                self._attemptStopped = True
+                if self._attempt is not None:
+                    self._attempt.cancel()
+            case lifecycle.Close():
+                if self._link is not None:
+                    self._link.leave()
+            case lifecycle.StopWaiting():
+                self._retrying.stop()
+            case lifecycle.SessionUp(again=again):
+                self._sessionUp(again)
+            case lifecycle.Confirm():
+                self._connects.settle()
+            case lifecycle.SessionGone(error=error):
+                self._retrying.sessionLost()
+                self._tell.disconnected(error.message)
+            case lifecycle.ScheduleRetry(error=error, first=first):
+                self._scheduleRetry(error, first)
+            case lifecycle.AwaitToken(error=error):
+                self._retrying.holdPatience()
+                self.tokens.refused(self._tokenTried, error)
+            case lifecycle.Fail(error=error):
+                self._end()
+                self._tell.error(error)
+                self._connects.settle(error)
+            case lifecycle.Farewell():
+                self._end()
+                self._tell.farewell()
+                self._calls.forget()
+                self._withdraw()
+            case lifecycle.Withdraw():
+                self._end()
+                self._withdraw()
+            case lifecycle.Freed():
+                self._closes.settle()
+
+    def _startAttempt(self) -> None:
+        assert self._floors is not None
+        self._attemptStopped = False
+        self._retrying.runPatience()
+        self._tokenTried = self.tokens.token
+        hop, self._hop = self._hop, None
+        self._attempt = attempt = self._floors.attempt(self._tokenTried, self, hop).run()
+        attempt.addCallbacks(self._attemptUp, self._attemptFailed)
+        attempt.addErrback(lambda failure: self._log.failure("a bug", failure=failure))
+
+    def _sessionUp(self, again: bool) -> None:
+        self._violations = 0
+        self._stats.connects += 1
+        self._stats.reconnects += again
+        self._retrying.sessionUp()
+        self.tokens.accepted()
+        self._log.info("connected as {jid}", jid=self.jid)
+        self._tell.connected(self.jid)
+        self._connects.settle()
+
+    def _scheduleRetry(self, error: IrisError, first: bool) -> None:
+        plan = self._retrying.next(error)
+        if plan is None:
+            self._input(self._machine.gaveUp, self._retrying.surrender("by the retry policy"))
+            return
+        attempt, delay = plan
+        self._tell.reconnecting(self.jid, attempt, delay, first=first)
+        # The wait begins when the application knows of it.
+        self._tell.queue.do(lambda: self._retrying.wait(delay))
+
+    def _end(self) -> None:
+        self._floors = None
+        self.jid = None
+        self.tokens.stop()
+
+    def _withdraw(self) -> None:
+        self._connects.withdraw(InvalidState("the connection was closed before it was up"))

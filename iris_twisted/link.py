@@ -1,0 +1,227 @@
+"""
+A link: one transport and the XMPP session on it, with the timers that both need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from zope.interface import implementer
+
+from .errors import IrisError, NoAnswer, NotConnected, PeerClosed, ServerLeaving
+from .interfaces import IMessageReceiver, IMessageTransport, IXmppSession
+from .xmpp.elements import Element
+from .xmpp.keepalive import Keepalive, Pulse
+from .xmpp.session import Ended, Established, IqAnswered, IqFailed, IqRequest, SessionEvent
+
+__all__ = ["Link", "LinkOwner", "LinkTimes"]
+
+
+class LinkOwner(Protocol):
+    """Who is told what happens on a link once it is up."""
+
+    def iqRequested(self, link: Link, iq: Element) -> None:
+        """An IQ request came; it wants C{link.reply} sooner or later."""
+
+    def pingAnswered(self, roundTrip: float) -> None:
+        """A ping came back after so many seconds."""
+
+    def linkLost(self, link: Link, error: IrisError) -> None:
+        """Called last, when the socket is gone; only if the link was up."""
+
+
+class LinkTimes(Protocol):
+    """The numbers of seconds that a link needs; the settings have them."""
+
+    pingInterval: float
+    pingTimeout: float
+    iqTimeout: float
+    closeTimeout: float
+
+
+@implementer(IMessageReceiver)
+class Link:
+    """
+    @param session: a session that was not started yet.
+    @ivar up: fires with C{None} when the session is up; fails with the reason
+        once the socket is gone. Cancelling it drops the link.
+    @ivar gone: fires when the socket is gone.
+    """
+
+    def __init__(
+        self, reactor: Any, session: IXmppSession, owner: LinkOwner, times: LinkTimes
+    ) -> None:
+        self.session = session
+        self.up: Deferred[None] = Deferred(lambda _: self.drop())
+        self.gone: Deferred[None] = Deferred()
+        self._reactor = reactor
+        self._owner = owner
+        self._times = times
+        self._transport: IMessageTransport | None = None
+        self._reason: IrisError | None = None
+        self._wasUp = False
+        self._reading = True
+        self._keepalive: Keepalive | None = None
+        self._tick: IDelayedCall | None = None
+        self._closing: IDelayedCall | None = None
+        self._pings: dict[str, float] = {}
+        self._waiting: dict[str, tuple[Deferred[Element], IDelayedCall]] = {}
+
+    @property
+    def isAlive(self) -> bool:
+        """Whether the session is up and its peer not overdue."""
+        keepalive = self._keepalive
+        return self.session.isUp and keepalive is not None and not keepalive.overdue
+
+    def begin(self, transport: IMessageTransport) -> None:
+        """The transport is open: start the session."""
+        self._transport = transport
+        self.session.start()
+        self._flush()
+
+    def drop(self, reason: IrisError | None = None) -> None:
+        """Close at once; the owner is told C{reason}."""
+        self._reason = self._reason or reason
+        if self._transport is not None:
+            self._transport.abort()
+
+    def leave(self, reason: IrisError | None = None) -> None:
+        """Close politely, and at once when the peer does not join in; the owner is told C{reason}."""
+        self._reason = self._reason or reason
+        if self._closing is None and self._transport is not None:
+            self.session.close()
+            self._flush()
+            self._transport.close()
+            self._closing = self._reactor.callLater(self._times.closeTimeout, self.drop)
+
+    def pause(self) -> None:
+        """Stop reading: nobody can take more."""
+        if self._transport is not None and self._reading:
+            self._reading = False
+            self._transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._transport is not None and not self._reading:
+            self._reading = True
+            self._transport.resumeProducing()
+
+    def sendIq(
+        self, payload: Sequence[Element], to: str, idSuffix: str = ""
+    ) -> Deferred[Element]:
+        """
+        @return: fires with the result; fails with the server's error, with
+            C{NoAnswer}, or with C{NotConnected} when the link is lost first.
+        """
+        now = self._reactor.seconds()
+        id = self.session.sendIq("set", payload, now, to=to, idSuffix=idSuffix)
+        answered: Deferred[Element] = Deferred()
+        overdue = self._reactor.callLater(self._times.iqTimeout, self._expire)
+        self._waiting[id] = answered, overdue
+        self._flush()
+        return answered
+
+    def reply(self, iq: Element, condition: str | None = None) -> None:
+        """Answer an IQ request; does nothing when the session is over."""
+        if self.session.isUp:
+            self.session.reply(iq, condition)
+            self._flush()
+
+    # IMessageReceiver
+
+    def messageReceived(self, message: bytes) -> None:
+        events = self.session.receive(message)
+        self._flush()
+        for event in events:
+            self._happened(event)
+
+    def transportLost(self, error: Exception) -> None:
+        for call in (self._tick, self._closing):
+            if call is not None and call.active():
+                call.cancel()
+        reason = self._reason
+        if reason is None:
+            reason = error if isinstance(error, IrisError) else PeerClosed(str(error), cause=error)
+        self.session.close()
+        self._transport = None
+        waiting, self._waiting = self._waiting, {}
+        for answered, overdue in waiting.values():
+            overdue.cancel()
+            answered.errback(NotConnected("the connection was lost before the answer came"))
+        self.gone.callback(None)
+        if self._wasUp:
+            self._owner.linkLost(self, reason)
+        elif not self.up.called:
+            self.up.errback(reason)
+
+    # What follows from events and time
+
+    def _flush(self) -> None:
+        outgoing = self.session.takeOutgoing()
+        if self._transport is not None:
+            for message in outgoing:
+                self._transport.send(message)
+
+    def _happened(self, event: SessionEvent) -> None:
+        if isinstance(event, IqRequest):
+            self._owner.iqRequested(self, event.element)
+        elif isinstance(event, IqAnswered):
+            if not self._pong(event.id):
+                self._settle(event.id).callback(event.element)
+        elif isinstance(event, IqFailed):
+            # An error is an answer too: who cannot ping is alive all the same.
+            if not self._pong(event.id, late=isinstance(event.error, NoAnswer)):
+                self._settle(event.id).errback(event.error)
+        elif isinstance(event, Established):
+            self._established()
+        elif isinstance(event, Ended):
+            if isinstance(event.error, ServerLeaving):
+                self.leave(event.error)
+            else:
+                self.drop(event.error)
+
+    def _established(self) -> None:
+        self._wasUp = True
+        times = self._times
+        self._keepalive = Keepalive(
+            times.pingInterval, times.pingTimeout, self._reactor.seconds()
+        )
+        self._tick = self._reactor.callLater(times.pingInterval, self._beat)
+        self.up.callback(None)
+
+    def _settle(self, id: str) -> Deferred[Element]:
+        answered, overdue = self._waiting.pop(id)
+        if overdue.active():
+            overdue.cancel()
+        return answered
+
+    def _pong(self, id: str, late: bool = False) -> bool:
+        sent = self._pings.pop(id, None)
+        if sent is None:
+            return False
+        if not late and self._keepalive is not None and self._transport is not None:
+            self._keepalive.answered(self._transport.bytesReceived)
+            self._owner.pingAnswered(self._reactor.seconds() - sent)
+        return True
+
+    def _expire(self) -> None:
+        for event in self.session.expire(self._reactor.seconds()):
+            self._happened(event)
+
+    def _beat(self) -> None:
+        self._tick = self._reactor.callLater(self._times.pingInterval, self._beat)
+        now = self._reactor.seconds()
+        self._expire()
+        if self._transport is None or self._keepalive is None:
+            return
+        pulse = self._keepalive.tick(now, self._transport.bytesReceived, self._reading)
+        if pulse is Pulse.OVERDUE:
+            self.drop(
+                NoAnswer(f"the server was silent for {self._times.pingTimeout:g} seconds")
+            )
+        elif pulse is Pulse.PING and self.session.isUp:
+            self._pings[self.session.sendPing(now)] = now
+            self._flush()

@@ -1,0 +1,111 @@
+"""
+The timers of reconnecting: how many attempts since it was last stable, when the
+next one is due, and when it has taken too long (contract promise 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from .errors import ConnectionFailed, IrisError
+from .settings import Settings
+from .values import positive
+
+__all__ = ["Retrying"]
+
+
+def _stop(call: IDelayedCall | None) -> None:
+    if call is not None and call.active():
+        call.cancel()
+
+
+class Retrying:
+    """
+    @param due: called when it is time for the next attempt.
+    @param gaveUp: called with the error when it has taken too long.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        due: Callable[[], None],
+        gaveUp: Callable[[IrisError], None],
+    ) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._due = due
+        self._gaveUp = gaveUp
+        self._attempts = 0
+        self._upSince = 0.0
+        self._lastError: IrisError | None = None
+        self._retry: IDelayedCall | None = None
+        self._deadline: IDelayedCall | None = None
+        self._patienceLeft: float | None = None
+        self._wanted = False
+
+    def sessionUp(self) -> None:
+        """Remember since when it is up."""
+        self._upSince = self._reactor.seconds()
+
+    def sessionLost(self) -> None:
+        """The clock of C{giveUpAfter} starts; the count of attempts too, if it was stable."""
+        if self._reactor.seconds() - self._upSince >= self._settings.stableAfter:
+            self._attempts = 0
+        self._patienceLeft = self._settings.giveUpAfter
+        self.runPatience()
+
+    def next(self, error: IrisError) -> tuple[int, float] | None:
+        """
+        @param error: why the last attempt, or the session, ended.
+        @return: the number of the next attempt and the seconds until it; C{None}
+            when there shall be none.
+        """
+        self._lastError = error
+        self._attempts += 1
+        try:
+            delay = self._settings.retryPolicy.delay(self._attempts)
+            if delay is not None:
+                self._wanted = True
+                return self._attempts, positive("retryPolicy.delay()", delay, zero=True)
+        except Exception:
+            self._log.failure("the retry policy failed")
+        return None
+
+    def wait(self, delay: float) -> None:
+        """Call C{due} after so many seconds, unless stopped since L{next}."""
+        if self._wanted:
+            self._retry = self._reactor.callLater(delay, self._due)
+
+    def holdPatience(self) -> None:
+        """C{giveUpAfter} does not run while a token is awaited."""
+        if self._deadline is not None and self._deadline.active():
+            self._patienceLeft = self._deadline.getTime() - self._reactor.seconds()
+            self._deadline.cancel()
+        self._deadline = None
+
+    def runPatience(self) -> None:
+        """C{giveUpAfter} runs on."""
+        if self._patienceLeft is not None and self._deadline is None:
+            self._deadline = self._reactor.callLater(self._patienceLeft, self._expired)
+
+    def stop(self) -> None:
+        """No more attempts are wanted."""
+        _stop(self._retry)
+        _stop(self._deadline)
+        self._retry = self._deadline = self._patienceLeft = None
+        self._wanted = False
+
+    def surrender(self, why: str) -> ConnectionFailed:
+        """The error that reconnecting ends with."""
+        last = "" if self._lastError is None else f"; the last error was: {self._lastError.message}"
+        return ConnectionFailed(f"reconnecting was given up {why}{last}", cause=self._lastError)
+
+    def _expired(self) -> None:
+        self._gaveUp(self.surrender(f"{self._settings.giveUpAfter:g} seconds after the loss"))

@@ -1,0 +1,137 @@
+"""
+Private IQs as the Iris platform uses them (protocol.md section 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+from zope.interface import implementer
+
+from ..addresses import RoutingId
+from ..errors import IncorrectParameters
+from ..interfaces import INotificationSyntax
+from ..json_text import decodeJson
+from ..xmpp.elements import Element, escape
+from .names import IRIS, PRIVATE
+from .senders import Senders
+from .telemetry import statistics
+
+__all__ = [
+    "Incoming",
+    "Leave",
+    "Nothing",
+    "Notification",
+    "PrivateIqs",
+    "Refused",
+]
+
+_ALIASES = {"roomid": "roomId", "routingid": "routingId", "traceid": "traceId"}
+
+
+@attrs.frozen
+class Notification:
+    """To be handed to C{onNotification}. Its repr shows no room token."""
+
+    info: dict[str, Any] = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Leave:
+    """The server asks us to leave and come back: it is about to go down."""
+
+
+@attrs.frozen
+class Nothing:
+    """Understood, and of no interest: the answer is a result."""
+
+
+@attrs.frozen
+class Refused:
+    """The answer is this error condition."""
+
+    condition: str
+
+
+Incoming = Notification | Leave | Nothing | Refused
+
+
+@implementer(INotificationSyntax)
+class PrivateIqs:
+    """See L{INotificationSyntax<iris_twisted.interfaces.INotificationSyntax>}."""
+
+    def __init__(self, routingId: RoutingId, senders: Senders) -> None:
+        self._routingId = routingId
+        self._senders = senders
+
+    def read(self, iq: Element, jid: str | None) -> Incoming:
+        queries = [c for c in iq.children if c.namespace == PRIVATE and c.name == "query"]
+        data = [d for query in queries for d in query.named("data", IRIS)]
+        if not data:
+            return Refused("service-unavailable")
+        sender = iq.get("from")
+        if not self._senders.trusts(sender):
+            return Refused("forbidden")
+        # RFC 6120 section 8.2.3: a request has one payload; two would be told apart by chance.
+        if len(data) > 1 or len(queries) > 1:
+            return Refused("bad-request")
+        attributes = data[0].attributes
+        kind = attributes.get("type", "")
+        if kind == "disconnect":
+            return Leave() if self._senders.isServer(sender) else Refused("forbidden")
+        if kind in ("", "leave room"):
+            return Nothing()
+        return Notification(self._info(attributes))
+
+    @staticmethod
+    def _info(attributes: dict[str, str]) -> dict[str, Any]:
+        info: dict[str, Any] = dict(attributes)
+        for name, alias in _ALIASES.items():
+            if name in info:
+                info.setdefault(alias, info[name])
+        if "userdata" in info:
+            try:
+                info["userdata"] = decodeJson(info["userdata"])
+            except ValueError:
+                pass  # Left as the string that it is.
+        return info
+
+    def reject(self, payload: Mapping[str, Any]) -> tuple[str, Sequence[Element]]:
+        room = self._field(payload, "roomId", "roomid")
+        trace = self._field(payload, "traceId", "traceid")
+        server = self._field(payload, "rtcserver")
+        if "/" in room or "@" in room:
+            raise IncorrectParameters("roomId must not hold '/' or '@'")
+        if "/" in server or "@" in server:
+            raise IncorrectParameters("rtcserver must be a host name")
+        to = f"{room}@{server.replace('xmpp', 'callcontrol', 1)}/{self._routingId.text}"
+        data = Element(
+            "data",
+            IRIS,
+            {
+                "action": "reject",
+                "roomid": room,
+                "traceid": trace,
+                "event": "pstncall",
+                "rtcserver": server,
+                "to": to,
+            },
+        )
+        return to, [Element("query", PRIVATE, {"strict": "false"}), data]
+
+    def statistics(self, event: dict[str, Any]) -> tuple[str, str, Sequence[Element]]:
+        return statistics(event, self._routingId)
+
+    @staticmethod
+    def _field(payload: Mapping[str, Any], *names: str) -> str:
+        for name in names:
+            value = payload.get(name)
+            if value is None or value == "":
+                continue
+            if not isinstance(value, str):
+                raise IncorrectParameters(f"{name} must be text, not {type(value).__name__}")
+            escape(name, value)
+            return value
+        raise IncorrectParameters(f"the notification has no {names[0]}, which a reject needs")

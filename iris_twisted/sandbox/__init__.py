@@ -1,0 +1,15 @@
+"""
+An Iris platform in one process: event manager, RTC server and a control API on
+one port. A real server, for tests, demonstrations and benchmarks; the official
+client connects to it unmodified. Everything is in memory and on loopback.
+
+    sandbox = yield startSandbox(reactor)
+    connection.connect(sandbox.token("alice@sandbox.test"), "alice@sandbox.test", sandbox.url)
+    sandbox.placeCall("alice@sandbox.test")
+    yield sandbox.stop()
+"""
+
+from .platform import Call, HANG_STEPS, SandboxError
+from .server import Sandbox, startSandbox
+
+__all__ = ["Call", "HANG_STEPS", "Sandbox", "SandboxError", "startSandbox"]

@@ -1,0 +1,267 @@
+"""
+What the sandbox knows: who is connected, which calls there are, and what shall
+go wrong. No I/O: sessions are told through the methods of L{UserSession}.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+
+from ..errors import IncorrectParameters
+from ..rtc.names import IRIS, PRIVATE
+from ..tokens import expiryOf
+from ..xmpp.elements import CLIENT, Element, escape
+from .iris_tokens import makeToken
+
+__all__ = ["Call", "DROPS", "HANG_STEPS", "Platform", "SandboxError", "UserSession"]
+
+HANG_STEPS = ("discovery", "upgrade", "stream", "sasl", "bind", "session", "ping")
+DROPS = ("abort", "close", "disconnect")
+_CALLS_KEPT = 1000
+
+
+class SandboxError(ValueError):
+    """A request to the sandbox that makes no sense; the message says why."""
+
+
+class UserSession(Protocol):
+    """A client that is connected and bound."""
+
+    id: str
+    jid: str
+    routingId: str
+    dialect: str
+
+    def deliver(self, stanza: Element) -> None:
+        """Send it a stanza."""
+
+    def abort(self) -> None:
+        """Cut its socket."""
+
+    def goAway(self) -> None:
+        """Close politely, as a server that restarts does."""
+
+
+@attrs.define
+class Call:
+    """
+    A call placed by the sandbox.
+
+    @ivar state: C{missed} (nobody was there), C{ringing}, C{acknowledged},
+        C{rejected} or C{cancelled}.
+    @ivar info: the attributes of its notification.
+    """
+
+    id: str
+    to: str
+    state: str
+    info: dict[str, str]
+
+    def asDict(self) -> dict[str, Any]:
+        """For JSON, without the room token."""
+        shown = {k: v for k, v in self.info.items() if not k.startswith("roomtoken")}
+        return {"id": self.id, "to": self.to, "state": self.state, **shown}
+
+
+@attrs.define
+class Answer:
+    """What discovery answers instead of the truth."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = attrs.field(factory=dict)
+
+
+@attrs.define
+class Platform:
+    """
+    @ivar now: tells the epoch seconds.
+    @ivar dialects: which the RTC server speaks.
+    @ivar mechanisms: which SASL mechanisms it offers.
+    @ivar hanging: the steps at which it falls silent.
+    @ivar answer: what discovery answers, if not the truth.
+    """
+
+    now: Callable[[], float]
+    dialects: tuple[str, ...] = ("stream", "framed")
+    mechanisms: tuple[str, ...] = ("NOAUTH", "PLAIN")
+    hanging: set[str] = attrs.field(factory=set)
+    answer: Answer | None = None
+    sessions: dict[str, UserSession] = attrs.field(factory=dict)
+    calls: dict[str, Call] = attrs.field(factory=dict)
+    refusedTokens: set[str] = attrs.field(factory=set)
+    _websocketTokens: dict[str, str] = attrs.field(factory=dict)
+
+    # Tokens
+
+    def token(self, routingId: str, lifetime: float = 3600.0) -> str:
+        """An iris token that discovery accepts for so many seconds."""
+        return makeToken(routingId, self.now() + lifetime)
+
+    def accepts(self, token: str) -> bool:
+        """Whether discovery believes an iris token."""
+        expiry = expiryOf(token)
+        return token not in self.refusedTokens and (expiry is None or expiry > self.now())
+
+    def websocketToken(self, routingId: str) -> str:
+        """A fresh token for the websocket of one user."""
+        token = secrets.token_urlsafe(24)
+        self._websocketTokens[token] = routingId.lower()
+        while len(self._websocketTokens) > 10_000:
+            del self._websocketTokens[next(iter(self._websocketTokens))]
+        return token
+
+    def admits(self, routingId: str, token: str) -> bool:
+        """Whether a websocket token is that user's."""
+        return self._websocketTokens.get(token) == routingId.lower()
+
+    # Trouble
+
+    def hang(self, step: str) -> None:
+        """From now on, fall silent at that step."""
+        if step not in HANG_STEPS:
+            raise SandboxError(f"step must be one of {', '.join(HANG_STEPS)}, not {step!r}")
+        self.hanging.add(step)
+
+    def drop(self, sessionId: str, how: str = "abort") -> None:
+        """End a session: cut it, close it politely, or ask it to leave."""
+        session = self.sessions.get(sessionId)
+        if session is None:
+            raise SandboxError(f"there is no session {sessionId!r}")
+        if how == "abort":
+            session.abort()
+        elif how == "close":
+            session.goAway()
+        elif how == "disconnect":
+            session.deliver(self._notification(session.jid, {"type": "disconnect"}, None))
+        else:
+            raise SandboxError(f"how must be one of {', '.join(DROPS)}, not {how!r}")
+
+    # Calls
+
+    def placeCall(
+        self,
+        to: str,
+        *,
+        sender: str | None = None,
+        caller: str = "+12155550100",
+        room: str | None = None,
+        kind: str = "notify",
+        topic: str = "pstn",
+    ) -> Call:
+        """
+        Ring a user, on each of its sessions.
+
+        @param to: the routing id.
+        @param sender: the routing id of who calls.
+        @param caller: the number that is shown.
+        @param kind: the C{type} of the notification.
+        """
+        domain = to.rpartition("@")[2]
+        if not domain or domain == to:
+            raise SandboxError(f"to must be a routing id like user@domain, not {to!r}")
+        id = secrets.token_hex(4)
+        userdata = {
+            "data": {"cname": caller, "cid": caller},
+            "notification": {"type": topic, "topic": f"{domain}/{topic}", "srcTN": caller},
+        }
+        info = {
+            "type": kind,
+            "action": "",
+            "roomid": room or f"room-{id}",
+            "routingid": sender or f"caller@{domain}",
+            "rtcserver": f"xmpp.{domain}",
+            "traceid": f"trace-{id}",
+            "roomtoken": secrets.token_hex(8),
+            "roomtokenexpirytime": str(int(self.now()) + 3600),
+            "userdata": json.dumps(userdata),
+        }
+        for name, value in info.items():
+            try:
+                escape(name, value)
+            except IncorrectParameters as e:
+                raise SandboxError(e.message) from None
+        call = Call(id, to, "missed", info)
+        self.calls[id] = call
+        while len(self.calls) > _CALLS_KEPT:
+            del self.calls[next(iter(self.calls))]
+        self._ring(call)
+        return call
+
+    def cancelCall(self, id: str) -> Call:
+        """Tell the user that the caller hung up."""
+        call = self.calls.get(id)
+        if call is None:
+            raise SandboxError(f"there is no call {id!r}")
+        call.info = {**call.info, "type": "cancel"}
+        self._ring(call)
+        call.state = "cancelled"
+        return call
+
+    def _ring(self, call: Call) -> None:
+        for session in self.sessionsOf(call.to):
+            if call.state == "missed":
+                call.state = "ringing"
+            session.deliver(self._notification(session.jid, call.info, call.id))
+
+    def _notification(self, jid: str, info: dict[str, str], call: str | None) -> Element:
+        domain = jid.partition("/")[0].rpartition("@")[2]
+        data = Element("data", IRIS, dict(info))
+        sender = f"notify.{domain}" if call is not None else domain
+        return Element(
+            "iq",
+            CLIENT,
+            {"type": "set", "id": f"call-{call or secrets.token_hex(4)}", "from": sender, "to": jid},
+            [Element("query", PRIVATE, children=[data])],
+        )
+
+    # Routing
+
+    def sessionsOf(self, jid: str) -> list[UserSession]:
+        """The sessions that a full JID, or a bare one, names."""
+        wanted = jid.lower()
+        if "/" in wanted:
+            return [s for s in self.sessions.values() if s.jid.lower() == wanted]
+        return [s for s in self.sessions.values() if s.jid.lower().partition("/")[0] == wanted]
+
+    def route(self, sender: UserSession, iq: Element) -> str | None:
+        """
+        Act on an IQ that a client sent to somebody.
+
+        @return: the error condition to answer with, C{""} for a result, C{None}
+            for no answer of ours.
+        """
+        to = iq.attributes["to"]
+        stanza = Element("iq", CLIENT, {**iq.attributes, "from": sender.jid}, iq.children, iq.text)
+        request = iq.get("type") in ("get", "set")
+        host = to.partition("/")[0].rpartition("@")[2]
+        if not request and host.startswith("notify."):
+            self._answered(iq)
+            return None
+        data = iq.child("data", IRIS)
+        if request and data is not None:
+            return self._callControl(to, data)
+        for session in self.sessionsOf(to)[:1]:
+            session.deliver(stanza)
+            return None
+        return "service-unavailable" if request else None
+
+    def _answered(self, iq: Element) -> None:
+        call = self.calls.get((iq.get("id") or "").removeprefix("call-"))
+        if call is not None and call.state == "ringing" and iq.get("type") == "result":
+            call.state = "acknowledged"
+
+    def _callControl(self, to: str, data: Element) -> str:
+        if data.get("action") != "reject":
+            return ""  # Statistics.
+        room = to.partition("@")[0]
+        for call in self.calls.values():
+            if call.info["roomid"] == room:
+                call.state = "rejected"
+                return ""
+        return "item-not-found"

@@ -1,0 +1,163 @@
+"""
+The sandbox, listening.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.interfaces import IListeningPort
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.web.server import Request, Site
+
+from .http import Control, Discovery, Root
+from .platform import Answer, Call, Platform, UserSession
+from .rtc_server import RtcResource
+
+__all__ = ["Sandbox", "startSandbox"]
+
+
+class _Connections(WrappingFactory):
+    """Knows every open connection, so that stopping can wait for the last."""
+
+    noisy = False
+
+    def __init__(self, factory: Any) -> None:
+        super().__init__(factory)
+        self._empty: list[Deferred[None]] = []
+
+    def abortAll(self) -> Deferred[None]:
+        if not self.protocols:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._empty.append(done)
+        for protocol in list(self.protocols):
+            protocol.transport.abortConnection()
+        return done
+
+    def unregisterProtocol(self, p: ProtocolWrapper) -> None:
+        super().unregisterProtocol(p)
+        if not self.protocols:
+            waiting, self._empty = self._empty, []
+            for done in waiting:
+                done.callback(None)
+
+
+class _Site(Site):
+    noisy = False
+
+    def log(self, request: Request) -> None:
+        """No access log: paths hold websocket tokens."""
+
+
+class Sandbox:
+    """
+    A running sandbox.
+
+    @ivar url: its event manager, for C{connect()}.
+    @ivar caFile: with TLS, a PEM file with the certificate to trust, for C{trustRoot}.
+    @ivar platform: everything that can be asked of it and done to it.
+    @ivar discoveries: the routing ids that discovery was asked for, newest last.
+    """
+
+    def __init__(self, reactor: Any, tls: bool) -> None:
+        self.platform = Platform(reactor.seconds)
+        self.discoveries: list[str] = []
+        self.url = ""
+        self.caFile: str | None = None
+        self._tls = tls
+        self._port: IListeningPort | None = None
+        self._certificates: Any = None
+        root = Root()
+        anonymous = ["wsturnserver", "anonymoususer"]
+        known = ["wsturnserverinfo", "routingid"]
+        root.putChild(b"v1", Discovery(self.platform, known, self._asked))
+        root.putChild(b"v1.1", Discovery(self.platform, anonymous, self._asked))
+        root.putChild(b"xmpp-websocket", RtcResource(self.platform))
+        root.putChild(b"control", Control(self.platform))
+        self._site = _Site(root)
+        self._connections: _Connections | None = None
+        self._reactor = reactor
+
+    def _asked(self, routingId: str) -> None:
+        self.discoveries.append(routingId)
+        del self.discoveries[:-1000]
+
+    async def listen(self, port: int, interface: str) -> Sandbox:
+        """Start."""
+        factory: Any = self._site
+        if self._tls:
+            from .certificates import Certificates
+
+            self._certificates = Certificates()
+            self.caFile = self._certificates.caFile
+            factory = TLSMemoryBIOFactory(self._certificates.options, False, factory)
+        self._connections = _Connections(factory)
+        endpoint = TCP4ServerEndpoint(self._reactor, port, interface=interface)
+        self._port = await endpoint.listen(self._connections)
+        address: Any = self._port.getHost()
+        self.url = f"{'https' if self._tls else 'http'}://{interface}:{address.port}"
+        return self
+
+    async def _stop(self) -> None:
+        port, self._port = self._port, None
+        if port is not None:
+            await port.stopListening()
+        if self._connections is not None:
+            await self._connections.abortAll()
+        if self._certificates is not None:
+            self._certificates.remove()
+
+    def stop(self) -> Deferred[None]:
+        """Close everything. Fires when nothing is left."""
+        return Deferred.fromCoroutine(self._stop())
+
+    @property
+    def sessions(self) -> list[UserSession]:
+        """Who is connected and bound."""
+        return list(self.platform.sessions.values())
+
+    def token(self, routingId: str, lifetime: float = 3600.0) -> str:
+        """An iris token that is accepted for so many seconds."""
+        return self.platform.token(routingId, lifetime)
+
+    def placeCall(self, to: str, **options: Any) -> Call:
+        """See L{Platform.placeCall}."""
+        return self.platform.placeCall(to, **options)
+
+    def cancelCall(self, id: str) -> Call:
+        """See L{Platform.cancelCall}."""
+        return self.platform.cancelCall(id)
+
+    def drop(self, how: str = "abort") -> None:
+        """End every session; see L{Platform.drop}."""
+        for session in self.sessions:
+            self.platform.drop(session.id, how)
+
+    def hang(self, step: str) -> None:
+        """See L{Platform.hang}."""
+        self.platform.hang(step)
+
+    def answerDiscovery(self, status: int, body: bytes = b"", **headers: str) -> None:
+        """Let discovery answer this, until C{platform.answer} is C{None} again."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.platform.answer = Answer(status, body, named)
+
+
+def startSandbox(
+    reactor: Any = None, *, tls: bool = False, port: int = 0, interface: str = "127.0.0.1"
+) -> Deferred[Sandbox]:
+    """
+    Start a sandbox.
+
+    @param reactor: C{None} for the global one.
+    @param tls: listen with a certificate made for the occasion.
+    @param port: 0 for a free one.
+    @return: fires with the L{Sandbox}; fails when the port cannot be had.
+    """
+    if reactor is None:
+        from twisted.internet import reactor
+    return Deferred.fromCoroutine(Sandbox(reactor, tls).listen(port, interface))

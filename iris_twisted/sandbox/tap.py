@@ -1,0 +1,108 @@
+"""
+C{twist iris-sandbox}: an Iris platform on this machine.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import LogLevel
+from twisted.python.failure import Failure
+from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
+
+from ..exit_status import ExitStatus, stopWith
+from ..terminal import lineWriter
+from .server import Sandbox, startSandbox
+
+__all__ = ["Options", "makeService"]
+
+_HELP = """\
+The sandbox plays an Iris platform at {url}
+
+Connect a client in another terminal (any token will do):
+    IRIS_TOKEN=any twist iris --event-manager {url} --routing-id alice@sandbox.test{trust}
+
+Ring it:
+    curl {curl}-d '{{"to": "alice@sandbox.test"}}' {url}/control/calls
+
+Ctrl-C ends."""
+
+
+class Options(UsageOptions):
+    """The options of C{twist iris-sandbox}."""
+
+    synopsis = "[options]"
+    longdesc = "Plays an Iris platform, for tests and demonstrations: everything is in memory."
+    optParameters = [
+        ["port", "p", 8188, "The port to listen on; 0 for any free one."],
+        ["interface", "i", "127.0.0.1", "The IPv4 address to listen on."],
+    ]
+    optFlags = [["tls", None, "Use TLS, with a certificate made for the occasion."]]
+
+    def postOptions(self) -> None:
+        try:
+            self["port"] = int(self["port"])
+            if not 0 <= self["port"] <= 65535:
+                raise ValueError
+        except ValueError:
+            raise UsageError(f"--port must be a number from 0 to 65535, not {self['port']!r}") from None
+        twist: Any = self.parent
+        if twist is not None and not any(a.startswith("--log-l") for a in sys.argv[1:]):
+            twist["logLevel"] = LogLevel.warn
+
+
+class _SandboxService(Service):
+    def __init__(self, options: Options, reactor: Any) -> None:
+        self._options = options
+        self._reactor = reactor
+        self._starting: Deferred[Sandbox | None] | None = None
+        self._say = lineWriter(sys.stdout)
+        self._complain = lineWriter(sys.stderr)
+
+    def startService(self) -> None:
+        super().startService()
+        options = self._options
+        starting: Deferred[Any] = startSandbox(
+            self._reactor,
+            tls=bool(options["tls"]),
+            port=options["port"],
+            interface=options["interface"],
+        )
+        self._starting = starting.addCallbacks(self._started, self._refused)
+
+    def stopService(self) -> Deferred[None] | None:
+        super().stopService()
+        if self._starting is None:
+            return None
+        return self._starting.addCallback(
+            lambda sandbox: None if sandbox is None else sandbox.stop()
+        )
+
+    def _started(self, sandbox: Sandbox) -> Sandbox:
+        trust = f" --ca-file {sandbox.caFile}" if sandbox.caFile else ""
+        curl = f"--cacert {sandbox.caFile} " if sandbox.caFile else ""
+        self._say(_HELP.format(url=sandbox.url, trust=trust, curl=curl))
+        return sandbox
+
+    def _refused(self, failure: Failure) -> None:
+        failure.trap(CannotListenError)
+        where = f"{self._options['interface']}:{self._options['port']}"
+        self._complain(f"Cannot listen on {where}: {failure.value.socketError}")
+        self._complain("Is another program using it? Choose another one with --port.")
+        stopWith(self._reactor, int(ExitStatus.EX_UNAVAILABLE))
+
+
+def makeService(options: Options, reactor: Any = None) -> IService:
+    """
+    The service of C{twist iris-sandbox}.
+
+    @param reactor: C{None} for the global one.
+    """
+    if reactor is None:
+        from twisted.internet import reactor
+    return _SandboxService(options, reactor)

@@ -1,0 +1,198 @@
+"""
+C{twist iris}: a connection whose callbacks are written to stdout.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.logger import LogLevel
+from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
+
+from .addresses import EventManagerAddress, RoutingId, checkToken
+from .errors import IncorrectParameters, IrisError
+from .exit_status import statusFor, stopWith
+from .interfaces import IIrisListener
+from .reports import JsonReport, TextReport
+from .service import IrisRtcService
+from .settings import Settings
+from .terminal import lineWriter
+from .token_file import TokenFile, readToken
+from .xmpp.session import DIALECTS
+
+__all__ = ["Options", "makeService"]
+
+_DEMO_USER = "demo@sandbox.test"
+_NEXT = """
+To use a real platform, put an iris token into a file and type:
+    twist iris --event-manager https://EVENT.MANAGER --routing-id USER@DOMAIN --token-file FILE
+Ctrl-C ends.
+"""
+
+
+class Options(UsageOptions):
+    """The options of C{twist iris}."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Connects to an Iris RTC platform and writes down its calls. "
+        "Without --event-manager, a sandbox plays the platform."
+    )
+    optParameters = [
+        ["event-manager", "e", None, "The event manager: host, host:port or https:// URL."],
+        ["routing-id", "r", None, "Who to connect as: user@domain."],
+        ["token-file", "t", None, "A file with the iris token, read again when it changes; - is "
+         "stdin. Without it, the environment variable IRIS_TOKEN."],
+        ["dialect", "d", "auto", "How to speak XMPP: auto, stream or framed."],
+        ["ca-file", "c", None, "A PEM file with the certificates to trust instead of the system's."],
+        ["output", "o", "text", "How to write callbacks down: text, or json (an object per line)."],
+    ]  # fmt: skip
+    optFlags = [
+        ["anonymous", "a", "Log in as an anonymous user."],
+        ["insecure", None, "Allow http:// and certificates that do not verify. Dangerous."],
+    ]
+
+    def postOptions(self) -> None:
+        for name, allowed in (("output", ("text", "json")), ("dialect", ("auto", *DIALECTS))):
+            if self[name] not in allowed:
+                raise UsageError(
+                    f"--{name} must be one of {', '.join(allowed)}, not {self[name]!r}"
+                )
+        if self["event-manager"] is None:
+            for name in ("token-file", "ca-file"):
+                if self[name] is not None:
+                    raise UsageError(f"--{name} needs --event-manager")
+            self["routing-id"] = self["routing-id"] or _DEMO_USER
+            self["token"] = None
+        else:
+            if self["routing-id"] is None:
+                raise UsageError("--routing-id is missing: who to connect as, user@domain")
+            self._check("event-manager", EventManagerAddress.parse, self["insecure"])
+            self["token"] = self._token()
+        self._check("routing-id", RoutingId.parse)
+        if self["ca-file"] is not None:
+            self._check("ca-file", lambda path: Settings(trustRoot=path))
+        self._quietLogs()
+
+    def _check(self, name: str, parse: Callable[..., object], *args: object) -> None:
+        try:
+            parse(self[name], *args)
+        except IncorrectParameters as e:
+            raise UsageError(f"--{name}: {e.message}") from None
+
+    def _token(self) -> str:
+        path = self["token-file"]
+        try:
+            if path == "-":
+                return checkToken("--token-file: the token on stdin", sys.stdin.read().strip())
+            if path is not None:
+                return readToken(path)
+            token = os.environ.get("IRIS_TOKEN", "").strip()
+            if token:
+                return checkToken("the environment variable IRIS_TOKEN", token)
+        except IncorrectParameters as e:
+            prefix = "" if path in (None, "-") else "--token-file: "
+            raise UsageError(f"{prefix}{e.message}") from None
+        raise UsageError("--token-file is missing, and the environment variable IRIS_TOKEN too")
+
+    def _quietLogs(self) -> None:
+        """C{twist} logs to stdout by default, which is for the callbacks here."""
+        twist: Any = self.parent
+        if twist is None:
+            return
+        arguments = sys.argv[1:]
+
+        def given(prefix: str) -> bool:
+            return any(argument.startswith(prefix) for argument in arguments)
+
+        if not given("--log-fi"):
+            twist["logFile"] = sys.stderr
+            if not given("--log-fo"):
+                twist.pop("fileLogObserverFactory", None)
+                twist.selectDefaultLogObserver()
+        if not given("--log-l"):
+            twist["logLevel"] = LogLevel.warn
+
+
+def makeService(options: Options, reactor: Any = None) -> IService:
+    """
+    The service of C{twist iris}.
+
+    @param options: parsed.
+    @param reactor: C{None} for the global one.
+    """
+    if reactor is None:
+        from twisted.internet import reactor
+    settings = {
+        "dialect": options["dialect"],
+        "anonymous": bool(options["anonymous"]),
+        "insecure": bool(options["insecure"]),
+    }
+    listener: IIrisListener
+    write = lineWriter(sys.stdout)
+    text = TextReport(write)
+    listener = text if options["output"] == "text" else JsonReport(write, reactor.seconds)
+    quiet = options["output"] != "text"
+    if options["event-manager"] is None:
+        return _demo(options, reactor, text, listener, write, settings)
+    url = options["event-manager"]
+    path = options["token-file"]
+    fromFile = path not in (None, "-")
+    service = IrisRtcService(
+        options["token"],
+        options["routing-id"],
+        url,
+        reactor=reactor,
+        listener=listener,
+        waitForToken=fromFile,
+        waiting=lambda seconds: None if quiet else text.waiting(seconds),
+        trustRoot=options["ca-file"],
+        **settings,
+    )
+    text.connection = service.connection
+    if not quiet:
+        text.say(f"Discovery:     asking {url} for a server for {options['routing-id']}")
+
+    def ended(error: IrisError | None) -> None:
+        if error is not None:
+            stopWith(reactor, statusFor(error))
+
+    service.ended.addCallback(ended)
+    services = MultiService()
+    service.setServiceParent(services)
+    if fromFile:
+        TokenFile(reactor, path, service.updateToken).setServiceParent(services)
+    return services
+
+
+def _demo(
+    options: Options,
+    reactor: Any,
+    text: TextReport,
+    listener: IIrisListener,
+    write: Callable[[str], None],
+    settings: dict[str, Any],
+) -> IService:
+    from .demo import Demo
+    from .sandbox import Sandbox
+
+    told = quiet = options["output"] != "text"
+
+    def begin(sandbox: Sandbox, service: IrisRtcService) -> None:
+        text.connection = service.connection
+        if not quiet:
+            text.say("No event manager was named, so a sandbox in this process plays the platform.")
+            text.say(f"Discovery:     asking {sandbox.url} for a server for {options['routing-id']}")
+
+    def placed() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            reactor.callLater(0.5, write, _NEXT)
+
+    return Demo(reactor, options["routing-id"], listener, begin, placed, **settings)

@@ -1,0 +1,84 @@
+"""
+The iris token's life: when it expires, and a warning in time.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
+
+from .json_text import decodeJson
+
+__all__ = ["TokenWatch", "expiryOf"]
+
+# A timer is never set further ahead: the wall clock may be set, a laptop may sleep.
+_LONGEST_WAIT = 3600.0
+
+
+def expiryOf(token: str) -> float | None:
+    """
+    The C{exp} claim of a JWT (RFC 7519 section 4.1.4), unverified.
+
+    @return: epoch seconds, or C{None} when there is none that makes sense.
+    """
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        padded = parts[1] + "=" * (-len(parts[1]) % 4)
+        claims = decodeJson(base64.urlsafe_b64decode(padded).decode("utf-8"))
+    except (binascii.Error, ValueError):
+        return None
+    exp = claims.get("exp") if isinstance(claims, dict) else None
+    if isinstance(exp, bool) or not isinstance(exp, (int, float)):
+        return None
+    try:
+        seconds = float(exp)
+    except OverflowError:
+        return None
+    return seconds if math.isfinite(seconds) else None
+
+
+class TokenWatch:
+    """
+    Calls back once, when a token is about to expire.
+
+    @param reactor: C{IReactorTime} whose seconds are those of the epoch.
+    @param warning: seconds ahead of the expiry.
+    @param expiring: called with the seconds left, 0 when there are none.
+    """
+
+    def __init__(
+        self, reactor: Any, warning: float, expiring: Callable[[float], None]
+    ) -> None:
+        self._reactor = reactor
+        self._warning = warning
+        self._expiring = expiring
+        self._call: IDelayedCall | None = None
+
+    def arm(self, token: str) -> None:
+        """Watch this token, and no other."""
+        self.disarm()
+        expiry = expiryOf(token)
+        if expiry is not None:
+            self._look(expiry)
+
+    def disarm(self) -> None:
+        """Watch nothing."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+
+    def _look(self, expiry: float) -> None:
+        left = expiry - self._reactor.seconds()
+        if left <= self._warning:
+            self._call = None
+            self._expiring(max(0.0, left))
+        else:
+            wait = min(left - self._warning, _LONGEST_WAIT)
+            self._call = self._reactor.callLater(wait, self._look, expiry)

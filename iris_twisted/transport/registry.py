@@ -1,0 +1,42 @@
+"""
+Which transport serves a URL scheme: the plugins of C{twisted.plugins}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from twisted import plugin
+
+from ..interfaces import ITransportProvider
+from ..values import Scheme
+
+__all__ = ["TransportRegistry"]
+
+
+class TransportRegistry:
+    """
+    The transports to choose from.
+
+    @param providers: those to use; C{None} for all plugins that are installed.
+    """
+
+    def __init__(self, providers: Iterable[ITransportProvider] | None = None) -> None:
+        if providers is None:
+            providers = plugin.getPlugins(ITransportProvider)
+        self._providers: dict[str, ITransportProvider] = {}
+        self._schemes: dict[str, Scheme] = {}
+        for provider in providers:
+            for scheme in provider.schemes:
+                # The same plugin can stand on sys.path twice: the first one is it.
+                self._providers.setdefault(scheme.name, provider)
+                self._schemes.setdefault(scheme.name, scheme)
+
+    @property
+    def schemes(self) -> Mapping[str, Scheme]:
+        """By name, all schemes that are served."""
+        return self._schemes
+
+    def serving(self, scheme: Scheme) -> ITransportProvider:
+        """The provider of a scheme of L{schemes}."""
+        return self._providers[scheme.name]

@@ -1,0 +1,78 @@
+"""
+The Deferreds of connect() and close(), each settled in its place among the
+callbacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from .callbacks import CallbackQueue
+from .errors import InvalidState, IrisError
+
+__all__ = ["Waiters"]
+
+
+@attrs.define(eq=False)
+class _Batch:
+    """Deferreds that share an outcome."""
+
+    deferreds: list[Deferred[object]]
+    error: IrisError | None
+
+
+class Waiters:
+    """
+    Those who wait for one thing.
+
+    @param result: what their Deferreds fire with.
+    @param abandoned: called when the last one was cancelled by its owner.
+    """
+
+    def __init__(
+        self, callbacks: CallbackQueue, result: object, abandoned: Callable[[], None]
+    ) -> None:
+        self._callbacks = callbacks
+        self._result = result
+        self._abandoned = abandoned
+        self._waiting: list[Deferred[object]] = []
+        self._batches: list[_Batch] = []
+
+    def join(self) -> Deferred[object]:
+        """One more."""
+        deferred: Deferred[object] = Deferred(self._cancelled)
+        self._waiting.append(deferred)
+        return deferred
+
+    def settle(self, error: IrisError | None = None) -> None:
+        """Let all who wait now succeed or fail, after the callbacks made so far."""
+        if not self._waiting:
+            return
+        batch = _Batch(self._waiting, error)
+        self._waiting = []
+        self._batches.append(batch)
+        self._callbacks.do(lambda: self._fire(batch), always=True)
+
+    def withdraw(self, error: InvalidState) -> None:
+        """Let all who were not told yet fail, those whose success was on its way too."""
+        for batch in self._batches:
+            batch.error = batch.error or error
+        self.settle(error)
+
+    def _fire(self, batch: _Batch) -> None:
+        self._batches.remove(batch)
+        for deferred in batch.deferreds:
+            if batch.error is None:
+                deferred.callback(self._result)
+            else:
+                deferred.errback(batch.error)
+
+    def _cancelled(self, deferred: Deferred[object]) -> None:
+        for deferreds in (self._waiting, *(batch.deferreds for batch in self._batches)):
+            if deferred in deferreds:
+                deferreds.remove(deferred)
+        if not self._waiting and not self._batches:
+            self._abandoned()

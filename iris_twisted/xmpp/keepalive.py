@@ -1,0 +1,61 @@
+"""
+Liveness: when to ping, and when a silent peer counts as gone (contract promise 10).
+
+Silence is measured by ticks on which the reactor really ran and reading was
+possible, not by the clock alone: a stall of our own, or a pause of our own
+making, is not the peer's silence.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+__all__ = ["Keepalive", "Pulse"]
+
+
+class Pulse(Enum):
+    """What a tick found."""
+
+    LIVELY = auto()
+    PING = auto()
+    OVERDUE = auto()
+
+
+class Keepalive:
+    """
+    Asked once per interval.
+
+    @param interval: seconds between ticks, and of silence before a ping.
+    @param timeout: seconds of silence after which the peer is gone.
+    """
+
+    def __init__(self, interval: float, timeout: float, now: float) -> None:
+        self._interval = interval
+        self._timeout = timeout
+        self._last = now
+        self._bytes = self._pongBytes = -1
+        self._silence = 0.0
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the peer has been silent for too long."""
+        return self._silence >= self._timeout
+
+    def answered(self, bytesReceived: int) -> None:
+        """Our ping was answered; the answer alone does not make the next ping needless."""
+        self._pongBytes = bytesReceived
+
+    def tick(self, now: float, bytesReceived: int, reading: bool = True) -> Pulse:
+        """
+        @param bytesReceived: the transport's count; any change is life.
+        @param reading: whether the socket was being read.
+        """
+        passed, self._last = now - self._last, now
+        if bytesReceived != self._bytes or not reading:
+            self._bytes = bytesReceived
+            self._silence = 0.0
+            nothingElse = reading and bytesReceived == self._pongBytes
+            return Pulse.PING if nothingElse else Pulse.LIVELY
+        # A tick that comes late was held up by us: what waits in the socket is not read yet.
+        self._silence += min(passed, self._interval)
+        return Pulse.OVERDUE if self.overdue else Pulse.PING

@@ -1,0 +1,106 @@
+"""
+The elements that a client says: openings, IQs and their answers.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+
+from .elements import (
+    BIND,
+    CLIENT,
+    FRAMING,
+    PING,
+    SASL,
+    SESSION,
+    STANZA_ERRORS,
+    STREAM,
+    Element,
+    escape,
+)
+
+__all__ = [
+    "answer",
+    "bind",
+    "framedOpening",
+    "iq",
+    "pingPayload",
+    "saslElement",
+    "sessionPayload",
+    "streamOpening",
+]
+
+# RFC 6120 section 8.3.3: the type that goes with each condition used here.
+_ERROR_TYPES = {
+    "bad-request": "modify",
+    "forbidden": "auth",
+    "internal-server-error": "wait",
+    "resource-constraint": "wait",
+    "service-unavailable": "cancel",
+}
+
+
+def streamOpening(domain: str) -> str:
+    """The unclosed header of the stream dialect, to the byte as the official client's."""
+    return (
+        f'<stream:stream xmlns="{CLIENT}" xmlns:stream="{STREAM}" '
+        f'to="{escape("domain", domain)}" version="1.0">'
+    )
+
+
+def framedOpening(domain: str) -> Element:
+    """RFC 7395 section 3.4."""
+    return Element("open", FRAMING, {"to": domain, "version": "1.0"})
+
+
+def iq(kind: str, id: str, payload: Iterable[Element], to: str | None = None) -> Element:
+    """An IQ stanza (RFC 6120 section 8.2.3)."""
+    attributes = {"id": id, "type": kind}
+    if to is not None:
+        attributes["to"] = to
+    return Element("iq", CLIENT, attributes, list(payload))
+
+
+def bind() -> Element:
+    """RFC 6120 section 7.6."""
+    return Element("bind", BIND)
+
+
+def sessionPayload() -> Element:
+    """The legacy session of RFC 3921 section 3."""
+    return Element("session", SESSION)
+
+
+def pingPayload() -> Element:
+    """XEP-0199 section 4.2."""
+    return Element("ping", PING)
+
+
+def answer(request: Element, condition: str | None) -> Element:
+    """The result of an IQ request, or the error of that condition."""
+    attributes = {"type": "result" if condition is None else "error"}
+    for theirs, ours in (("id", "id"), ("from", "to")):
+        value = request.get(theirs)
+        if value is not None:
+            attributes[ours] = value
+    children = []
+    if condition is not None:
+        children.append(
+            Element(
+                "error",
+                CLIENT,
+                {"type": _ERROR_TYPES[condition]},
+                [Element(condition, STANZA_ERRORS)],
+            )
+        )
+    return Element("iq", CLIENT, attributes, children)
+
+
+def saslElement(name: str, data: bytes, mechanism: str | None = None) -> Element:
+    """
+    C{<auth/>} or C{<response/>}; nothing to say is C{=} in the former
+    (RFC 6120 section 6.4.2).
+    """
+    text = base64.b64encode(data).decode() or ("=" if mechanism else "")
+    return Element(name, SASL, {"mechanism": mechanism} if mechanism else {}, text=text)

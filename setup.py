@@ -1,0 +1,51 @@
+"""
+Packaging of iris-twisted.
+"""
+
+from pathlib import Path
+from runpy import run_path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+
+setup(
+    name="iris-twisted",
+    version=run_path(str(here / "iris_twisted" / "version.py"))["__version__"],
+    description="A pluggable client for the connection of Comcast's Iris RTC platform, on Twisted",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    # twisted.plugins is a folder that Twisted shares with everybody: it has no __init__.py.
+    packages=[*find_packages(include=["iris_twisted", "iris_twisted.*"]), "twisted.plugins"],
+    package_data={"iris_twisted": ["py.typed"]},
+    python_requires=">=3.11",
+    install_requires=[
+        "attrs>=24.2",
+        "autobahn>=25.10",
+        "automat>=24.8",
+        "scramp>=1.4.5",
+        "treq>=24.9",
+        "trustme>=1.1",
+        "twisted[tls]>=25.5",
+        "zope.interface>=7.0",
+    ],
+    extras_require={
+        "test": ["coverage>=7.4", "hypothesis>=6.100"],
+        "typing": ["mypy>=1.14", "mypy-zope>=1.0.9", "types-pyOpenSSL"],
+        "lint": ["ruff>=0.9"],
+    },
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Framework :: Twisted",
+        "Intended Audience :: Developers",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Communications :: Telephony",
+        "Typing :: Typed",
+    ],
+    zip_safe=False,
+)

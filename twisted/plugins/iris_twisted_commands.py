@@ -1,0 +1,19 @@
+"""
+The commands of C{twist}.
+"""
+
+from twisted.application.service import ServiceMaker
+
+iris = ServiceMaker(
+    "iris-twisted",
+    "iris_twisted.tap",
+    "Connect to an Iris RTC platform and write down its calls.",
+    "iris",
+)
+
+irisSandbox = ServiceMaker(
+    "iris-twisted sandbox",
+    "iris_twisted.sandbox.tap",
+    "Play an Iris RTC platform on this machine.",
+    "iris-sandbox",
+)
