@@ -65,7 +65,9 @@ class Reached:
     host: str
 
 
-async def _deadlined(reactor: Any, seconds: float, work: Deferred[_T], words: Callable[[], str]) -> _T:
+async def _deadlined(
+    reactor: Any, seconds: float, work: Deferred[_T], words: Callable[[], str]
+) -> _T:
     """
     Wait so long and no longer.
 
@@ -146,9 +148,7 @@ class Attempt:
     async def _discover(self) -> ServerInfo:
         self._step = "the event manager did not answer"
         target = self._target
-        info = await target.discovery.discover(
-            target.token, target.routingId.text, target.traceId
-        )
+        info = await target.discovery.discover(target.token, target.routingId.text, target.traceId)
         if not isinstance(info, ServerInfo):
             raise ApiParameters(f"discovery gave {type(info).__name__}, not a ServerInfo")
         return info
@@ -167,7 +167,9 @@ class Attempt:
             raise ProtocolViolation("the server sends its clients to something that is no URL")
         place = self._locate(uri, info, secure=True, allowed=[host] if allowed is None else None)
         if allowed is None and place.host.lower() != host.lower():
-            raise BackendError(f"the server sends its clients to another host, {place.host}; refused")
+            raise BackendError(
+                f"the server sends its clients to another host, {place.host}; refused"
+            )
         try:
             return await self._connect(place, info)
         except SeeOther:

@@ -159,7 +159,12 @@ class IXmppSession(Interface):
         """The messages to send since the last call, in order."""
 
     def sendIq(
-        kind: str, payload: Sequence[Element], now: float, *, to: str | None = None, idSuffix: str = ""
+        kind: str,
+        payload: Sequence[Element],
+        now: float,
+        *,
+        to: str | None = None,
+        idSuffix: str = "",
     ) -> str:
         """
         Queue an IQ of the type C{kind}.

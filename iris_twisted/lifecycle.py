@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import attrs
 from automat import TypeMachineBuilder
 
-from .errors import IrisError
+from .errors import IrisError, TokenRefused
 from .values import ConnectionState
 
 __all__ = [
@@ -38,6 +38,9 @@ __all__ = [
     "Withdraw",
     "newLifecycle",
 ]
+
+
+_E = TypeVar("_E", bound=IrisError)
 
 
 @attrs.frozen
@@ -91,7 +94,7 @@ class ScheduleRetry:
 class AwaitToken:
     """Tell that the token was refused, and look for another."""
 
-    error: IrisError
+    error: TokenRefused
 
 
 @attrs.frozen
@@ -161,7 +164,7 @@ class Lifecycle(Protocol):
     def attemptHopeless(self, error: IrisError) -> None:
         """The attempt failed as every other would."""
 
-    def tokenRefused(self, error: IrisError) -> None:
+    def tokenRefused(self, error: TokenRefused) -> None:
         """The attempt failed because of the iris token."""
 
     def tokenChanged(self) -> None:
@@ -202,9 +205,9 @@ def _build() -> Callable[[Core], Lifecycle]:
         return output
 
     def withError(
-        *makers: Callable[[IrisError], Effect],
-    ) -> Callable[[Lifecycle, Core, IrisError], None]:
-        def output(lifecycle: Lifecycle, core: Core, error: IrisError) -> None:
+        *makers: Callable[[_E], Effect],
+    ) -> Any:
+        def output(lifecycle: Lifecycle, core: Core, error: _E) -> None:
             core.effects.extend(make(error) for make in makers)
 
         return output

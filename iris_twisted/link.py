@@ -36,10 +36,21 @@ class LinkOwner(Protocol):
 class LinkTimes(Protocol):
     """The numbers of seconds that a link needs; the settings have them."""
 
-    pingInterval: float
-    pingTimeout: float
-    iqTimeout: float
-    closeTimeout: float
+    @property
+    def pingInterval(self) -> float:
+        """Of silence before a ping."""
+
+    @property
+    def pingTimeout(self) -> float:
+        """Of silence until the peer counts as gone."""
+
+    @property
+    def iqTimeout(self) -> float:
+        """Until a request counts as unanswered."""
+
+    @property
+    def closeTimeout(self) -> float:
+        """For a polite close."""
 
 
 @implementer(IMessageReceiver)
@@ -89,7 +100,7 @@ class Link:
             self._transport.abort()
 
     def leave(self, reason: IrisError | None = None) -> None:
-        """Close politely, and at once when the peer does not join in; the owner is told C{reason}."""
+        """Close politely, or at once when the peer does not join in."""
         self._reason = self._reason or reason
         if self._closing is None and self._transport is not None:
             self.session.close()
@@ -109,9 +120,7 @@ class Link:
             self._reading = True
             self._transport.resumeProducing()
 
-    def sendIq(
-        self, payload: Sequence[Element], to: str, idSuffix: str = ""
-    ) -> Deferred[Element]:
+    def sendIq(self, payload: Sequence[Element], to: str, idSuffix: str = "") -> Deferred[Element]:
         """
         @return: fires with the result; fails with the server's error, with
             C{NoAnswer}, or with C{NotConnected} when the link is lost first.
@@ -186,9 +195,7 @@ class Link:
     def _established(self) -> None:
         self._wasUp = True
         times = self._times
-        self._keepalive = Keepalive(
-            times.pingInterval, times.pingTimeout, self._reactor.seconds()
-        )
+        self._keepalive = Keepalive(times.pingInterval, times.pingTimeout, self._reactor.seconds())
         self._tick = self._reactor.callLater(times.pingInterval, self._beat)
         self.up.callback(None)
 
@@ -219,9 +226,7 @@ class Link:
             return
         pulse = self._keepalive.tick(now, self._transport.bytesReceived, self._reading)
         if pulse is Pulse.OVERDUE:
-            self.drop(
-                NoAnswer(f"the server was silent for {self._times.pingTimeout:g} seconds")
-            )
+            self.drop(NoAnswer(f"the server was silent for {self._times.pingTimeout:g} seconds"))
         elif pulse is Pulse.PING and self.session.isUp:
             self._pings[self.session.sendPing(now)] = now
             self._flush()

@@ -25,11 +25,11 @@ from .errors import CertificateRefused, ConnectionFailed, PeerClosed
 __all__ = ["explain"]
 
 
-def _roots(error: BaseException) -> list[BaseException]:
+def _roots(error: BaseException | None) -> list[BaseException]:
     """The failures that a wrapping one is about."""
     if isinstance(error, (ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed)):
         return [root for reason in error.reasons for root in _roots(reason.value)]
-    return [error]
+    return [] if error is None else [error]
 
 
 def _tls(error: SSL.Error) -> tuple[bool, str]:
@@ -49,6 +49,7 @@ def explain(what: str, failure: Failure) -> ConnectionFailed:
     @return: the error that says what happened to it and what to check.
     """
     roots = _roots(failure.value)
+    error: BaseException | None
     for error in roots:
         if isinstance(error, VerificationError):
             return CertificateRefused(
@@ -63,7 +64,7 @@ def explain(what: str, failure: Failure) -> ConnectionFailed:
                     cause=error,
                 )
             return ConnectionFailed(f"{what} does not speak TLS as expected ({words})", cause=error)
-    error = roots[0] if roots else failure.value
+    error = roots[0] if roots else None
     for kind, words in (
         (ConnectionRefusedError, "refused the connection: is it running, and the port right?"),
         (DNSLookupError, "has a host name that cannot be found: check the name and the DNS"),

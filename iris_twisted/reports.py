@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .connection import IrisListener
@@ -38,7 +38,7 @@ class JsonReport(IrisListener):
         self._seconds = seconds
 
     def _line(self, callback: str, *args: object) -> None:
-        time = datetime.fromtimestamp(self._seconds(), timezone.utc)
+        time = datetime.fromtimestamp(self._seconds(), UTC)
         line = {
             "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "callback": callback,

@@ -120,13 +120,13 @@ class IrisRtcService(Service):
         self._tellWaiting(delay)
         self._again = self._reactor.callLater(delay, self._connect)
 
-    def _errorTold(self, code: int, message: str) -> object:
-        result = self._tellError(code, message)
-        if self._wasUp and code == TokenRefused.code and not self._waitForToken:
-            self._end(TokenRefused(message))
+    def _errorTold(self, errorCode: int, errorMessage: str) -> object:
+        result = self._tellError(errorCode, errorMessage)
+        if self._wasUp and errorCode == TokenRefused.code and not self._waitForToken:
+            self._end(TokenRefused(errorMessage))
         elif self._wasUp and self.connection.state is ConnectionState.DISCONNECTED:
             self._wasUp = False
-            self._end(ConnectionFailed(message))
+            self._end(ConnectionFailed(errorMessage))
         return result
 
     def _end(self, error: IrisError | None) -> None:

@@ -49,8 +49,8 @@ class Options(UsageOptions):
         ["token-file", "t", None, "A file with the iris token, read again when it changes; - is "
          "stdin. Without it, the environment variable IRIS_TOKEN."],
         ["dialect", "d", "auto", "How to speak XMPP: auto, stream or framed."],
-        ["ca-file", "c", None, "A PEM file with the certificates to trust instead of the system's."],
-        ["output", "o", "text", "How to write callbacks down: text, or json (an object per line)."],
+        ["ca-file", "c", None, "A PEM file of certificates to trust instead of the system's."],
+        ["output", "o", "text", "How to write callbacks down: text, or json (an object a line)."],
     ]  # fmt: skip
     optFlags = [
         ["anonymous", "a", "Log in as an anonymous user."],
@@ -187,7 +187,9 @@ def _demo(
         text.connection = service.connection
         if not quiet:
             text.say("No event manager was named, so a sandbox in this process plays the platform.")
-            text.say(f"Discovery:     asking {sandbox.url} for a server for {options['routing-id']}")
+            text.say(
+                f"Discovery:     asking {sandbox.url} for a server for {options['routing-id']}"
+            )
 
     def placed() -> None:
         nonlocal told

@@ -104,7 +104,9 @@ class TokenKeeper:
     def _got(self, token: str) -> None:
         if token == self._refused:
             self._provided = token
-            self.refused(token, TokenRefused("the token provider gave the token that was refused again"))
+            self.refused(
+                token, TokenRefused("the token provider gave the token that was refused again")
+            )
         elif token != self.token:
             self._provided = token
             self._take(token)
@@ -122,5 +124,3 @@ class TokenKeeper:
             self._source.askLater()
         else:
             self._source.ask()
-
-

@@ -54,7 +54,9 @@ class TokenSource:
             self._cancelAgain()
             self._asking = asking = maybeDeferred(self._provider)
             asking.addCallback(lambda token: checkToken("the token provider's token", token))
-            asking.addCallbacks(self._answered, self._refused, callbackArgs=[asking], errbackArgs=[asking])
+            asking.addCallbacks(
+                self._answered, self._refused, callbackArgs=(asking,), errbackArgs=(asking,)
+            )
 
     def askLater(self) -> None:
         """Ask again after a while."""
@@ -94,7 +96,8 @@ class TokenSource:
         if self._asking is not asking:
             return
         self._asking = None
-        self._log.warn("the token provider gave no token: {kind}", kind=failure.type.__name__)
+        kind = type(failure.value).__name__
+        self._log.warn("the token provider gave no token: {kind}", kind=kind)
         if not self._told:
             self._told = True
             self._failed(TokenRefused("the token provider gave no usable token; it is asked again"))

@@ -53,9 +53,7 @@ class TokenWatch:
     @param expiring: called with the seconds left, 0 when there are none.
     """
 
-    def __init__(
-        self, reactor: Any, warning: float, expiring: Callable[[float], None]
-    ) -> None:
+    def __init__(self, reactor: Any, warning: float, expiring: Callable[[float], None]) -> None:
         self._reactor = reactor
         self._warning = warning
         self._expiring = expiring

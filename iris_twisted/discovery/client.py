@@ -11,7 +11,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.components import proxyForInterface
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, PotentialDataLoss, ResponseDone
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
@@ -150,11 +151,13 @@ class EventManagerClient:
         try:
             response = await self._http.get(
                 self._address.discoveryUrl(routingId, self._anonymous),
-                headers={
-                    "Authorization": f"Bearer {irisToken}",
-                    "Trace-Id": traceId,
-                    "Accept": "application/json",
-                },
+                headers=Headers(
+                    {
+                        "Authorization": [f"Bearer {irisToken}"],
+                        "Trace-Id": [traceId],
+                        "Accept": ["application/json"],
+                    }
+                ),
                 allow_redirects=False,
                 unbuffered=True,
                 reactor=self._reactor,
@@ -169,6 +172,6 @@ class EventManagerClient:
         if body.overfull:
             raise ConnectionFailed(
                 f"the event manager {origin} answered with more than "
-                f"{self._limits.discoveryBody} bytes: check that the URL is that of an event manager"
+                f"{self._limits.discoveryBody} bytes: check that it is one"
             )
         return readAnswer(origin, response.code, content, irisToken, self._reactor.seconds())

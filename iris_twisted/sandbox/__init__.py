@@ -9,7 +9,7 @@ client connects to it unmodified. Everything is in memory and on loopback.
     yield sandbox.stop()
 """
 
-from .platform import Call, HANG_STEPS, SandboxError
+from .platform import HANG_STEPS, Call, SandboxError
 from .server import Sandbox, startSandbox
 
-__all__ = ["Call", "HANG_STEPS", "Sandbox", "SandboxError", "startSandbox"]
+__all__ = ["HANG_STEPS", "Call", "Sandbox", "SandboxError", "startSandbox"]

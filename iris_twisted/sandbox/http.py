@@ -126,7 +126,7 @@ class Control(Resource):
     def render(self, request: Request) -> bytes:
         path = [part.decode("utf-8", "replace") for part in request.postpath or []]
         method = request.method.decode("ascii", "replace")
-        topic, argument = (path + ["", ""])[:2]
+        topic, argument = ([*path, "", ""])[:2]
         action = self._actions.get((method, topic, bool(argument)))
         if action is None or len(path) > 2:
             message = f"{method} /control/{'/'.join(path)} is nothing that the sandbox can do"
@@ -158,10 +158,14 @@ class Control(Resource):
         return body
 
     def _placeCall(self, body: dict[str, Any], _: str) -> Any:
-        names = {"from": "sender", "caller": "caller", "room": "room", "type": "kind", "topic": "topic"}
-        options = {
-            names[name]: _text(body, name) for name in names if body.get(name) is not None
+        names = {
+            "from": "sender",
+            "caller": "caller",
+            "room": "room",
+            "type": "kind",
+            "topic": "topic",
         }
+        options = {names[name]: _text(body, name) for name in names if body.get(name) is not None}
         return self._platform.placeCall(_text(body, "to"), **options).asDict()
 
     def _sessions(self, _: dict[str, Any], __: str) -> Any:

@@ -18,7 +18,7 @@ from ..tokens import expiryOf
 from ..xmpp.elements import CLIENT, Element, escape
 from .iris_tokens import makeToken
 
-__all__ = ["Call", "DROPS", "HANG_STEPS", "Platform", "SandboxError", "UserSession"]
+__all__ = ["DROPS", "HANG_STEPS", "Call", "Platform", "SandboxError", "UserSession"]
 
 HANG_STEPS = ("discovery", "upgrade", "stream", "sasl", "bind", "session", "ping")
 DROPS = ("abort", "close", "disconnect")
@@ -216,7 +216,12 @@ class Platform:
         return Element(
             "iq",
             CLIENT,
-            {"type": "set", "id": f"call-{call or secrets.token_hex(4)}", "from": sender, "to": jid},
+            {
+                "type": "set",
+                "id": f"call-{call or secrets.token_hex(4)}",
+                "from": sender,
+                "to": jid,
+            },
             [Element("query", PRIVATE, children=[data])],
         )
 

@@ -117,9 +117,7 @@ class RtcSession:
             opening = {"from": self._domain, "id": id, "version": "1.0"}
             self.send(Element("open", FRAMING, opening))
         else:
-            header = Element(
-                "stream", STREAM, {"from": self._domain, "id": id, "version": "1.0"}
-            )
+            header = Element("stream", STREAM, {"from": self._domain, "id": id, "version": "1.0"})
             text = serialize(header, "").removesuffix("/>") + f' xmlns="{CLIENT}">'
             self.outgoing.append(text.encode())
         if self._name is None:

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IListeningPort
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
-from twisted.web.server import Request, Site
+from twisted.web.server import Site
 
 from .http import Control, Discovery, Root
 from .platform import Answer, Call, Platform, UserSession
@@ -49,7 +49,7 @@ class _Connections(WrappingFactory):
 class _Site(Site):
     noisy = False
 
-    def log(self, request: Request) -> None:
+    def log(self, request: Any) -> None:
         """No access log: paths hold websocket tokens."""
 
 
@@ -105,7 +105,7 @@ class Sandbox:
     async def _stop(self) -> None:
         port, self._port = self._port, None
         if port is not None:
-            await port.stopListening()
+            await maybeDeferred(port.stopListening)
         if self._connections is not None:
             await self._connections.abortAll()
         if self._certificates is not None:

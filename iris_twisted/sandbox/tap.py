@@ -50,7 +50,9 @@ class Options(UsageOptions):
             if not 0 <= self["port"] <= 65535:
                 raise ValueError
         except ValueError:
-            raise UsageError(f"--port must be a number from 0 to 65535, not {self['port']!r}") from None
+            raise UsageError(
+                f"--port must be a number from 0 to 65535, not {self['port']!r}"
+            ) from None
         twist: Any = self.parent
         if twist is not None and not any(a.startswith("--log-l") for a in sys.argv[1:]):
             twist["logLevel"] = LogLevel.warn
@@ -90,9 +92,11 @@ class _SandboxService(Service):
         return sandbox
 
     def _refused(self, failure: Failure) -> None:
-        failure.trap(CannotListenError)
+        error = failure.value
+        if not isinstance(error, CannotListenError):
+            failure.raiseException()
         where = f"{self._options['interface']}:{self._options['port']}"
-        self._complain(f"Cannot listen on {where}: {failure.value.socketError}")
+        self._complain(f"Cannot listen on {where}: {error.socketError}")
         self._complain("Is another program using it? Choose another one with --port.")
         stopWith(self._reactor, int(ExitStatus.EX_UNAVAILABLE))
 

@@ -58,7 +58,11 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
 
     log = _Silence()
 
-    def __init__(self, destination: Destination, receiver: IMessageReceiver, limits: Limits) -> None:
+    transport: Any
+
+    def __init__(
+        self, destination: Destination, receiver: IMessageReceiver, limits: Limits
+    ) -> None:
         super().__init__()
         self.bytesReceived = 0
         self.opened: Deferred[IMessageTransport] = Deferred()
@@ -82,7 +86,9 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
 
     def onConnect(self, response: Any) -> None:
         if response.protocol != "xmpp":
-            self._fail(ConnectionFailed(f"{self._name} does not speak the websocket protocol 'xmpp'"))
+            self._fail(
+                ConnectionFailed(f"{self._name} does not speak the websocket protocol 'xmpp'")
+            )
 
     def onOpen(self) -> None:
         if self._error is None:
@@ -111,7 +117,9 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
         else:
             # What stands in quotes is the server's and could be anything.
             words = reason.partition('"')[0].strip()
-            self._fail(ConnectionFailed(f"{self._name} answered the websocket handshake wrongly: {words}"))
+            self._fail(
+                ConnectionFailed(f"{self._name} answered the websocket handshake wrongly: {words}")
+            )
 
     # What Twisted calls
 
@@ -167,7 +175,9 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
 
     def _lossOf(self, reason: Failure) -> IrisError:
         if self.wasMaxFramePayloadSizeExceeded or self.wasMaxMessagePayloadSizeExceeded:
-            return ProtocolViolation(f"the server sent more than {self._limits.frame} bytes at once")
+            return ProtocolViolation(
+                f"the server sent more than {self._limits.frame} bytes at once"
+            )
         if self.failedByMe:
             return ProtocolViolation("the server sent an invalid websocket frame")
         if self.remoteCloseCode == 1001:
@@ -181,7 +191,9 @@ class _Factory(WebSocketClientFactory):  # type: ignore[misc]
     noisy = False
     log = _Silence()
 
-    def __init__(self, connection: _Connection, reactor: Any, limits: Limits, deflate: bool) -> None:
+    def __init__(
+        self, connection: _Connection, reactor: Any, limits: Limits, deflate: bool
+    ) -> None:
         super().__init__(reactor=reactor, protocols=["xmpp"])
         self._connection = connection
         self.setProtocolOptions(

@@ -173,11 +173,13 @@ class FrameParser(_Tree):
         """Parse one message. After a L{Violation} the parser is spent."""
         try:
             if len(data) > self._limits.frame:
-                raise ProtocolViolation(f"the server sent more than {self._limits.frame} bytes at once")
+                raise ProtocolViolation(
+                    f"the server sent more than {self._limits.frame} bytes at once"
+                )
             self._begin()
             self.parse(data, final=True)
         except ProtocolViolation as e:
-            # RFC 7395 section 3.3.3: half a message is no stanza, nor is one with something after it.
+            # RFC 7395 section 3.3.3: neither half a stanza nor two are a message.
             return [Violation(e)]
         return self.take()
 

@@ -113,4 +113,6 @@ def chooseMechanism(
         reasons += "; PLAIN needs an encrypted connection"
     if "ANONYMOUS" in offered:
         reasons += "; ANONYMOUS has to be asked for"
-    raise NotSupported(f"the server offers no SASL mechanism to use here (offered: {names}{reasons})")
+    raise NotSupported(
+        f"the server offers no SASL mechanism to use here (offered: {names}{reasons})"
+    )

@@ -129,7 +129,7 @@ class SessionSettings:
     token: str = attrs.field(repr=False)
     secure: bool
     anonymous: bool = False
-    limits: Limits = Limits()
+    limits: Limits = attrs.field(factory=Limits)
     iqTimeout: float = 10.0
     newId: Callable[[], str] = attrs.field(default=lambda: secrets.token_hex(8))
 
@@ -168,14 +168,13 @@ class XmppSession:
         self._openStream()
 
     def receive(self, message: bytes) -> Sequence[SessionEvent]:
-        if self._phase is not _Phase.ENDED:
-            for item in self._parser.feed(message):
-                try:
-                    self._handle(item)
-                except IrisError as e:
-                    self._end(e)
-                if self._phase is _Phase.ENDED:
-                    break
+        for item in self._parser.feed(message):
+            if self._phase is _Phase.ENDED:
+                break
+            try:
+                self._handle(item)
+            except IrisError as e:
+                self._end(e)
         events, self._events = self._events, []
         return events
 
@@ -311,7 +310,9 @@ class XmppSession:
             text = element.text.strip()
             data = b"" if text == "=" else base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
-            raise ProtocolViolation(f"the server sent SASL {name[:40]!r} that is not base64") from None
+            raise ProtocolViolation(
+                f"the server sent SASL {name[:40]!r} that is not base64"
+            ) from None
         if name == "challenge":
             self._send(stanzas.saslElement("response", mechanism.respond(data)))
         elif name == "success":
@@ -344,7 +345,9 @@ class XmppSession:
         if iq.get("type") == "result":
             return IqAnswered(id, iq)
         condition = self._condition(iq)
-        return IqFailed(id, StanzaError(f"the server answered with an error: {condition}", condition))
+        return IqFailed(
+            id, StanzaError(f"the server answered with an error: {condition}", condition)
+        )
 
     @staticmethod
     def _condition(iq: Element) -> str:
