@@ -15,7 +15,7 @@ __all__ = ["parseJid", "sameJid"]
 def parseJid(text: str) -> JID | None:
     """A JID, or C{None} when the text is none. (C{internJID} would keep each for good.)"""
     try:
-        return JID(text)
+        return JID(text) if text else None
     except (InvalidFormat, UnicodeError):
         return None
 

@@ -176,6 +176,9 @@ class FrameParser(_Tree):
                 raise ProtocolViolation(
                     f"the server sent more than {self._limits.frame} bytes at once"
                 )
+            if b"\0" in data:
+                # Expat would take it for UTF-16, whatever encoding it was told.
+                raise ProtocolViolation("the server sent a zero byte")
             self._begin()
             self.parse(data, final=True)
         except ProtocolViolation as e:
@@ -259,7 +262,7 @@ class StreamParser(_Tree):
     def _root(self, context: dict[str | None, str]) -> None:
         self._put(
             (
-                "<r"
+                "<stream:stream"
                 + "".join(
                     f' xmlns{":" + prefix if prefix else ""}="{escape("xmlns", uri)}"'
                     for prefix, uri in context.items()

@@ -1,0 +1,67 @@
+"""
+Runs the tests with trial, prints the branch coverage, and closes with trial's
+own counts as C{N passed, N failed, N skipped}.
+
+    python tests/run.py [name of a test or module ...]
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def importTests() -> None:
+    """
+    Make C{tests} importable without the checkout on the path: what is tested is
+    the installed package.
+    """
+    root = str(HERE.parent)
+    sys.path[:] = [entry for entry in sys.path if entry not in (root, str(HERE))]
+    spec = importlib.util.spec_from_file_location(
+        "tests", HERE / "__init__.py", submodule_search_locations=[str(HERE)]
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["tests"] = module
+    spec.loader.exec_module(module)
+
+
+def main(names: list[str]) -> int:
+    """
+    @return: the exit status: 0 only when something ran, nothing failed and the
+        coverage is what it must be.
+    """
+    import coverage
+
+    cover = coverage.Coverage(config_file=str(HERE.parent / ".coveragerc"))
+    cover.start()
+    importTests()
+
+    from twisted.trial.reporter import TreeReporter
+    from twisted.trial.runner import TestLoader, TrialRunner
+
+    loader = TestLoader()
+    suite = loader.loadByNames(names or ["tests"], recurse=True)
+    result = TrialRunner(TreeReporter, realTimeErrors=False).run(suite)
+    cover.stop()
+
+    failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
+    skipped = len(result.skips) + len(result.expectedFailures)
+    passed = result.successes
+    covered = 100.0
+    if not names:
+        covered = cover.report(file=sys.stdout)
+    least = cover.get_option("report:fail_under")
+    enough = covered >= least
+    if not enough:
+        print(f"Branch coverage is {covered:.1f} %, and must be {least} %.")
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 0 if passed and not failed and enough else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
