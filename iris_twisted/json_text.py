@@ -18,7 +18,7 @@ def _noConstant(name: str) -> None:
 
 def _depthWithin(value: Any, depth: int) -> bool:
     level = [value]
-    for _ in range(depth + 1):
+    for _ in range(depth):
         level = [
             child
             for node in level

@@ -71,6 +71,7 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
         self._receiver = receiver
         self._limits = limits
         self._error: IrisError | None = None
+        self._isOpen = False
 
     # What Autobahn calls
 
@@ -91,7 +92,8 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
             )
 
     def onOpen(self) -> None:
-        if self._error is None:
+        if self._error is None and not self.opened.called:
+            self._isOpen = True
             self.opened.callback(self)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -140,7 +142,7 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
         error = self._error or self._lossOf(reason)
-        if self.opened.called:
+        if self._isOpen:
             self._receiver.transportLost(error)
         else:
             self.opened.errback(error)
