@@ -64,6 +64,7 @@ class IrisRtcService(Service):
         self._again: IDelayedCall | None = None
         self._waitForToken = waitForToken
         self._tellWaiting = waiting
+        self._tried = irisToken
         self._needsToken = False
         self._wasUp = False
         self._tellError = self.connection.onConnectionError
@@ -97,6 +98,7 @@ class IrisRtcService(Service):
     def _connect(self) -> None:
         self._again = None
         self._needsToken = False
+        self._tried = self._token
         connecting = self.connection.connect(self._token, self._routingId, self._url)
         connecting.addCallbacks(self._connected, self._failed)
 
@@ -109,7 +111,9 @@ class IrisRtcService(Service):
         if not self.running or not isinstance(error, IrisError):
             return
         if isinstance(error, TokenRefused) and self._waitForToken:
-            self._needsToken = True
+            self._needsToken = self._token == self._tried
+            if not self._needsToken:
+                self._connect()
             return
         self._failures += 1
         delay = self._policy.delay(self._failures) if error.retryable else None
@@ -117,8 +121,8 @@ class IrisRtcService(Service):
             self._end(error)
             return
         self._log.info("trying again in {delay:.1f} seconds", delay=delay)
-        self._tellWaiting(delay)
         self._again = self._reactor.callLater(delay, self._connect)
+        self._tellWaiting(delay)
 
     def _errorTold(self, errorCode: int, errorMessage: str) -> object:
         result = self._tellError(errorCode, errorMessage)

@@ -57,6 +57,10 @@ class Options(UsageOptions):
         ["insecure", None, "Allow http:// and certificates that do not verify. Dangerous."],
     ]
 
+    def parseArgs(self, *surplus: str) -> None:
+        if surplus:
+            raise UsageError(f"{surplus[0]!r} is no option; see --help")
+
     def postOptions(self) -> None:
         for name, allowed in (("output", ("text", "json")), ("dialect", ("auto", *DIALECTS))):
             if self[name] not in allowed:

@@ -343,8 +343,6 @@ class World:
         return [*timers, *(t for t in self.transports if t.open)]
 
 
-
-
 def _makeTrust() -> Any:
     from twisted.internet.ssl import trustRootFromCertificates
 

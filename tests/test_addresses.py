@@ -67,7 +67,19 @@ class RoutingIds(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """What has no side, or no domain, is refused with a sentence."""
-        for value in (None, 7, "", "alice", "@x", "x@", "a@b c", "a@b/c", "a@-b", "a\n@b", "a@b..c"):
+        for value in (
+            None,
+            7,
+            "",
+            "alice",
+            "@x",
+            "x@",
+            "a@b c",
+            "a@b/c",
+            "a@-b",
+            "a\n@b",
+            "a@b..c",
+        ):
             with self.assertRaises(IncorrectParameters) as caught:
                 RoutingId.parse(value)
             self.assertIn("routingId", caught.exception.message)

@@ -23,7 +23,7 @@ from iris_twisted.errors import (
     TokenRefused,
 )
 from iris_twisted.retry import FullJitter
-from iris_twisted.values import ConnectionState, Limits, ServerInfo
+from iris_twisted.values import ConnectionState, Limits
 
 from .doubles import RID, TOKEN, URL, FixedDelay, World
 
@@ -68,9 +68,7 @@ class FirstConnect(ContractCase):
         world = self.world().up()
         path = world.destinations[0].path
         self.assertTrue(
-            path.startswith(
-                f"/xmpp-websocket/routingid/{RID}/timestamp/1700000000/token/"
-            ),
+            path.startswith(f"/xmpp-websocket/routingid/{RID}/timestamp/1700000000/token/"),
             path,
         )
         self.assertEqual(world.destinations[0].name, "wss://rtc.example.test:443")
@@ -454,11 +452,20 @@ class Reconnecting(ContractCase):
         world.discovery.outcomes = [ConnectionFailed("still down")]
         world.advance(3)
         self.assertEqual(
-            world.recorder.names(), ["onConnected", "onDisconnected", "onReconnecting", "onConnected"]
+            world.recorder.names(),
+            ["onConnected", "onDisconnected", "onReconnecting", "onConnected"],
         )
         self.assertEqual(
             world.recorder.names(events=True)[2:],
-            ["onEvent", "onDisconnected", "onEvent", "onReconnecting", "onEvent", "onEvent", "onConnected"],
+            [
+                "onEvent",
+                "onDisconnected",
+                "onEvent",
+                "onReconnecting",
+                "onEvent",
+                "onEvent",
+                "onConnected",
+            ],
         )
         attempts = [
             (e["details"]["attempt"], e["details"]["delay"])
@@ -774,7 +781,8 @@ class ServerAsksToLeave(ContractCase):
     def comesBack(self, world: World) -> None:
         world.advance(5)
         self.assertEqual(
-            world.recorder.names(), ["onConnected", "onDisconnected", "onReconnecting", "onConnected"]
+            world.recorder.names(),
+            ["onConnected", "onDisconnected", "onReconnecting", "onConnected"],
         )
 
     def test_disconnectIq(self) -> None:
@@ -855,11 +863,18 @@ class ServerAsksToLeave(ContractCase):
 
     def test_seeOtherUriRefused(self) -> None:
         """Not to plain text, not to another host, not to something that is no URL."""
-        for uri in ("ws://rtc.example.test/x", "wss://evil.test/x", "rtc.example.test", "nonsense:"):
+        for uri in (
+            "ws://rtc.example.test/x",
+            "wss://evil.test/x",
+            "rtc.example.test",
+            "nonsense:",
+        ):
             world = self.world().up()
             self.seeOther(world, uri)
             self.comesBack(world)
-            self.assertEqual([d.name for d in world.destinations], ["wss://rtc.example.test:443"] * 2)
+            self.assertEqual(
+                [d.name for d in world.destinations], ["wss://rtc.example.test:443"] * 2
+            )
 
     def test_seeOtherUriToAllowedHost(self) -> None:
         """allowedHosts names the hosts for both discovery and see-other-uri."""
@@ -900,7 +915,9 @@ class Keepalive(ContractCase):
         self.assertTrue(world.connection.isConnectionAlive())
         world.advance(4.1)
         self.assertIn("onDisconnected", world.recorder.names())
-        self.assertIn("silent for 15 seconds", world.recorder.of("onEvent")[1][0]["details"]["message"])
+        self.assertIn(
+            "silent for 15 seconds", world.recorder.of("onEvent")[1][0]["details"]["message"]
+        )
 
     def test_anyByteIsLife(self) -> None:
         """Bytes that are no answer to a ping keep it alive."""
@@ -1018,16 +1035,19 @@ class Delivering(ContractCase):
         for room in ("one", "two"):
             world.transport.say(
                 f'<iq type="set" id="{room}" from="example.test"><query xmlns="jabber:iq:private">'
-                f'<data xmlns="urn:xmpp:comcast:info" type="notify" roomid="{room}"/></query></iq>'
-                .encode()
+                f'<data xmlns="urn:xmpp:comcast:info" type="notify" roomid="{room}"/></query></iq>'.encode()
             )
         world.transport.say(b'<iq type="result" id="bind"/>')
         world.platform.hanging.clear()
         world.transport.say(b'<iq type="result" id="sess"/>')
         world.settle()
         self.assertEqual(outcome, [world.connection])
-        self.assertEqual(world.recorder.names(), ["onConnected", "onNotification", "onNotification"])
-        self.assertEqual([i["roomId"] for (i,) in world.recorder.of("onNotification")], ["one", "two"])
+        self.assertEqual(
+            world.recorder.names(), ["onConnected", "onNotification", "onNotification"]
+        )
+        self.assertEqual(
+            [i["roomId"] for (i,) in world.recorder.of("onNotification")], ["one", "two"]
+        )
 
     def test_bounded(self) -> None:
         """At most so many are unanswered; reading pauses until half are done; nothing is lost."""
@@ -1389,4 +1409,6 @@ class Callbacks(ContractCase):
         world = self.world().up()
         self.assertIn("connected alice@example.test/", repr(world.connection))
         self.assertNotIn(TOKEN, repr(world.connection))
-        self.assertNotIn(world.connection.serverInfo.websocketToken, repr(world.connection.serverInfo))
+        self.assertNotIn(
+            world.connection.serverInfo.websocketToken, repr(world.connection.serverInfo)
+        )

@@ -115,7 +115,7 @@ class Answers(SynchronousTestCase):
         except IrisError:
             pass
 
-    @given(st.fixed_dictionaries({name: JSON for name in [*GOOD, "turn_credentials"]}))
+    @given(st.fixed_dictionaries(dict.fromkeys([*GOOD, "turn_credentials"], JSON)))
     def test_anyFields(self, body: dict[str, Any]) -> None:
         """Whatever the fields hold, it is an answer or an error of ours."""
         try:

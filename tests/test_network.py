@@ -195,7 +195,9 @@ class Discovery(NetworkCase):
             pass
         head = seen[0].decode()
         self.assertTrue(
-            head.startswith("GET /p/v1/wsturnserverinfo/routingid/a%20b%23%2F%C3%BC@x.test HTTP/1.1\r\n"),
+            head.startswith(
+                "GET /p/v1/wsturnserverinfo/routingid/a%20b%23%2F%C3%BC@x.test HTTP/1.1\r\n"
+            ),
             head,
         )
         self.assertIn("Authorization: Bearer the.token\r\n", head)
@@ -246,7 +248,9 @@ class Handshake(NetworkCase):
 
     async def test_endlessHeaders(self) -> None:
         """Headers are bounded in size."""
-        error = await self.attempt(lambda p, _: p.transport.write(b"HTTP/1.1 101 x\r\nA: " + b"b" * 20_000))
+        error = await self.attempt(
+            lambda p, _: p.transport.write(b"HTTP/1.1 101 x\r\nA: " + b"b" * 20_000)
+        )
         self.assertIn("endlessly", error.message)
 
     async def test_slowHeaders(self) -> None:
@@ -282,9 +286,11 @@ class Handshake(NetworkCase):
     async def frames(self, *frames: bytes) -> IrisError:
         """The error when these frames follow right after the 101."""
         return await self.attempt(
-            lambda p, d: p.transport.write(self.accept(d, "xmpp", b"".join(frames)))
-            if d.startswith(b"GET")
-            else None
+            lambda p, d: (
+                p.transport.write(self.accept(d, "xmpp", b"".join(frames)))
+                if d.startswith(b"GET")
+                else None
+            )
         )
 
     async def test_framesAfterTheUpgrade(self) -> None:
@@ -328,7 +334,9 @@ class EndToEnd(NetworkCase):
             ringing = self.next("onNotification")
             call = sandbox.placeCall(RID, caller="+1 \"<&>'\n", room="room 1")
             ((info,)) = await ringing
-            self.assertEqual(info[0]["roomId"] if isinstance(info, tuple) else info["roomId"], "room 1")
+            self.assertEqual(
+                info[0]["roomId"] if isinstance(info, tuple) else info["roomId"], "room 1"
+            )
             self.assertEqual(info["userdata"]["data"]["cid"], "+1 \"<&>'\n")
             await connection.rejectSession(info)
             self.assertEqual(call.state, "rejected")
@@ -401,7 +409,9 @@ class SandboxControl(NetworkCase):
     """The control API and its Python face."""
 
     async def request(self, method: str, path: str, body: Any = None, **kw: Any) -> tuple[int, Any]:
-        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = (
+            None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        )
         response = await treq.request(
             method, self.url + path, data=data, reactor=reactor, persistent=False, **kw
         )
@@ -418,10 +428,14 @@ class SandboxControl(NetworkCase):
         await connection.connect("any", RID, sandbox.url)
         ringing = self.next("onNotification")
         status, call = await self.request(
-            "POST", "/control/calls", {"to": RID, "from": "bob@b.test", "room": "r9", "caller": "+5"}
+            "POST",
+            "/control/calls",
+            {"to": RID, "from": "bob@b.test", "room": "r9", "caller": "+5"},
         )
         (info,) = await ringing
-        self.assertEqual((info["roomid"], info["routingid"], call["state"]), ("r9", "bob@b.test", "ringing"))
+        self.assertEqual(
+            (info["roomid"], info["routingid"], call["state"]), ("r9", "bob@b.test", "ringing")
+        )
         self.assertNotIn("roomtoken", call)
         status, calls = await self.request("GET", "/control/calls")
         self.assertEqual((status, len(calls)), (200, 2))
@@ -448,7 +462,9 @@ class SandboxControl(NetworkCase):
         self.assertEqual(sandbox.platform.hanging, {"bind"})
         self.assertEqual((await self.request("DELETE", "/control/hang"))[0], 204)
         self.assertEqual(sandbox.platform.hanging, set())
-        status, made = await self.request("POST", "/control/tokens", {"routingId": RID, "lifetime": -5})
+        status, made = await self.request(
+            "POST", "/control/tokens", {"routingId": RID, "lifetime": -5}
+        )
         self.assertEqual(status, 201)
         error = await self.refused(self.connection(), made["token"], sandbox.url)
         self.assertEqual(error.code, -116)
@@ -497,7 +513,10 @@ class SandboxControl(NetworkCase):
         response = await treq.request(
             "OPTIONS",
             sandbox.url + f"/v1/wsturnserverinfo/routingid/{RID}",
-            headers={"Access-Control-Request-Headers": "authorization,trace-id", "Origin": "http://x"},
+            headers={
+                "Access-Control-Request-Headers": "authorization,trace-id",
+                "Origin": "http://x",
+            },
             reactor=reactor,
             persistent=False,
         )

@@ -22,15 +22,13 @@ from iris_twisted.xmpp.elements import CLIENT, Element
 from iris_twisted.xmpp.parser import FrameParser
 
 RID = RoutingId.parse("Alice@xmpp.example.test")
-WIRE = (
-    """<iq xmlns='jabber:client' type='set' id='n1' from='notify.xmpp.example.test'
+WIRE = b"""<iq xmlns='jabber:client' type='set' id='n1' from='notify.xmpp.example.test'
         to='RID/resource'><query xmlns='jabber:iq:private'>
     <data xmlns='urn:xmpp:comcast:info' type='notify' action='' roomid='room-1'
         routingid='caller@xmpp.example.test' rtcserver='xmpp-wcdcc-001.example.test' traceid='tr-9'
         roomtoken='RT' roomtokenexpirytime='1700000000'
         userdata='{"data":{"cname":"+12155550100"},"notification":{"type":"pstn"}}'/>
     </query></iq>"""
-).encode()
 
 
 def syntax(*trusted: str) -> PrivateIqs:
@@ -97,7 +95,11 @@ class Reading(SynchronousTestCase):
 
     def test_kindsOfIq(self) -> None:
         """The iq's own type may be set, get or absent."""
-        for wire in (WIRE, WIRE.replace(b"type='set'", b"type='get'"), WIRE.replace(b"type='set'", b"")):
+        for wire in (
+            WIRE,
+            WIRE.replace(b"type='set'", b"type='get'"),
+            WIRE.replace(b"type='set'", b""),
+        ):
             self.assertIsInstance(syntax().read(iq(wire), None), Notification)
 
     def test_matrixOfSenders(self) -> None:
@@ -212,7 +214,9 @@ class Telemetry(SynchronousTestCase):
         details = {"roomid": "r", "traceid": "t", "rtcserver": "xmpp.x", "roomtoken": "CANARY"}
         event = {"type": "connection", "state": "SDK_X", "details": details}
         to, suffix, (query, data) = statistics(event, RID)
-        self.assertEqual((to, suffix), ("r@callcontrol.x/Alice@xmpp.example.test", ":sendStatsIQ:SDK_X"))
+        self.assertEqual(
+            (to, suffix), ("r@callcontrol.x/Alice@xmpp.example.test", ":sendStatsIQ:SDK_X")
+        )
         self.assertEqual(query.attributes, {"strict": "false"})
         self.assertEqual(data.get("event"), "callstats")
         self.assertNotIn("CANARY", repr(data))

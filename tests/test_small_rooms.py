@@ -272,7 +272,9 @@ class Errors(SynchronousTestCase):
         """Message, cause and repr."""
         cause = ValueError("x")
         error = errors.ConnectionFailed("no luck", cause=cause)
-        self.assertEqual((error.message, str(error), error.__cause__), ("no luck", "no luck", cause))
+        self.assertEqual(
+            (error.message, str(error), error.__cause__), ("no luck", "no luck", cause)
+        )
         self.assertEqual(repr(error), "<ConnectionFailed -106: no luck>")
 
 

@@ -175,9 +175,7 @@ class Streams(SynchronousTestCase):
 
     def test_cutAnywhere(self) -> None:
         """Any cut of a good stream gives the same items."""
-        data = (
-            b"<?xml version='1.0'?>" + HEADER + b"<a x='1>2'>t\xc3\xa9</a> <extra:b/><c></c>"
-        )
+        data = b"<?xml version='1.0'?>" + HEADER + b"<a x='1>2'>t\xc3\xa9</a> <extra:b/><c></c>"
         whole = StreamParser(Limits()).feed(data)
         self.assertEqual(len(whole), 4)
         for cut in range(len(data)):
@@ -285,9 +283,7 @@ class Writing(SynchronousTestCase):
 
     def test_escaped(self) -> None:
         """Markup and line breaks are escaped; what XML forbids is refused by name."""
-        self.assertEqual(
-            escape("x", "<&>\"'\t\r\n"), "&lt;&amp;&gt;&quot;&apos;&#9;&#13;&#10;"
-        )
+        self.assertEqual(escape("x", "<&>\"'\t\r\n"), "&lt;&amp;&gt;&quot;&apos;&#9;&#13;&#10;")
         for char in "\x00\x0b\x1f\ud800\ufffe\uffff":
             with self.assertRaises(IncorrectParameters) as caught:
                 escape("roomId", char)

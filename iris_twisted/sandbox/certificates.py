@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
+from datetime import datetime
 
 import trustme
 from twisted.internet.ssl import PrivateCertificate
@@ -15,13 +17,19 @@ __all__ = ["Certificates"]
 
 class Certificates:
     """
+    @param names: the host names and addresses that the certificate is good for.
+    @param notAfter: until when it is valid; C{None} for long enough.
     @ivar caFile: the path of the CA's certificate, PEM.
     @ivar options: for a server's endpoint.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        names: Sequence[str] = ("localhost", "127.0.0.1", "::1"),
+        notAfter: datetime | None = None,
+    ) -> None:
         ca = trustme.CA()
-        issued = ca.issue_cert("localhost", "127.0.0.1", "::1")
+        issued = ca.issue_cert(*names, not_after=notAfter)
         certificate = PrivateCertificate.loadPEM(issued.private_key_and_cert_chain_pem.bytes())
         self.options = certificate.options()
         handle, self.caFile = tempfile.mkstemp(prefix="iris-sandbox-", suffix=".pem")

@@ -4,7 +4,7 @@ The sandbox, listening.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import TCP4ServerEndpoint
@@ -16,6 +16,9 @@ from twisted.web.server import Site
 from .http import Control, Discovery, Root
 from .platform import Answer, Call, Platform, UserSession
 from .rtc_server import RtcResource
+
+if TYPE_CHECKING:
+    from .certificates import Certificates
 
 __all__ = ["Sandbox", "startSandbox"]
 
@@ -63,14 +66,14 @@ class Sandbox:
     @ivar discoveries: the routing ids that discovery was asked for, newest last.
     """
 
-    def __init__(self, reactor: Any, tls: bool) -> None:
+    def __init__(self, reactor: Any, tls: bool | Certificates) -> None:
         self.platform = Platform(reactor.seconds)
         self.discoveries: list[str] = []
         self.url = ""
         self.caFile: str | None = None
         self._tls = tls
         self._port: IListeningPort | None = None
-        self._certificates: Any = None
+        self._certificates: Certificates | None = None
         root = Root()
         anonymous = ["wsturnserver", "anonymoususer"]
         known = ["wsturnserverinfo", "routingid"]
@@ -92,9 +95,10 @@ class Sandbox:
         if self._tls:
             from .certificates import Certificates
 
-            self._certificates = Certificates()
-            self.caFile = self._certificates.caFile
-            factory = TLSMemoryBIOFactory(self._certificates.options, False, factory)
+            certificates = Certificates() if self._tls is True else self._tls
+            self._certificates = certificates
+            self.caFile = certificates.caFile
+            factory = TLSMemoryBIOFactory(certificates.options, False, factory)
         self._connections = _Connections(factory)
         endpoint = TCP4ServerEndpoint(self._reactor, port, interface=interface)
         self._port = await endpoint.listen(self._connections)
@@ -148,13 +152,17 @@ class Sandbox:
 
 
 def startSandbox(
-    reactor: Any = None, *, tls: bool = False, port: int = 0, interface: str = "127.0.0.1"
+    reactor: Any = None,
+    *,
+    tls: bool | Certificates = False,
+    port: int = 0,
+    interface: str = "127.0.0.1",
 ) -> Deferred[Sandbox]:
     """
     Start a sandbox.
 
     @param reactor: C{None} for the global one.
-    @param tls: listen with a certificate made for the occasion.
+    @param tls: listen with a certificate made for the occasion, or with a given one.
     @param port: 0 for a free one.
     @return: fires with the L{Sandbox}; fails when the port cannot be had.
     """

@@ -44,6 +44,10 @@ class Options(UsageOptions):
     ]
     optFlags = [["tls", None, "Use TLS, with a certificate made for the occasion."]]
 
+    def parseArgs(self, *surplus: str) -> None:
+        if surplus:
+            raise UsageError(f"{surplus[0]!r} is no option; see --help")
+
     def postOptions(self) -> None:
         try:
             self["port"] = int(self["port"])

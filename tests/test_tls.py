@@ -1,0 +1,121 @@
+"""
+Contract promise 15; security.md, "TLS": discovery and websocket alike.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from twisted.internet import ssl
+from twisted.internet.ssl import platformTrust
+from twisted.trial.unittest import SynchronousTestCase
+
+from iris_twisted.errors import CertificateRefused, ConnectionFailed
+from iris_twisted.sandbox.certificates import Certificates
+from iris_twisted.tls import TlsTrust
+
+from .test_network import RID, NetworkCase
+
+EXPIRED = datetime.now(UTC) - timedelta(days=1)
+
+
+class Verification(NetworkCase):
+    """Which certificates are believed."""
+
+    async def bad(self, certificates: Certificates, trusted: bool, words: str) -> None:
+        """Refused for discovery, and for the websocket behind a good discovery."""
+        bad = await self.sandbox(tls=certificates)
+        trustRoot = bad.caFile if trusted else None
+        error = await self.refused(self.connection(trustRoot=trustRoot), "t", bad.url)
+        self.assertIsInstance(error, CertificateRefused)
+        self.assertIn(words, error.message)
+        self.assertIn("event manager", error.message)
+        # The same server as the websocket of an event manager that is fine.
+        good = await self.sandbox()
+        good.answerDiscovery(
+            200,
+            json.dumps(
+                {
+                    "websocket_server": f"wss://{bad.url.removeprefix('https://')}",
+                    "websocket_server_token": "t",
+                    "websocket_server_token_expiry_time": 1,
+                }
+            ).encode(),
+        )
+        error = await self.refused(self.connection(trustRoot=trustRoot), "t", good.url)
+        self.assertIsInstance(error, CertificateRefused)
+        self.assertIn(words, error.message)
+        self.assertIn("websocket server", error.message)
+        # Turned off explicitly, it connects.
+        connection = self.connection(insecure=True)
+        await connection.connect("any", RID, bad.url)
+        self.assertTrue(connection.isConnectionAlive())
+
+    async def test_unknownAuthority(self) -> None:
+        """A CA that is not trusted."""
+        await self.bad(Certificates(), False, "cannot be verified")
+
+    async def test_wrongName(self) -> None:
+        """Another host's certificate."""
+        await self.bad(Certificates(["other.test"]), True, "another host name")
+
+    async def test_expired(self) -> None:
+        """An expired certificate."""
+        await self.bad(Certificates(notAfter=EXPIRED), True, "cannot be verified")
+
+    async def test_trustRoots(self) -> None:
+        """A path and a Twisted trust root do the same."""
+        sandbox = await self.sandbox(tls=True)
+        with open(sandbox.caFile or "", "rb") as file:
+            root = ssl.trustRootFromCertificates([ssl.Certificate.loadPEM(file.read())])
+        for trustRoot in (sandbox.caFile, root):
+            connection = self.connection(trustRoot=trustRoot)
+            await connection.connect("any", RID, sandbox.url)
+
+    async def test_plaintext(self) -> None:
+        """A server that speaks no TLS where TLS is expected, and the other way round."""
+        plain = await self.sandbox()
+        error = await self.refused(
+            self.connection(connectTimeout=0.5), "t", plain.url.replace("http://", "https://")
+        )
+        self.assertIsInstance(error, ConnectionFailed)
+        encrypted = await self.sandbox(tls=True)
+        error = await self.refused(
+            self.connection(connectTimeout=0.5), "t", encrypted.url.replace("https://", "http://")
+        )
+        self.assertEqual(error.code, -106)
+
+    async def test_downgrade(self) -> None:
+        """https may not lead to ws."""
+        sandbox = await self.sandbox(tls=True)
+        answer: dict[str, Any] = {
+            "websocket_server": "ws://127.0.0.1:1",
+            "websocket_server_token": "t",
+            "websocket_server_token_expiry_time": 1,
+        }
+        sandbox.answerDiscovery(200, json.dumps(answer).encode())
+        error = await self.refused(self.connection(trustRoot=sandbox.caFile), "t", sandbox.url)
+        self.assertIn("not be encrypted", error.message)
+
+
+class Contexts(SynchronousTestCase):
+    """One context per trust root and host name, not one per connection."""
+
+    def test_shared(self) -> None:
+        """All connections to a host share what is costly."""
+        for make in (
+            lambda: TlsTrust(),
+            lambda: TlsTrust(insecure=True),
+            lambda root=platformTrust(): TlsTrust(root),
+        ):
+            self.assertIs(make().forHost("a.test"), make().forHost("a.test"))
+            self.assertIsNot(make().forHost("a.test"), make().forHost("b.test"))
+
+    def test_fromFile(self) -> None:
+        """So do those that name the same PEM file."""
+        certificates = Certificates()
+        self.addCleanup(certificates.remove)
+        one, two = TlsTrust(certificates.caFile), TlsTrust(certificates.caFile)
+        self.assertIs(one.forHost("a.test"), two.forHost("a.test"))
