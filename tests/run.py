@@ -37,7 +37,7 @@ def main(names: list[str]) -> int:
     """
     import coverage
 
-    cover = coverage.Coverage(config_file=str(HERE.parent / ".coveragerc"))
+    cover = coverage.Coverage(data_file=None, config_file=str(HERE.parent / "pyproject.toml"))
     cover.start()
     importTests()
 
