@@ -43,6 +43,10 @@ class Announcements:
         self.queue.do(lambda: self._owe(True))
         self.queue.call("onConnected")
 
+    def notResumed(self, lostSince: float) -> None:
+        """What was sent to us after that time, epoch seconds, may be lost."""
+        self._event("SDK_SessionNotResumed", {"lostSince": lostSince})
+
     def disconnected(self, message: str) -> None:
         """The session is gone."""
         self._event("SDK_WebSocketServerDisconnected", {"message": message})

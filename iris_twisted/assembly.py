@@ -17,6 +17,7 @@ from .rtc.senders import Senders
 from .settings import Settings
 from .transport import TransportRegistry
 from .values import ServerInfo
+from .xmpp.events import Resumption
 
 __all__ = ["Floors"]
 
@@ -58,9 +59,13 @@ class Floors:
         return PrivateIqs(self.routingId, senders)
 
     def attempt(
-        self, token: str, owner: LinkOwner, hop: tuple[str, ServerInfo, str] | None = None
+        self,
+        token: str,
+        owner: LinkOwner,
+        resumption: Resumption | None = None,
+        hop: tuple[str, ServerInfo, str] | None = None,
     ) -> Attempt:
-        """One attempt with this token; C{hop} as in L{Target}."""
+        """One attempt with this token; C{resumption} and C{hop} as in L{Target}."""
         target = Target(
             token,
             self.routingId,
@@ -69,6 +74,7 @@ class Floors:
             self._discovery,
             self._transports,
             self._dialects,
+            resumption,
             hop,
         )
 

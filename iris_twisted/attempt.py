@@ -28,7 +28,8 @@ from .link import Link
 from .settings import Settings
 from .transport import TransportRegistry
 from .values import Destination, ServerInfo
-from .xmpp.session import SessionSettings, XmppSession
+from .xmpp.events import Resumption, SessionSettings
+from .xmpp.session import XmppSession
 
 __all__ = ["Attempt", "Reached", "Target"]
 
@@ -42,6 +43,7 @@ class Target:
 
     @ivar secure: whether the event manager is reached by https.
     @ivar dialects: which dialect each server spoke last time, by its name.
+    @ivar resumption: the session to go on with, if the server still has it.
     @ivar hop: an address to go to first, without discovery, with what was
         discovered last.
     """
@@ -53,6 +55,7 @@ class Target:
     discovery: IEventManager
     transports: TransportRegistry
     dialects: dict[str, str]
+    resumption: Resumption | None = None
     hop: tuple[str, ServerInfo, str] | None = None
 
 
@@ -236,6 +239,8 @@ class Attempt:
                 anonymous=settings.anonymous,
                 limits=settings.limits,
                 iqTimeout=settings.iqTimeout,
+                streamManagement=settings.streamManagement,
+                resumption=target.resumption,
             )
         )
         link = self._newLink(session)

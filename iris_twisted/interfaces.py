@@ -20,7 +20,7 @@ from .values import Destination, Limits, Scheme, ServerInfo
 if TYPE_CHECKING:
     from .rtc.private_iqs import Incoming
     from .xmpp.elements import Element
-    from .xmpp.session import SessionEvent
+    from .xmpp.events import Resumption, SessionEvent
 
 __all__ = [
     "IEventManager",
@@ -149,6 +149,10 @@ class IXmppSession(Interface):
     jid: str | None = Attribute("The JID bound, or C{None} before.")
     sawFeatures: bool = Attribute("Whether the server said anything that settles the dialect.")
 
+    resumption: Resumption | None = Attribute(
+        "What a later session needs to resume this one, or C{None} when that is impossible."
+    )
+
     def start() -> None:
         """Called first, once, when the transport is open."""
 
@@ -178,7 +182,9 @@ class IXmppSession(Interface):
 
     def reply(request: Element, condition: str | None = None) -> None:
         """
-        Queue the answer to an IQ request (RFC 6120 section 8.2.3).
+        Called for each L{IqRequest}, once it is done with: queue the answer
+        (RFC 6120 section 8.2.3). When the connection is lost and the session can
+        be resumed, the answer goes with the resumption.
 
         @param condition: the error to answer with, or C{None} for a result.
         """
@@ -186,8 +192,14 @@ class IXmppSession(Interface):
     def expire(now: float) -> Sequence[SessionEvent]:
         """Called now and then: the IQs whose answer is overdue."""
 
+    def requestAcknowledgement() -> None:
+        """Called now and then: queue what keeps both sides' books short (XEP-0198 section 4)."""
+
     def close() -> None:
-        """Queue what ends the stream politely, where the dialect has such a thing."""
+        """End the session; queue what ends the stream politely, where the dialect has it."""
+
+    def lost() -> None:
+        """Called when the transport is gone."""
 
 
 class INotificationSyntax(Interface):

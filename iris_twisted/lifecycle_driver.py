@@ -83,6 +83,7 @@ class LifecycleDriver:
         self._tokenTried = ""
         self._reached: Reached | None = None
         self._link: Link | None = None
+        self._lostLink: Link | None = None
         self._hop: tuple[str, ServerInfo, str] | None = None
         self._violations = 0
 
@@ -152,6 +153,7 @@ class LifecycleDriver:
             self._input(self._machine.freed)
             return
         self._log.info("session lost: {reason}", reason=error.message)
+        self._lostLink = link
         if isinstance(error, SeeOther) and self._reached is not None:
             self._hop = (error.uri, self._reached.info, self._reached.host)
         if self._isHopeless(error):
@@ -182,6 +184,9 @@ class LifecycleDriver:
         self.serverInfo = reached.info
         self.jid = reached.link.session.jid
         self._calls.speak(self._floors.syntax(reached.host))
+        if reached.link.resumed and self._lostLink is not None:
+            reached.link.succeed(self._lostLink)
+            self._lostLink = None
         self._input(self._machine.attemptUp)
 
     def _attemptFailed(self, failure: Failure) -> None:
@@ -266,7 +271,10 @@ class LifecycleDriver:
         self._retrying.runPatience()
         self._tokenTried = self.tokens.token
         hop, self._hop = self._hop, None
-        self._attempt = attempt = self._floors.attempt(self._tokenTried, self, hop).run()
+        resumption = None if self._lostLink is None else self._lostLink.resumable()
+        self._attempt = attempt = self._floors.attempt(
+            self._tokenTried, self, resumption, hop
+        ).run()
         attempt.addCallbacks(self._attemptUp, self._attemptFailed)
         attempt.addErrback(lambda failure: self._log.failure("a bug", failure=failure))
 
@@ -277,6 +285,9 @@ class LifecycleDriver:
         self._retrying.sessionUp()
         self.tokens.accepted()
         self._log.info("connected as {jid}", jid=self.jid)
+        lost = self._abandonLost()
+        if lost is not None and lost.session.resumption is not None:
+            self._tell.notResumed(lost.lastHeard)
         self._tell.connected(self.jid)
         self._connects.settle()
 
@@ -293,7 +304,15 @@ class LifecycleDriver:
     def _end(self) -> None:
         self._floors = None
         self.jid = None
+        self._abandonLost()
         self.tokens.stop()
+
+    def _abandonLost(self) -> Link | None:
+        """The session lost last will not be resumed."""
+        lost, self._lostLink = self._lostLink, None
+        if lost is not None:
+            lost.abandon()
+        return lost
 
     def _withdraw(self) -> None:
         self._connects.withdraw(InvalidState("the connection was closed before it was up"))

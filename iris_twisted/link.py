@@ -14,8 +14,16 @@ from zope.interface import implementer
 from .errors import IrisError, NoAnswer, NotConnected, PeerClosed, ServerLeaving
 from .interfaces import IMessageReceiver, IMessageTransport, IXmppSession
 from .xmpp.elements import Element
+from .xmpp.events import (
+    Ended,
+    Established,
+    IqAnswered,
+    IqFailed,
+    IqRequest,
+    Resumption,
+    SessionEvent,
+)
 from .xmpp.keepalive import Keepalive, Pulse
-from .xmpp.session import Ended, Established, IqAnswered, IqFailed, IqRequest, SessionEvent
 
 __all__ = ["Link", "LinkOwner", "LinkTimes"]
 
@@ -60,6 +68,8 @@ class Link:
     @ivar up: fires with C{None} when the session is up; fails with the reason
         once the socket is gone. Cancelling it drops the link.
     @ivar gone: fires when the socket is gone.
+    @ivar resumed: whether its session goes on where an earlier link was cut.
+    @ivar lastHeard: when the last message came.
     """
 
     def __init__(
@@ -79,7 +89,11 @@ class Link:
         self._tick: IDelayedCall | None = None
         self._closing: IDelayedCall | None = None
         self._pings: dict[str, float] = {}
+        self._news = True
         self._waiting: dict[str, tuple[Deferred[Element], IDelayedCall]] = {}
+        self._successor: Link | None = None
+        self.resumed = False
+        self.lastHeard = reactor.seconds()
 
     @property
     def isAlive(self) -> bool:
@@ -134,14 +148,36 @@ class Link:
         return answered
 
     def reply(self, iq: Element, condition: str | None = None) -> None:
-        """Answer an IQ request; does nothing when the session is over."""
-        if self.session.isUp:
+        """Answer an IQ request, on the link that resumed this one if there is such."""
+        if self._successor is not None:
+            self._successor.reply(iq, condition)
+        else:
             self.session.reply(iq, condition)
             self._flush()
+
+    def resumable(self) -> Resumption | None:
+        """What is needed to resume its session, while the server keeps it."""
+        resumption = self.session.resumption
+        patience = None if resumption is None else resumption.management.patience
+        away = self._reactor.seconds() - self.lastHeard
+        return None if patience is not None and away > patience else resumption
+
+    def succeed(self, predecessor: Link) -> None:
+        """This link resumed the session of another: what waits there waits here now."""
+        predecessor._successor = self
+        self._waiting = predecessor._waiting
+
+    def abandon(self) -> None:
+        """The session will not be resumed: what waits for an answer gets none."""
+        waiting, self._waiting = self._waiting, {}
+        for answered, overdue in waiting.values():
+            overdue.cancel()
+            answered.errback(NotConnected("the connection was lost before the answer came"))
 
     # IMessageReceiver
 
     def messageReceived(self, message: bytes) -> None:
+        self.lastHeard = self._reactor.seconds()
         events = self.session.receive(message)
         self._flush()
         for event in events:
@@ -154,12 +190,10 @@ class Link:
         reason = self._reason
         if reason is None:
             reason = error if isinstance(error, IrisError) else PeerClosed(str(error), cause=error)
-        self.session.close()
+        self.session.lost()
         self._transport = None
-        waiting, self._waiting = self._waiting, {}
-        for answered, overdue in waiting.values():
-            overdue.cancel()
-            answered.errback(NotConnected("the connection was lost before the answer came"))
+        if self.session.resumption is None:
+            self.abandon()
         self.gone.callback(None)
         if self._wasUp:
             self._owner.linkLost(self, reason)
@@ -176,6 +210,7 @@ class Link:
 
     def _happened(self, event: SessionEvent) -> None:
         if isinstance(event, IqRequest):
+            self._news = True
             self._owner.iqRequested(self, event.element)
         elif isinstance(event, IqAnswered):
             if not self._pong(event.id):
@@ -185,6 +220,7 @@ class Link:
             if not self._pong(event.id, late=isinstance(event.error, NoAnswer)):
                 self._settle(event.id).errback(event.error)
         elif isinstance(event, Established):
+            self.resumed = event.resumed
             self._established()
         elif isinstance(event, Ended):
             if isinstance(event.error, ServerLeaving):
@@ -209,8 +245,7 @@ class Link:
         sent = self._pings.pop(id, None)
         if sent is None:
             return False
-        if not late and self._keepalive is not None and self._transport is not None:
-            self._keepalive.answered(self._transport.bytesReceived)
+        if not late:
             self._owner.pingAnswered(self._reactor.seconds() - sent)
         return True
 
@@ -224,9 +259,13 @@ class Link:
         self._expire()
         if self._transport is None or self._keepalive is None:
             return
-        pulse = self._keepalive.tick(now, self._transport.bytesReceived, self._reading)
+        news, self._news = self._news, False
+        pulse = self._keepalive.tick(
+            now, self._transport.bytesReceived, news=news, reading=self._reading
+        )
         if pulse is Pulse.OVERDUE:
             self.drop(NoAnswer(f"the server was silent for {self._times.pingTimeout:g} seconds"))
         elif pulse is Pulse.PING and self.session.isUp:
             self._pings[self.session.sendPing(now)] = now
-            self._flush()
+        self.session.requestAcknowledgement()
+        self._flush()

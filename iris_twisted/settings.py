@@ -17,7 +17,7 @@ from .retry import FullJitter
 from .rtc.senders import Senders
 from .tls import TlsTrust
 from .values import Limits, positive
-from .xmpp.session import DIALECTS
+from .xmpp.events import DIALECTS
 
 __all__ = ["Settings"]
 
@@ -100,6 +100,8 @@ class Settings:
     @ivar tokenWarning: before the token's expiry, to call C{onTokenAboutToExpire}.
     @ivar trustedSenders: bare JIDs and domains whose notifications count, besides
         the account, its domain and the server.
+    @ivar streamManagement: use XEP-0198 where the server offers it, so that a loss
+        that is resumed loses and repeats nothing.
     @ivar telemetry: send the official client's call statistics.
     @ivar limits: how much a peer may send.
     """
@@ -124,6 +126,7 @@ class Settings:
     closeTimeout: float = attrs.field(default=3.0, validator=_seconds())
     tokenWarning: float = attrs.field(default=300.0, validator=_seconds())
     trustedSenders: Sequence[str] = attrs.field(default=(), validator=_texts)
+    streamManagement: bool = attrs.field(default=True, validator=_flag)
     telemetry: bool = attrs.field(default=False, validator=_flag)
     limits: Limits = attrs.field(factory=Limits, validator=_limits)
     trust: TlsTrust = attrs.field(init=False, repr=False)

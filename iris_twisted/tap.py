@@ -23,7 +23,7 @@ from .service import IrisRtcService
 from .settings import Settings
 from .terminal import lineWriter
 from .token_file import TokenFile, readToken
-from .xmpp.session import DIALECTS
+from .xmpp.events import DIALECTS
 
 __all__ = ["Options", "makeService"]
 

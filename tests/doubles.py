@@ -201,7 +201,7 @@ class MemoryTransport:
         """The socket is gone."""
         if self.open:
             self.open = False
-            self._world.platform.sessions.pop(self.id, None)
+            self._world.platform.left(self, self._session.lost())
             self.receiver.transportLost(error or PeerClosed("the socket was closed"))
 
     def _answer(self, message: bytes) -> None:

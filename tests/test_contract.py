@@ -403,10 +403,12 @@ class Closing(ContractCase):
 
     def test_framedSaysClose(self) -> None:
         """In the framed dialect C{<close/>} is said; in the stream dialect nothing."""
-        for dialect, last in (("framed", b"<close"), ("stream", b"<iq")):
+        for dialect, said in (("framed", True), ("stream", False)):
             world = self.world(dialect=dialect).up()
+            before = len(world.transport.sent)
             world.close()
-            self.assertTrue(world.transport.sent[-1].startswith(last), world.transport.sent)
+            last = [m[:6] for m in world.transport.sent[before:]]
+            self.assertEqual(last, [b"<close"] if said else [])
 
     def test_pendingCallbacksAreDropped(self) -> None:
         """A notification that waits for its turn is not told after close()."""
@@ -1100,7 +1102,7 @@ class Delivering(ContractCase):
 
     def test_lostMeanwhile(self) -> None:
         """An answer after the loss goes nowhere, and harms nothing."""
-        world = self.world().up()
+        world = self.world(streamManagement=False).up()
         done: Deferred[None] = Deferred()
         world.recorder.react["onNotification"] = lambda info: done
         world.notify()
@@ -1120,6 +1122,185 @@ class Delivering(ContractCase):
         world.close()
         world.settle()
         done.callback(None)
+
+
+class Resuming(ContractCase):
+    """Promise 12: with XEP-0198, a loss that is resumed loses and repeats nothing."""
+
+    def rooms(self, world: World) -> list[str]:
+        return [info["roomid"] for (info,) in world.recorder.of("onNotification")]
+
+    def call(self, world: World, *rooms: str) -> None:
+        for room in rooms:
+            world.platform.placeCall(RID, room=room)
+
+    def test_resumed(self) -> None:
+        """The same session: the callbacks of a loss, the same JID, the calls of the gap."""
+        world = self.world().up()
+        jid = world.connection.jid
+        self.call(world, "one")
+        world.settle()
+        world.transport.lose()
+        self.call(world, "two", "three")
+        world.advance(2)
+        self.assertEqual(
+            [n for n in world.recorder.names() if n != "onNotification"],
+            ["onConnected", "onDisconnected", "onReconnecting", "onConnected"],
+        )
+        self.assertEqual(self.rooms(world), ["one", "two", "three"])
+        self.assertEqual(world.connection.jid, jid)
+        self.assertNotIn("SDK_SessionNotResumed", world.recorder.states())
+        self.assertEqual({c.state for c in world.platform.calls.values()}, {"acknowledged"})
+
+    def test_sentAndNotHeard(self) -> None:
+        """What was on the wire when it was cut comes again."""
+        world = self.world().up()
+        world.transport.silent = True
+        self.call(world, "one", "two")
+        world.settle()
+        world.transport.lose()
+        world.advance(2)
+        self.assertEqual(self.rooms(world), ["one", "two"])
+
+    def test_notDone(self) -> None:
+        """What was handed over and not done comes again, and is not delivered twice."""
+        world = self.world().up()
+        waiting: dict[str, Deferred[None]] = {}
+
+        def ring(info: dict[str, Any]) -> Deferred[None]:
+            waiting[info["roomid"]] = Deferred()
+            return waiting[info["roomid"]]
+
+        world.recorder.react["onNotification"] = ring
+        self.call(world, "one", "two", "three")
+        world.settle()
+        waiting["two"].callback(None)
+        world.settle()
+        world.transport.lose()
+        waiting["three"].callback(None)
+        world.advance(2)
+        self.call(world, "four")
+        world.settle()
+        self.assertEqual(self.rooms(world), ["one", "two", "three", "four"])
+        states = [call.state for call in world.platform.calls.values()]
+        self.assertEqual(states, ["ringing", "acknowledged", "acknowledged", "ringing"])
+        waiting["one"].callback(None)
+        waiting["four"].callback(None)
+        world.settle()
+        self.assertEqual({c.state for c in world.platform.calls.values()}, {"acknowledged"})
+
+    def test_overAndOver(self) -> None:
+        """Many losses while calls come: each once, in order."""
+        world = self.world(stableAfter=0).up()
+        expected = []
+        for n in range(60):
+            expected.append(f"room{n}")
+            self.call(world, f"room{n}")
+            if n % 3 == 0:
+                world.transport.silent = True
+            if n % 5 != 4:
+                world.settle()
+            if n % 2:
+                world.transport.lose()
+                world.advance(1.1 if n % 4 == 1 else 0.3)
+        world.advance(20)
+        self.assertEqual(self.rooms(world), expected)
+
+    def test_whatWeSent(self) -> None:
+        """A reject that was cut off is sent again, and its Deferred survives."""
+        world = self.world().up()
+        self.call(world, "one")
+        world.settle()
+        ((info,),) = world.recorder.of("onNotification")
+        rejecting = world.connection.rejectSession(info)
+        world.transport.lose()
+        self.assertNoResult(rejecting)
+        world.advance(2)
+        self.assertIsNone(self.successResultOf(rejecting))
+        (call,) = world.platform.calls.values()
+        self.assertEqual(call.state, "rejected")
+
+    def test_timeOutRunsOn(self) -> None:
+        """An IQ that is pending across a loss times out all the same."""
+        world = self.world(retryPolicy=FixedDelay(20.0)).up()
+        payload = {"roomid": "r", "traceid": "t", "rtcserver": "xmpp.example.test"}
+        rejecting = world.connection.rejectSession(payload)
+        world.transport.lose()
+        world.advance(9.5)
+        self.assertNoResult(rejecting)
+        world.advance(0.5)
+        self.failureResultOf(rejecting, NoAnswer)
+
+    def test_closedInTheGap(self) -> None:
+        """close() during the gap fails what is pending."""
+        world = self.world().up()
+        payload = {"roomid": "r", "traceid": "t", "rtcserver": "xmpp.example.test"}
+        rejecting = world.connection.rejectSession(payload)
+        world.transport.lose()
+        world.settle()
+        world.close()
+        world.settle()
+        self.failureResultOf(rejecting, NotConnected)
+
+    def test_cannotResume(self) -> None:
+        """A server that lost the session gives a fresh one; the gap is told."""
+        world = self.world().up()
+        jid = world.connection.jid
+        world.advance(7)
+        payload = {"roomid": "r", "traceid": "t", "rtcserver": "xmpp.example.test"}
+        heard = world.clock.seconds()
+        rejecting = world.connection.rejectSession(payload)
+        world.transport.lose()
+        world.platform.managed.clear()
+        world.advance(2)
+        self.failureResultOf(rejecting, NotConnected)
+        self.assertNotEqual(world.connection.jid, jid)
+        (event,) = [
+            e for (e,) in world.recorder.of("onEvent") if e["state"] == "SDK_SessionNotResumed"
+        ]
+        self.assertEqual(event["details"]["lostSince"], heard - 1)
+        self.call(world, "one")
+        world.settle()
+        self.assertEqual(self.rooms(world), ["one"])
+
+    def test_keptTooShort(self) -> None:
+        """A session that the server kept for a time is not asked for after it."""
+        world = self.world(retryPolicy=FixedDelay(20.0))
+        world.platform.resumptionPatience = 10.0
+        world.up()
+        world.transport.lose()
+        world.advance(21)
+        self.assertFalse([m for m in world.transport.sent if b"<resume" in m])
+        self.assertIn("SDK_SessionNotResumed", world.recorder.states())
+
+    def test_serverWithout(self) -> None:
+        """Without XEP-0198 nothing is said of it."""
+        world = self.world()
+        world.platform.streamManagement = False
+        world.up()
+        world.transport.lose()
+        world.advance(2)
+        self.assertNotIn("SDK_SessionNotResumed", world.recorder.states())
+        self.assertFalse([t for t in world.transports for m in t.sent if b"urn:xmpp:sm:3" in m])
+
+    def test_politeEnd(self) -> None:
+        """A stream that was ended properly is not resumed."""
+        world = self.world(dialect="framed").up()
+        world.transport.goAway()
+        world.advance(3)
+        self.assertFalse([m for m in world.transport.sent if b"<resume" in m])
+        self.assertTrue(world.connection.isConnectionAlive())
+
+    def test_shortBooks(self) -> None:
+        """Both sides acknowledge as they go."""
+        world = self.world().up()
+        for n in range(20):
+            self.call(world, f"r{n}")
+            world.advance(3)
+        management = world.connection._driver._link.session.resumption.management
+        self.assertLess(len(tuple(management.unacknowledged)), 4)
+        ((_, session),) = world.platform.managed.values()
+        self.assertLess(len(tuple(session.management.unacknowledged)), 4)
 
 
 class Rejecting(ContractCase):
@@ -1205,8 +1386,8 @@ class Rejecting(ContractCase):
         self.failureResultOf(rejecting, NoAnswer)
 
     def test_lostBeforeTheAnswer(self) -> None:
-        """A loss fails it with -104."""
-        world = self.world().up()
+        """A loss that cannot be resumed fails it with -104."""
+        world = self.world(streamManagement=False).up()
         payload = {"roomid": "r", "traceid": "t", "rtcserver": "xmpp.example.test"}
         rejecting = world.connection.rejectSession(payload)
         world.transport.lose()

@@ -41,8 +41,9 @@ from iris_twisted.tokens import TokenWatch, expiryOf
 from iris_twisted.transport import TransportRegistry
 from iris_twisted.transport.websocket import WebSocketTransport, _Connection
 from iris_twisted.values import Destination, Limits
+from iris_twisted.xmpp.events import SessionSettings
 from iris_twisted.xmpp.keepalive import Keepalive, Pulse
-from iris_twisted.xmpp.session import SessionSettings, XmppSession
+from iris_twisted.xmpp.session import XmppSession
 
 from .doubles import Discovery, FixedDelay, MemoryTransport, MemoryTransports, Recorder, World
 
@@ -154,30 +155,27 @@ class Pulses(SynchronousTestCase):
     def test_silence(self) -> None:
         """Quiet ticks ping, and at the timeout the peer is overdue."""
         keepalive = Keepalive(3.0, 9.0, 0.0)
-        self.assertIs(keepalive.tick(3.0, 10), Pulse.LIVELY)
-        self.assertIs(keepalive.tick(6.0, 10), Pulse.PING)
-        self.assertIs(keepalive.tick(9.0, 10), Pulse.PING)
+        self.assertIs(keepalive.tick(3.0, 10, news=True), Pulse.LIVELY)
+        self.assertIs(keepalive.tick(6.0, 10, news=False), Pulse.PING)
+        self.assertIs(keepalive.tick(9.0, 10, news=False), Pulse.PING)
         self.assertFalse(keepalive.overdue)
-        self.assertIs(keepalive.tick(12.0, 10), Pulse.OVERDUE)
+        self.assertIs(keepalive.tick(12.0, 10, news=False), Pulse.OVERDUE)
         self.assertTrue(keepalive.overdue)
 
     def test_answerAlone(self) -> None:
         """After nothing but our ping's answer, the next ping follows."""
         keepalive = Keepalive(3.0, 9.0, 0.0)
-        keepalive.tick(3.0, 10)
-        keepalive.tick(6.0, 10)
-        keepalive.answered(20)
-        self.assertIs(keepalive.tick(9.0, 20), Pulse.PING)
-        keepalive.answered(30)
-        self.assertIs(keepalive.tick(12.0, 35), Pulse.LIVELY)
+        self.assertIs(keepalive.tick(3.0, 10, news=False), Pulse.PING)
+        self.assertIs(keepalive.tick(6.0, 20, news=False), Pulse.PING)
+        self.assertIs(keepalive.tick(9.0, 30, news=True), Pulse.LIVELY)
 
     def test_stallsAndPauses(self) -> None:
         """A late tick counts as one; a pause of ours as none."""
         keepalive = Keepalive(3.0, 9.0, 0.0)
-        keepalive.tick(3.0, 10)
-        self.assertIs(keepalive.tick(1000.0, 10), Pulse.PING)
-        self.assertIs(keepalive.tick(2000.0, 10, reading=False), Pulse.LIVELY)
-        self.assertIs(keepalive.tick(2003.0, 10), Pulse.PING)
+        keepalive.tick(3.0, 10, news=True)
+        self.assertIs(keepalive.tick(1000.0, 10, news=False), Pulse.PING)
+        self.assertIs(keepalive.tick(2000.0, 10, news=False, reading=False), Pulse.LIVELY)
+        self.assertIs(keepalive.tick(2003.0, 10, news=False), Pulse.PING)
 
 
 class Arguments(SynchronousTestCase):

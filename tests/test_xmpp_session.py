@@ -25,17 +25,17 @@ from iris_twisted.errors import (
 )
 from iris_twisted.values import Limits
 from iris_twisted.xmpp.elements import Element
-from iris_twisted.xmpp.jids import parseJid, sameJid
-from iris_twisted.xmpp.sasl import chooseMechanism
-from iris_twisted.xmpp.session import (
+from iris_twisted.xmpp.events import (
     Ended,
     Established,
     IqAnswered,
     IqFailed,
     IqRequest,
     SessionSettings,
-    XmppSession,
 )
+from iris_twisted.xmpp.jids import parseJid, sameJid
+from iris_twisted.xmpp.sasl import chooseMechanism
+from iris_twisted.xmpp.session import XmppSession
 
 RID = RoutingId.parse("Alice@example.test")
 SASL = 'xmlns="urn:ietf:params:xml:ns:xmpp-sasl"'

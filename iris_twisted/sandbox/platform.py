@@ -16,6 +16,7 @@ from ..errors import IncorrectParameters
 from ..rtc.names import IRIS, PRIVATE
 from ..tokens import expiryOf
 from ..xmpp.elements import CLIENT, Element, escape
+from ..xmpp.management import StreamManagement
 from .iris_tokens import makeToken
 
 __all__ = ["DROPS", "HANG_STEPS", "Call", "Platform", "SandboxError", "UserSession"]
@@ -27,6 +28,12 @@ _CALLS_KEPT = 1000
 
 class SandboxError(ValueError):
     """A request to the sandbox that makes no sense; the message says why."""
+
+
+class ManagedSession(Protocol):
+    """The server's side of a session with stream management."""
+
+    management: StreamManagement | None
 
 
 class UserSession(Protocol):
@@ -83,6 +90,11 @@ class Platform:
     @ivar now: tells the epoch seconds.
     @ivar dialects: which the RTC server speaks.
     @ivar mechanisms: which SASL mechanisms it offers.
+    @ivar streamManagement: whether it offers XEP-0198.
+    @ivar resumptionPatience: seconds for which it keeps a session whose socket was lost.
+    @ivar sessions: who is connected and bound, by id.
+    @ivar managed: the sessions that can be resumed, by the id for that.
+    @ivar detached: those of them whose socket was lost, and since when.
     @ivar hanging: the steps at which it falls silent.
     @ivar answer: what discovery answers, if not the truth.
     """
@@ -92,7 +104,11 @@ class Platform:
     mechanisms: tuple[str, ...] = ("NOAUTH", "PLAIN")
     hanging: set[str] = attrs.field(factory=set)
     answer: Answer | None = None
+    streamManagement: bool = True
+    resumptionPatience: float = 300.0
     sessions: dict[str, UserSession] = attrs.field(factory=dict)
+    managed: dict[str, tuple[UserSession, ManagedSession]] = attrs.field(factory=dict)
+    detached: dict[str, tuple[UserSession, float]] = attrs.field(factory=dict)
     calls: dict[str, Call] = attrs.field(factory=dict)
     refusedTokens: set[str] = attrs.field(factory=set)
     _websocketTokens: dict[str, str] = attrs.field(factory=dict)
@@ -141,6 +157,31 @@ class Platform:
             session.deliver(self._notification(session.jid, {"type": "disconnect"}, None))
         else:
             raise SandboxError(f"how must be one of {', '.join(DROPS)}, not {how!r}")
+
+    # Sessions that outlive their sockets
+
+    def left(self, user: UserSession, waits: bool) -> None:
+        """A socket was lost; does its session wait to be resumed?"""
+        if self.sessions.pop(user.id, None) is not None and waits:
+            self.detached[user.id] = user, self.now()
+
+    def takeOver(self, previd: str) -> tuple[UserSession | None, ManagedSession | None]:
+        """The session to resume, if it is still kept; it is nobody's then."""
+        self._purge()
+        user, session = self.managed.pop(previd, (None, None))
+        if user is not None:
+            self.sessions.pop(user.id, None)
+            self.detached.pop(user.id, None)
+        return user, session
+
+    def _purge(self) -> None:
+        deadline = self.now() - self.resumptionPatience
+        gone = {id for id, (_, since) in self.detached.items() if since < deadline}
+        for id in gone:
+            del self.detached[id]
+        for previd, (user, _) in list(self.managed.items()):
+            if user.id not in self.sessions and user.id not in self.detached:
+                del self.managed[previd]
 
     # Calls
 
@@ -228,11 +269,13 @@ class Platform:
     # Routing
 
     def sessionsOf(self, jid: str) -> list[UserSession]:
-        """The sessions that a full JID, or a bare one, names."""
+        """The sessions that a full JID, or a bare one, names; those to be resumed too."""
+        self._purge()
         wanted = jid.lower()
+        everybody = [*self.sessions.values(), *(user for user, _ in self.detached.values())]
         if "/" in wanted:
-            return [s for s in self.sessions.values() if s.jid.lower() == wanted]
-        return [s for s in self.sessions.values() if s.jid.lower().partition("/")[0] == wanted]
+            return [s for s in everybody if s.jid.lower() == wanted]
+        return [s for s in everybody if s.jid.lower().partition("/")[0] == wanted]
 
     def route(self, sender: UserSession, iq: Element) -> str | None:
         """

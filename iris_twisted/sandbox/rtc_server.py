@@ -44,7 +44,7 @@ class _Client(WebSocketServerProtocol):  # type: ignore[misc]
         self._flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._platform.sessions.pop(self.id, None)
+        self._platform.left(self, self._session.lost())
         super().connectionLost(reason)
 
     def deliver(self, stanza: Element) -> None:

@@ -10,6 +10,7 @@ import binascii
 import secrets
 from typing import Any
 
+from ..errors import ProtocolViolation
 from ..values import Limits
 from ..xmpp.elements import (
     BIND,
@@ -23,6 +24,7 @@ from ..xmpp.elements import (
     Element,
     serialize,
 )
+from ..xmpp.management import MANAGEMENT, StreamManagement, isStanza
 from ..xmpp.parser import Closed, FrameParser, Header, Item, StreamParser, Violation
 from .platform import Platform, UserSession
 
@@ -36,6 +38,7 @@ class RtcSession:
     @param user: what the platform knows the client as, once it is bound.
     @param admitted: the routing id that the websocket's path proved, if any.
     @param token: the websocket token, which is the password of PLAIN.
+    @ivar management: the books of stream management, once it is enabled.
     @ivar outgoing: the messages to send.
     @ivar ended: whether the socket shall be closed.
     """
@@ -51,6 +54,8 @@ class RtcSession:
         self._name: str | None = None
         self._bound = False
         self._domain = ""
+        self._connected = True
+        self.management: StreamManagement | None = None
         self.outgoing: list[bytes] = []
         self.ended = False
 
@@ -65,7 +70,26 @@ class RtcSession:
             self._handle(item)
 
     def send(self, element: Element) -> None:
-        """Queue a stanza."""
+        """Queue an element; a stanza is booked, and waits where the client is gone."""
+        booked = self.management is not None and isStanza(element)
+        if booked and self.management is not None:
+            self.management.sent(element)
+        self._write(element)
+        if booked:
+            self._write(Element("r", MANAGEMENT))
+
+    def lost(self) -> bool:
+        """
+        The socket is gone.
+
+        @return: whether the session waits for its client to resume it.
+        """
+        self._connected = False
+        return self.management is not None and not self.ended
+
+    def _write(self, element: Element) -> None:
+        if not self._connected:
+            return
         inherited = CLIENT if self._user.dialect == "stream" else ""
         self.outgoing.append(serialize(element, inherited).encode())
 
@@ -105,8 +129,14 @@ class RtcSession:
                 self.close()
         elif item.namespace == SASL:
             self._authenticate(item)
-        elif item.namespace == CLIENT and item.name == "iq" and self._name is not None:
-            self._iq(item)
+        elif item.namespace == MANAGEMENT and self._name is not None:
+            self._manage(item)
+        elif isStanza(item) and self._name is not None:
+            if self.management is not None:
+                self.management.arrived(item)
+                self.management.done(item)
+            if item.name == "iq":
+                self._iq(item)
 
     def _opened(self, attributes: dict[str, str]) -> None:
         if self._hangs("stream"):
@@ -127,6 +157,8 @@ class RtcSession:
             features = [Element("mechanisms", SASL, children=mechanisms)]
         else:
             features = [Element("bind", BIND), Element("session", SESSION)]
+            if self._platform.streamManagement:
+                features.append(Element("sm", MANAGEMENT))
         self.send(Element("features", STREAM, children=features))
 
     def _authenticate(self, auth: Element) -> None:
@@ -180,6 +212,51 @@ class RtcSession:
             condition = self._platform.route(self._user, iq)
             if condition is not None:
                 self._answer(iq, condition)
+
+    def _manage(self, element: Element) -> None:
+        """XEP-0198."""
+        management = self.management
+        try:
+            if element.name == "enable" and self._bound and management is None:
+                self._enable()
+            elif element.name == "resume" and not self._bound:
+                self._resume(element)
+            elif element.name == "r" and management is not None and not self._hangs("ping"):
+                self._write(Element("a", MANAGEMENT, {"h": management.handled}))
+            elif element.name == "a" and management is not None:
+                management.acknowledge(element.get("h"))
+        except ProtocolViolation:
+            self.close()
+
+    def _enable(self) -> None:
+        id = secrets.token_hex(8)
+        patience = str(int(self._platform.resumptionPatience))
+        answer = {"id": id, "resume": "true", "max": patience}
+        self._write(Element("enabled", MANAGEMENT, answer))
+        self.management = StreamManagement(id)
+        self._platform.managed[id] = self._user, self
+
+    def _resume(self, resume: Element) -> None:
+        previd = resume.get("previd") or ""
+        user, session = self._platform.takeOver(previd)
+        if user is None or session is None or session.management is None:
+            missing = Element("item-not-found", STANZA_ERRORS)
+            self._write(Element("failed", MANAGEMENT, children=[missing]))
+            return
+        management = session.management
+        management.acknowledge(resume.get("h"))
+        session.management = None
+        user.abort()
+        answer = {"previd": previd, "h": management.handled}
+        self._write(Element("resumed", MANAGEMENT, answer))
+        self._bound = True
+        self._user.jid = user.jid
+        self._platform.sessions[self._user.id] = self._user
+        self.management = management
+        self._platform.managed[previd] = self._user, self
+        for stanza in management.unacknowledged:
+            self._write(stanza)
+        self._write(Element("r", MANAGEMENT))
 
     def _bind(self, iq: Element) -> None:
         if self._hangs("bind"):

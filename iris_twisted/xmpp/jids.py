@@ -16,7 +16,8 @@ def parseJid(text: str) -> JID | None:
     """A JID, or C{None} when the text is none. (C{internJID} would keep each for good.)"""
     try:
         return JID(text) if text else None
-    except (InvalidFormat, UnicodeError):
+    except (InvalidFormat, ValueError, LookupError):
+        # Twisted's stringprep stumbles over some of what is none.
         return None
 
 

@@ -33,7 +33,7 @@ class Keepalive:
         self._interval = interval
         self._timeout = timeout
         self._last = now
-        self._bytes = self._pongBytes = -1
+        self._bytes = -1
         self._silence = 0.0
 
     @property
@@ -41,21 +41,18 @@ class Keepalive:
         """Whether the peer has been silent for too long."""
         return self._silence >= self._timeout
 
-    def answered(self, bytesReceived: int) -> None:
-        """Our ping was answered; the answer alone does not make the next ping needless."""
-        self._pongBytes = bytesReceived
-
-    def tick(self, now: float, bytesReceived: int, reading: bool = True) -> Pulse:
+    def tick(self, now: float, bytesReceived: int, *, news: bool, reading: bool = True) -> Pulse:
         """
         @param bytesReceived: the transport's count; any change is life.
+        @param news: whether anything came but answers to our own pings: those alone
+            do not make the next ping needless.
         @param reading: whether the socket was being read.
         """
         passed, self._last = now - self._last, now
         if bytesReceived != self._bytes or not reading:
             self._bytes = bytesReceived
             self._silence = 0.0
-            nothingElse = reading and bytesReceived == self._pongBytes
-            return Pulse.PING if nothingElse else Pulse.LIVELY
+            return Pulse.LIVELY if news or not reading else Pulse.PING
         # A tick that comes late was held up by us: what waits in the socket is not read yet.
         self._silence += min(passed, self._interval)
         return Pulse.OVERDUE if self.overdue else Pulse.PING

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 
-import attrs
 from zope.interface import implementer
 
-from ..addresses import RoutingId
 from ..errors import (
     BackendError,
     Conflict,
@@ -27,7 +24,6 @@ from ..errors import (
     StanzaError,
 )
 from ..interfaces import IXmppSession
-from ..values import Limits
 from . import stanzas
 from .elements import (
     BIND,
@@ -42,96 +38,34 @@ from .elements import (
     Element,
     serialize,
 )
+from .events import (
+    Ended,
+    Established,
+    IqAnswered,
+    IqFailed,
+    IqRequest,
+    Resumption,
+    SessionEvent,
+    SessionSettings,
+)
 from .iqs import PendingIqs
 from .jids import parseJid
+from .management import MANAGEMENT, StreamManagement, isStanza
 from .parser import Closed, FrameParser, Header, Item, StreamParser, Violation
 from .sasl import Mechanism, chooseMechanism
 
-__all__ = [
-    "DIALECTS",
-    "Ended",
-    "Established",
-    "IqAnswered",
-    "IqFailed",
-    "IqRequest",
-    "SessionEvent",
-    "SessionSettings",
-    "XmppSession",
-]
-
-DIALECTS = ("stream", "framed")
-
-
-@attrs.frozen
-class Established:
-    """The session is up."""
-
-    jid: str
-
-
-@attrs.frozen
-class IqRequest:
-    """An IQ that wants an answer (or has no type at all); pings are answered already."""
-
-    element: Element
-
-
-@attrs.frozen
-class IqAnswered:
-    """An IQ of ours got its result."""
-
-    id: str
-    element: Element
-
-
-@attrs.frozen
-class IqFailed:
-    """An IQ of ours got an error, or no answer."""
-
-    id: str
-    error: IrisError
-
-
-@attrs.frozen
-class Ended:
-    """The session is over; nothing follows. The transport is the caller's to close."""
-
-    error: IrisError
-
-
-SessionEvent = Established | IqRequest | IqAnswered | IqFailed | Ended
+__all__ = ["XmppSession"]
 
 
 class _Phase(Enum):
     OPENING = auto()
     AUTHENTICATING = auto()
     REOPENING = auto()
+    RESUMING = auto()
     BINDING = auto()
     STARTING = auto()
     UP = auto()
     ENDED = auto()
-
-
-@attrs.frozen
-class SessionSettings:
-    """
-    What a session needs to know.
-
-    @ivar dialect: one of L{DIALECTS}.
-    @ivar token: the websocket token.
-    @ivar secure: whether nobody can listen on the transport: TLS, or loopback.
-    @ivar iqTimeout: seconds until an IQ counts as unanswered.
-    @ivar newId: makes an id that nobody can guess.
-    """
-
-    dialect: str
-    routingId: RoutingId
-    token: str = attrs.field(repr=False)
-    secure: bool
-    anonymous: bool = False
-    limits: Limits = attrs.field(factory=Limits)
-    iqTimeout: float = 10.0
-    newId: Callable[[], str] = attrs.field(default=lambda: secrets.token_hex(8))
 
 
 def _local(element: Element, namespace: str, default: str = "undefined-condition") -> str:
@@ -155,7 +89,11 @@ class XmppSession:
         self._early: list[Element] = []
         self._iqs = PendingIqs(settings.iqTimeout)
         self._mechanism: Mechanism | None = None
-        self._sessionWanted = False
+        self._bindWanted = self._sessionWanted = self._managementOffered = False
+        self._management: StreamManagement | None = None
+        self._counting = False
+        self._lastHandled = "0"
+        self._finished = False
         self._inherited = CLIENT if settings.dialect == "stream" else ""
         self.jid: str | None = None
         self.sawFeatures = False
@@ -163,6 +101,13 @@ class XmppSession:
     @property
     def isUp(self) -> bool:
         return self._phase is _Phase.UP
+
+    @property
+    def resumption(self) -> Resumption | None:
+        management = self._management
+        if self._finished or management is None or management.id is None or self.jid is None:
+            return None
+        return Resumption(self.jid, management, self._iqs)
 
     def start(self) -> None:
         self._openStream()
@@ -200,9 +145,26 @@ class XmppSession:
         return self.sendIq("get", [stanzas.pingPayload()], now)
 
     def reply(self, request: Element, condition: str | None = None) -> None:
+        if self._management is not None:
+            self._management.done(request)
         # Without an id nothing could be matched; other types must never be answered.
-        if request.get("type") in ("get", "set") and request.get("id") is not None:
-            self._send(stanzas.answer(request, condition))
+        if request.get("type") not in ("get", "set") or request.get("id") is None:
+            return
+        answer = stanzas.answer(request, condition)
+        if self._phase is _Phase.UP:
+            self._send(answer)
+        elif self.resumption is not None and self._management is not None:
+            # The connection is gone: the answer goes with the resumption.
+            self._management.sent(answer)
+
+    def requestAcknowledgement(self) -> None:
+        management = self._management
+        if self._phase is not _Phase.UP or management is None or not self._counting:
+            return
+        if management.handled != self._lastHandled:
+            self._acknowledge(management)
+        if management.waitsForPeer:
+            self._write(Element("r", MANAGEMENT))
 
     def expire(self, now: float) -> Sequence[SessionEvent]:
         return [
@@ -213,7 +175,11 @@ class XmppSession:
     def close(self) -> None:
         # The Iris platform dislikes a closing tag in its own dialect (protocol.md section 9).
         if self._settings.dialect == "framed" and self._phase is not _Phase.ENDED:
-            self._send(Element("close", FRAMING))
+            self._write(Element("close", FRAMING))
+        self._phase = _Phase.ENDED
+        self._finished = True
+
+    def lost(self) -> None:
         self._phase = _Phase.ENDED
 
     def _newParser(self) -> FrameParser | StreamParser:
@@ -223,15 +189,21 @@ class XmppSession:
     def _openStream(self) -> None:
         domain = self._settings.routingId.domain
         if self._settings.dialect == "framed":
-            self._send(stanzas.framedOpening(domain))
+            self._write(stanzas.framedOpening(domain))
         else:
             self._outgoing.append(stanzas.streamOpening(domain).encode())
 
-    def _send(self, element: Element) -> None:
+    def _send(self, stanza: Element) -> None:
+        if self._management is not None:
+            self._management.sent(stanza)
+        self._write(stanza)
+
+    def _write(self, element: Element) -> None:
         self._outgoing.append(serialize(element, self._inherited).encode())
 
     def _end(self, error: IrisError) -> None:
         self._phase = _Phase.ENDED
+        self._finished = True
         self._events.append(Ended(error))
 
     def _handle(self, item: Item) -> None:
@@ -253,10 +225,12 @@ class XmppSession:
                 raise ServerLeaving("the server closed the XMPP stream")
             case str(namespace), name if namespace == SASL:
                 self._sasl(name, item)
-            case str(namespace), "iq" if namespace == CLIENT:
-                self._iq(item)
+            case str(namespace), name if namespace == MANAGEMENT:
+                self._managed(name, item)
+            case _ if isStanza(item):
+                self._stanza(item)
             case _:
-                pass  # Messages and presence mean nothing here.
+                pass  # A newer server's word, of no meaning here.
 
     def _streamError(self, error: Element) -> IrisError:
         condition = _local(error, STREAM_ERRORS)
@@ -284,15 +258,21 @@ class XmppSession:
                 anonymous=settings.anonymous,
             )
             self._phase = _Phase.AUTHENTICATING
-            self._send(stanzas.saslElement("auth", mechanism.initialResponse(), mechanism.name))
+            self._write(stanzas.saslElement("auth", mechanism.initialResponse(), mechanism.name))
         elif self._phase is _Phase.REOPENING:
             session = features.child("session", SESSION)
             self._sessionWanted = session is not None and session.child("optional", SESSION) is None
-            if features.child("bind", BIND) is not None:
-                self._phase = _Phase.BINDING
-                self._send(stanzas.iq("set", "bind", [stanzas.bind()]))
+            self._bindWanted = features.child("bind", BIND) is not None
+            self._managementOffered = (
+                self._settings.streamManagement and features.child("sm", MANAGEMENT) is not None
+            )
+            resumption = self._settings.resumption
+            if resumption is not None and self._managementOffered:
+                self._phase = _Phase.RESUMING
+                h, previd = resumption.management.resuming(), resumption.management.id or ""
+                self._write(Element("resume", MANAGEMENT, {"previd": previd, "h": h}))
             else:
-                self._bound(None)
+                self._bind()
         else:
             raise ProtocolViolation("the server sent stream features out of turn")
 
@@ -314,7 +294,7 @@ class XmppSession:
                 f"the server sent SASL {name[:40]!r} that is not base64"
             ) from None
         if name == "challenge":
-            self._send(stanzas.saslElement("response", mechanism.respond(data)))
+            self._write(stanzas.saslElement("response", mechanism.respond(data)))
         elif name == "success":
             mechanism.succeeded(data)
             self._phase = _Phase.REOPENING
@@ -323,18 +303,66 @@ class XmppSession:
         else:
             raise ProtocolViolation(f"the server sent an unknown SASL element {name[:40]!r}")
 
-    def _iq(self, iq: Element) -> None:
+    def _managed(self, name: str, element: Element) -> None:
+        """XEP-0198."""
+        management, resumption = self._management, self._settings.resumption
+        if name == "r" and management is not None and self._counting:
+            self._acknowledge(management)
+        elif name == "a" and management is not None:
+            management.acknowledge(element.get("h"))
+        elif name == "enabled" and management is not None and not self._counting:
+            self._counting = True
+            if element.get("resume") in ("true", "1"):
+                management.id = element.get("id")
+                patience = element.get("max") or ""
+                management.patience = float(patience) if patience.isdecimal() else None
+        elif name == "failed" and management is not None and not self._counting:
+            self._management = None
+        elif name == "failed" and self._phase is _Phase.RESUMING:
+            self._bind()
+        elif name == "resumed" and self._phase is _Phase.RESUMING and resumption is not None:
+            resumption.management.acknowledge(element.get("h"))
+            self._management, self._counting = resumption.management, True
+            self._iqs = resumption.iqs
+            self.jid = resumption.jid
+            self._phase = _Phase.UP
+            self._events.append(Established(self.jid, resumed=True))
+            for stanza in self._management.unacknowledged:
+                self._write(stanza)
+            self.requestAcknowledgement()
+        else:
+            raise ProtocolViolation(f"the server sent stream management {name[:40]!r} out of turn")
+
+    def _acknowledge(self, management: StreamManagement) -> None:
+        self._lastHandled = management.handled
+        self._write(Element("a", MANAGEMENT, {"h": self._lastHandled}))
+
+    def _stanza(self, stanza: Element) -> None:
+        management = self._management if self._counting else None
+        if management is not None and not management.arrived(stanza):
+            return
+        # Messages and presence mean nothing here.
+        if stanza.name != "iq" or not self._iq(stanza):
+            if management is not None:
+                management.done(stanza)
+
+    def _iq(self, iq: Element) -> bool:
+        """
+        @return: whether somebody will reply to it.
+        """
         if iq.get("type") in ("result", "error"):
             if self._phase in (_Phase.BINDING, _Phase.STARTING):
                 self._negotiated(iq)
             elif self._iqs.answered(iq, self._account()):
                 self._events.append(self._outcome(iq))
-        elif self._phase is _Phase.UP:
+            return False
+        if self._phase is _Phase.UP:
             self._request(iq)
         elif len(self._early) >= self._settings.limits.unanswered:
             raise ProtocolViolation("the server sent too many stanzas before the session was up")
         else:
             self._early.append(iq)
+        return True
 
     def _account(self) -> tuple[str, ...]:
         routingId = self._settings.routingId
@@ -370,6 +398,13 @@ class XmppSession:
         jid = bind.child("jid", BIND) if bind is not None else None
         self._bound(jid.text.strip() if jid is not None else None)
 
+    def _bind(self) -> None:
+        if self._bindWanted:
+            self._phase = _Phase.BINDING
+            self._send(stanzas.iq("set", "bind", [stanzas.bind()]))
+        else:
+            self._bound(None)
+
     def _bound(self, jid: str | None) -> None:
         if jid is not None and parseJid(jid) is None:
             raise ProtocolViolation("the server bound a resource that is no JID")
@@ -385,6 +420,9 @@ class XmppSession:
         assert self.jid is not None
         self._phase = _Phase.UP
         self._events.append(Established(self.jid))
+        if self._managementOffered:
+            self._write(Element("enable", MANAGEMENT, {"resume": "true"}))
+            self._management = StreamManagement()
         early, self._early = self._early, []
         for iq in early:
             self._request(iq)

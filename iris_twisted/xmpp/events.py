@@ -1,0 +1,111 @@
+"""
+What a session is told, and what it tells.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+import attrs
+
+from ..addresses import RoutingId
+from ..errors import IrisError
+from ..values import Limits
+from .elements import Element
+from .iqs import PendingIqs
+from .management import StreamManagement
+
+__all__ = [
+    "DIALECTS",
+    "Ended",
+    "Established",
+    "IqAnswered",
+    "IqFailed",
+    "IqRequest",
+    "Resumption",
+    "SessionEvent",
+    "SessionSettings",
+]
+
+DIALECTS = ("stream", "framed")
+
+
+@attrs.frozen
+class Established:
+    """
+    The session is up.
+
+    @ivar resumed: whether it goes on where an earlier one was cut.
+    """
+
+    jid: str
+    resumed: bool = False
+
+
+@attrs.frozen
+class IqRequest:
+    """An IQ that wants an answer (or has no type at all); pings are answered already."""
+
+    element: Element
+
+
+@attrs.frozen
+class IqAnswered:
+    """An IQ of ours got its result."""
+
+    id: str
+    element: Element
+
+
+@attrs.frozen
+class IqFailed:
+    """An IQ of ours got an error, or no answer."""
+
+    id: str
+    error: IrisError
+
+
+@attrs.frozen
+class Ended:
+    """The session is over; nothing follows. The transport is the caller's to close."""
+
+    error: IrisError
+
+
+SessionEvent = Established | IqRequest | IqAnswered | IqFailed | Ended
+
+
+@attrs.frozen
+class Resumption:
+    """What a later session needs to go on where this one was cut (XEP-0198 section 5)."""
+
+    jid: str
+    management: StreamManagement
+    iqs: PendingIqs
+
+
+@attrs.frozen
+class SessionSettings:
+    """
+    What a session needs to know.
+
+    @ivar dialect: one of L{DIALECTS}.
+    @ivar token: the websocket token.
+    @ivar secure: whether nobody can listen on the transport: TLS, or loopback.
+    @ivar iqTimeout: seconds until an IQ counts as unanswered.
+    @ivar newId: makes an id that nobody can guess.
+    @ivar streamManagement: whether to use XEP-0198 where it is offered.
+    @ivar resumption: what to resume, where that is possible.
+    """
+
+    dialect: str
+    routingId: RoutingId
+    token: str = attrs.field(repr=False)
+    secure: bool
+    anonymous: bool = False
+    limits: Limits = attrs.field(factory=Limits)
+    iqTimeout: float = 10.0
+    newId: Callable[[], str] = attrs.field(default=lambda: secrets.token_hex(8))
+    streamManagement: bool = True
+    resumption: Resumption | None = attrs.field(default=None, repr=False)

@@ -1,0 +1,133 @@
+"""
+Stream management (XEP-0198): which stanzas arrived and are done with, which of
+ours did, and what a resumed session owes. One side's books; no I/O.
+
+C{h} counts only what is done with, in order (contract promise 12): a notification
+whose callback is still at work is sent again by the server after a loss, and is
+then known as the same and not delivered twice.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+
+from ..errors import ProtocolViolation
+from .elements import CLIENT, Element
+
+__all__ = ["MANAGEMENT", "StreamManagement", "isStanza"]
+
+MANAGEMENT = "urn:xmpp:sm:3"
+_MODULUS = 2**32
+# Stanzas that a peer may leave unacknowledged, besides answering everything else.
+_UNACKNOWLEDGED = 20_000
+
+
+def isStanza(element: Element) -> bool:
+    """Whether an element is one of those that are counted (XEP-0198 section 4)."""
+    return element.namespace == CLIENT and element.name in ("iq", "message", "presence")
+
+
+def _count(text: str | None) -> int:
+    """
+    The value of C{h} (XEP-0198 section 4: xs:unsignedInt).
+
+    @raise ProtocolViolation: when it is none.
+    """
+    if text is None or not (text.isascii() and text.isdigit() and len(text) <= 10):
+        raise ProtocolViolation("the server sent a stream management count that is no number")
+    return int(text)
+
+
+class StreamManagement:
+    """
+    The books of one session; they outlive its connections.
+
+    @ivar id: by which it can be resumed, or C{None}.
+    @ivar patience: seconds for which the server keeps it, or C{None} for unknown.
+    """
+
+    def __init__(self, id: str | None = None) -> None:
+        self.id = id
+        self.patience: float | None = None
+        self._unacknowledged: deque[Element] = deque()
+        self._acknowledged = 0
+        self._received = 0
+        # By identity; the element is held, so that no other one can get its id.
+        self._undone: OrderedDict[int, tuple[int, Element]] = OrderedDict()
+        self._again = 0
+
+    # What we sent
+
+    def sent(self, stanza: Element) -> None:
+        """
+        A stanza is on its way.
+
+        @raise ProtocolViolation: when the peer acknowledges nothing any more.
+        """
+        if len(self._unacknowledged) >= _UNACKNOWLEDGED:
+            raise ProtocolViolation("the server does not acknowledge what it was sent")
+        self._unacknowledged.append(stanza)
+
+    def acknowledge(self, h: str | None) -> None:
+        """
+        The peer is done with so many stanzas, modulo 2^32.
+
+        @raise ProtocolViolation: when it never got so many.
+        """
+        count = (_count(h) - self._acknowledged) % _MODULUS
+        if count > len(self._unacknowledged):
+            raise ProtocolViolation("the server acknowledged more stanzas than it was sent")
+        for _ in range(count):
+            self._unacknowledged.popleft()
+        self._acknowledged = (self._acknowledged + count) % _MODULUS
+
+    @property
+    def unacknowledged(self) -> Iterable[Element]:
+        """What to send again after a resumption, in order."""
+        return tuple(self._unacknowledged)
+
+    @property
+    def waitsForPeer(self) -> bool:
+        """Whether there is anything to be acknowledged."""
+        return bool(self._unacknowledged)
+
+    # What we received
+
+    def arrived(self, stanza: Element) -> bool:
+        """
+        A stanza came in.
+
+        @return: whether it is new: one that is sent again after a resumption is not.
+        """
+        if self._again:
+            self._again -= 1
+            return False
+        self._received += 1
+        self._undone[id(stanza)] = self._received, stanza
+        return True
+
+    def done(self, stanza: Element) -> None:
+        """We are done with a stanza that came in; once is enough."""
+        self._undone.pop(id(stanza), None)
+
+    @property
+    def handled(self) -> str:
+        """C{h}: how many came in and are done with, without a gap."""
+        return str(self._done % _MODULUS)
+
+    @property
+    def _done(self) -> int:
+        if not self._undone:
+            return self._received
+        number, _ = self._undone[next(iter(self._undone))]
+        return number - 1
+
+    def resuming(self) -> str:
+        """
+        The session is about to be resumed: what follows C{h} will come again.
+
+        @return: the C{h} to resume with; it must be the one that is sent.
+        """
+        self._again = self._received - self._done
+        return self.handled
