@@ -213,12 +213,14 @@ class Link:
             self._news = True
             self._owner.iqRequested(self, event.element)
         elif isinstance(event, IqAnswered):
-            if not self._pong(event.id):
-                self._settle(event.id).callback(event.element)
+            answered = self._settled(event.id)
+            if answered is not None:
+                answered.callback(event.element)
         elif isinstance(event, IqFailed):
             # An error is an answer too: who cannot ping is alive all the same.
-            if not self._pong(event.id, late=isinstance(event.error, NoAnswer)):
-                self._settle(event.id).errback(event.error)
+            answered = self._settled(event.id, late=isinstance(event.error, NoAnswer))
+            if answered is not None:
+                answered.errback(event.error)
         elif isinstance(event, Established):
             self.resumed = event.resumed
             self._established()
@@ -235,19 +237,18 @@ class Link:
         self._tick = self._reactor.callLater(times.pingInterval, self._beat)
         self.up.callback(None)
 
-    def _settle(self, id: str) -> Deferred[Element]:
-        answered, overdue = self._waiting.pop(id)
-        if overdue.active():
-            overdue.cancel()
-        return answered
-
-    def _pong(self, id: str, late: bool = False) -> bool:
+    def _settled(self, id: str, late: bool = False) -> Deferred[Element] | None:
+        """Who waits for the answer with this id; nobody, if it was a ping's."""
+        if id in self._waiting:
+            answered, overdue = self._waiting.pop(id)
+            if overdue.active():
+                overdue.cancel()
+            return answered
+        # A ping of an earlier link, answered after the resumption, measures nothing.
         sent = self._pings.pop(id, None)
-        if sent is None:
-            return False
-        if not late:
+        if sent is not None and not late:
             self._owner.pingAnswered(self._reactor.seconds() - sent)
-        return True
+        return None
 
     def _expire(self) -> None:
         for event in self.session.expire(self._reactor.seconds()):

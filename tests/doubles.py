@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
@@ -122,9 +122,7 @@ class Discovery:
         if isinstance(outcome, Deferred):
             return outcome
         if isinstance(outcome, Exception):
-            failed: Deferred[ServerInfo] = Deferred()
-            failed.errback(outcome)
-            return failed
+            return fail(outcome)
         return succeed(outcome)
 
     def hanging(self) -> Deferred[ServerInfo]:
@@ -146,6 +144,8 @@ class MemoryTransport:
         self.bytesReceived = 0
         self.sent: list[bytes] = []
         self.open = True
+        self.opened: Deferred[IMessageTransport] = Deferred(lambda _: self.abort())
+        self.wasOpen = False
         self.closing = False
         self.paused = False
         self.polite = True
@@ -194,15 +194,22 @@ class MemoryTransport:
 
     def say(self, message: bytes) -> None:
         """Let the client receive a message, at once."""
+        if not self.wasOpen:
+            return
         self._inbox.append(message)
         self._drain()
 
     def lose(self, error: Exception | None = None) -> None:
         """The socket is gone."""
-        if self.open:
-            self.open = False
-            self._world.platform.left(self, self._session.lost())
-            self.receiver.transportLost(error or PeerClosed("the socket was closed"))
+        if not self.open:
+            return
+        self.open = False
+        self._world.platform.left(self, self._session.lost())
+        error = error or PeerClosed("the socket was closed")
+        if self.wasOpen:
+            self.receiver.transportLost(error)
+        elif not self.opened.called:
+            self.opened.errback(error)
 
     def _answer(self, message: bytes) -> None:
         if self.open:
@@ -246,19 +253,18 @@ class MemoryTransports:
         outcome = self.outcomes.pop(0) if self.outcomes else None
         if isinstance(outcome, Deferred):
             return outcome
-        opened: Deferred[IMessageTransport] = Deferred()
         if isinstance(outcome, Exception):
-            opened.errback(outcome)
-            return opened
+            return fail(outcome)
         transport = MemoryTransport(self._world, destination, receiver)
         self._world.transports.append(transport)
-        self._world.clock.callLater(0, self._opened, opened, transport)
-        return opened
+        self._world.clock.callLater(0, self._opened, transport)
+        return transport.opened
 
     @staticmethod
-    def _opened(opened: Deferred[IMessageTransport], transport: MemoryTransport) -> None:
-        if not opened.called:
-            opened.callback(transport)
+    def _opened(transport: MemoryTransport) -> None:
+        if not transport.opened.called:
+            transport.wasOpen = True
+            transport.opened.callback(transport)
 
 
 class World:

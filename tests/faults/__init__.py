@@ -1,0 +1,3 @@
+"""
+A hostile network, and hostile servers, between the client and the sandbox.
+"""
