@@ -4,6 +4,7 @@ A TCP proxy that spoils what passes through it.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 import attrs
@@ -46,7 +47,8 @@ class _Side(Protocol):
         self.other: _Side | None = None
         self.waiting: list[bytes] = []
         self.lost = False
-        self.due = 0.0
+        self.late: deque[bytes] = deque()
+        self.ticking: Any = None
 
     def connectionMade(self) -> None:
         self.transport.setTcpNoDelay(True)
@@ -68,9 +70,15 @@ class _Side(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost = True
-        self.proxy.gone(self)
-        if self.other is not None and not self.other.lost:
+        if self.other is not None and not self.other.lost and not self.late:
             self.other.transport.loseConnection()
+        # What still comes to us has nowhere to go.
+        if self.other is not None:
+            self.other.late.clear()
+            if self.other.ticking is not None:
+                self.other.ticking.cancel()
+                self.other.ticking = None
+        self.proxy.gone(self)
 
 
 class Proxy:
@@ -87,7 +95,6 @@ class Proxy:
         self._target = target
         self._listening: Any = None
         self._empty: Deferred[None] | None = None
-        self._late: list[Any] = []
 
     async def start(self) -> Proxy:
         """Listen on a free port of loopback."""
@@ -110,9 +117,6 @@ class Proxy:
     async def stop(self) -> None:
         """Close everything."""
         await self._listening.stopListening()
-        for call in self._late:
-            if call.active():
-                call.cancel()
         if self.sides:
             self._empty = Deferred()
             self.cut()
@@ -162,21 +166,22 @@ class Proxy:
         if not data:
             return
         pieces = [data[n : n + 1] for n in range(len(data))] if self.fault.slices else [data]
-        for piece in pieces:
-            if self.fault.slices or self.fault.delay:
-                # One after the other, never one past another.
-                now = self._reactor.seconds()
-                side.due = max(now + self.fault.delay, side.due + 1e-5)
-                self._late.append(
-                    self._reactor.callLater(side.due - now, self._write, other, piece)
-                )
-            else:
-                other.transport.write(piece)
+        if self.fault.slices or self.fault.delay:
+            side.late.extend(pieces)
+            if side.ticking is None:
+                side.ticking = self._reactor.callLater(self.fault.delay, self._tick, side)
+        else:
+            other.transport.write(data)
 
-    @staticmethod
-    def _write(side: _Side, piece: bytes) -> None:
-        if not side.lost:
-            side.transport.write(piece)
+    def _tick(self, side: _Side) -> None:
+        """Let one late piece through."""
+        side.ticking = None
+        if side.other is not None and not side.other.lost:
+            side.other.transport.write(side.late.popleft())
+            if side.lost and not side.late:
+                side.other.transport.loseConnection()
+            elif side.late:
+                side.ticking = self._reactor.callLater(0, self._tick, side)
 
     def _spoil(self, side: _Side) -> None:
         assert side.other is not None
