@@ -4,21 +4,27 @@ Discovery, websocket, TLS and the sandbox over real sockets on loopback.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
 import treq
+import txaio
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import LogEvent, eventAsText, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from iris_twisted import IrisRtcConnection
 from iris_twisted.errors import ConnectionFailed, IrisError
 from iris_twisted.sandbox import Sandbox, SandboxError, startSandbox
+from iris_twisted.sandbox.platform import Platform
+from iris_twisted.transport.websocket import WebSocketTransport
 from iris_twisted.values import ConnectionState
 
 from .doubles import Recorder
@@ -27,18 +33,78 @@ RID = "alice@sandbox.test"
 
 
 class NetworkCase(TestCase):
-    """Real sockets; each test ends within its time-out and leaves nothing open."""
+    """
+    Real sockets; each test ends within its time-out, leaves nothing open, and has
+    let no secret out: contract promise 14, watched over everything that is logged
+    at any level, Autobahn's and treq's loggers included.
+    """
 
     timeout = 30
 
+    def setUp(self) -> None:
+        self.secrets: set[str] = {"CANARY", "TURN-PASSWORD"}
+        self.connections: list[IrisRtcConnection] = []
+        self.recorders: dict[IrisRtcConnection, Recorder] = {}
+        self._logged: list[str] = []
+        txaio.set_global_log_level("debug")
+        self.addCleanup(txaio.set_global_log_level, "info")
+        globalLogPublisher.addObserver(self._observe)
+        self.addCleanup(globalLogPublisher.removeObserver, self._observe)
+        issue, make = Platform.websocketToken, Platform.token
+        self.patch(Platform, "websocketToken", self._remembering(issue))
+        self.patch(Platform, "token", self._remembering(make))
+        self.addCleanup(self._searched)
+
+    def _remembering(self, make: Callable[..., str]) -> Callable[..., str]:
+        def made(*args: Any) -> str:
+            secret = make(*args)
+            self.secrets.add(secret)
+            # As SASL PLAIN would carry it.
+            self.secrets.add(base64.b64encode(f"\0alice\0{secret}".encode()).decode()[8:])
+            return secret
+
+        return made
+
+    def _observe(self, event: LogEvent) -> None:
+        self._logged.append(eventAsText(event, includeTraceback=True))
+        self._logged.append(repr({k: v for k, v in event.items() if k != "log_logger"}))
+
+    def _searched(self) -> None:
+        for connection in self.connections:
+            told = [
+                call for call in self.recorders[connection].calls if call[0] != "onNotification"
+            ]
+            self._logged += [repr(connection), repr(connection.serverInfo), repr(connection.stats)]
+            self._logged += [
+                repr(call)
+                for call in told
+                if "SDK_NotificationReceived" not in repr(call)
+                and "SDK_CallRejected" not in repr(call)
+            ]
+        for secret in self.secrets:
+            leaks = [line for line in self._logged if secret in line]
+            self.assertEqual(leaks[:1], [])
+
     async def sandbox(self, **options: Any) -> Sandbox:
         sandbox = await startSandbox(reactor, **options)
+        ring = Platform.placeCall
+        if not hasattr(ring, "remembers"):
+
+            def remembering(*args: Any, **kw: Any) -> Any:
+                call = ring(*args, **kw)
+                self.secrets.add(call.info["roomtoken"])
+                return call
+
+            remembering.remembers = True  # type: ignore[attr-defined]
+            self.patch(Platform, "placeCall", remembering)
         self.addCleanup(sandbox.stop)
         return sandbox
 
     def connection(self, **settings: Any) -> IrisRtcConnection:
         self.recorder = Recorder()
         connection = IrisRtcConnection(reactor, listener=self.recorder, **settings)
+        self.connections.append(connection)
+        self.recorders[connection] = self.recorder
         self.addCleanup(connection.close)
         return connection
 
@@ -260,7 +326,6 @@ class Handshake(NetworkCase):
 
     @staticmethod
     def accept(data: bytes, protocol: str | None, extra: bytes = b"") -> bytes:
-        import base64
         import hashlib
 
         key = data.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
@@ -311,6 +376,87 @@ class Handshake(NetworkCase):
         half = b"\x01\x7f" + (200_000).to_bytes(8, "big") + b" " * 200_000
         error = await self.frames(half, b"\x00" + half[1:])
         self.assertEqual((error.code, "262144 bytes" in error.message), (-105, True))
+
+    async def test_deflateBomb(self) -> None:
+        """A compressed message that grows over the limit is refused, where compression is on."""
+        deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+        bomb = deflate.compress(b" " * 50_000_000) + deflate.flush(zlib.Z_SYNC_FLUSH)
+        frame = b"\xc1\x7f" + (len(bomb) - 4).to_bytes(8, "big") + bomb[:-4]
+
+        def answer(protocol: Any, data: bytes) -> None:
+            if data.startswith(b"GET"):
+                head = self.accept(data, "xmpp")[:-2]
+                extension = b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+                protocol.transport.write(head + extension + frame)
+
+        transport = WebSocketTransport(perMessageDeflate=True)
+        error = await self.attempt(answer, transport=transport)
+        self.assertEqual(error.code, -105)
+
+    async def test_pingFrame(self) -> None:
+        """A websocket ping is answered (promise 10)."""
+        heard: list[bytes] = []
+
+        def answer(protocol: Any, data: bytes) -> None:
+            if data.startswith(b"GET"):
+                protocol.transport.write(self.accept(data, "xmpp", b"\x89\x02hi"))
+            else:
+                heard.append(data)
+                if b"\x8a\x82" in b"".join(heard):
+                    protocol.transport.loseConnection()
+
+        error = await self.attempt(answer, dialect="framed")
+        self.assertEqual(error.code, -106)
+
+    async def test_peerThatDoesNotRead(self) -> None:
+        """A peer that pings on and on and never reads our answers cannot fill our memory."""
+        states: list[Any] = []
+        ping = b"<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>"
+        frame = b"\x81" + bytes([len(ping)]) + ping
+        sandbox = await self.sandbox()
+        connection = self.connection(pingInterval=0.2, pingTimeout=1.0)
+        await connection.connect("any", RID, sandbox.url)
+        (client,) = sandbox.sessions
+        client.transport.pauseProducing()
+        lost = self.next("onDisconnected")
+        transport = connection._driver._link._transport.transport
+
+        def flood() -> None:
+            if connection.isConnectionAlive() and client.transport.connected:
+                client.transport.write(frame * 500)
+                states.append(len(transport.dataBuffer) + sum(map(len, transport._tempDataBuffer)))
+                reactor.callLater(0.001, flood)  # type: ignore[attr-defined]
+
+        flood()
+        await lost
+        # A little more than what the kernel takes, and no more with time.
+        self.assertLess(max(states), 2_000_000)
+
+    async def test_wirePath(self) -> None:
+        """What the socket sees of the path is what was encoded, byte for byte."""
+        lines: list[bytes] = []
+
+        def answer(protocol: Any, data: bytes) -> None:
+            lines.append(data.partition(b"\r\n")[0])
+            protocol.transport.write(b"HTTP/1.1 403 no\r\n\r\n")
+
+        port = await self.server(answer)
+        sandbox = await self.sandbox()
+        body = {
+            "websocket_server": f"127.0.0.1:{port}",
+            "websocket_server_token": "a;b/../c?d#e f%",
+            "websocket_server_token_expiry_time": "1",
+        }
+        sandbox.answerDiscovery(200, json.dumps(body).encode())
+        try:
+            await self.connection().connect("any", "a;b c/..@x.test", sandbox.url)
+        except ConnectionFailed:
+            pass
+        self.assertEqual(
+            lines[0],
+            b"GET /xmpp-websocket/routingid/a%3Bb%20c%2F..@x.test/timestamp/1/token/"
+            b"a%3Bb%2F..%2Fc%3Fd%23e%20f%25 HTTP/1.1",
+        )
 
     async def test_closeFrame(self) -> None:
         """A close frame, also from a server that keeps the socket open."""
@@ -397,8 +543,6 @@ class EndToEnd(NetworkCase):
 
     async def test_deflate(self) -> None:
         """permessage-deflate works when it was asked for."""
-        from iris_twisted.transport.websocket import WebSocketTransport
-
         sandbox = await self.sandbox()
         connection = self.connection(transport=WebSocketTransport(perMessageDeflate=True))
         await connection.connect("any", RID, sandbox.url)

@@ -85,7 +85,7 @@ class Discovery(Resource):
                 {
                     "urls": ["turn:turn.sandbox.test:3478?transport=udp"],
                     "username": "sandbox",
-                    "credential": "sandbox",
+                    "credential": "TURN-PASSWORD",
                 }
             ],
         }

@@ -20,6 +20,7 @@ from autobahn.websocket.compress import (
 from autobahn.websocket.types import ConnectingRequest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import connectionDone
 from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
@@ -30,6 +31,7 @@ from ..interfaces import IMessageReceiver, IMessageTransport, ITlsTrust, ITransp
 from ..network_failures import explain
 from ..values import Destination, Limits, Scheme
 from ..version import __version__
+from .silence import Silence
 
 __all__ = ["WebSocketTransport"]
 
@@ -37,14 +39,24 @@ _HANDSHAKE_LIMIT = 16 * 1024
 _STATUS = re.compile(r"\[(\d{3})\]")
 
 
-class _Silence:
-    """In the place of Autobahn's logger, which at debug level writes the path and its token."""
+@implementer(IPushProducer)
+class _WriteBrake:
+    """
+    Stops reading while the peer does not read: each request of its costs an
+    answer, and they would pile up.
+    """
 
-    def __getattr__(self, level: str) -> Any:
-        return self._ignore
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
 
-    def _ignore(self, *_: object, **__: object) -> None:
-        pass
+    def pauseProducing(self) -> None:
+        self._connection.brake("peer")
+
+    def resumeProducing(self) -> None:
+        self._connection.release("peer")
+
+    def stopProducing(self) -> None:
+        """The connection is being closed already."""
 
 
 @implementer(IMessageTransport)
@@ -56,7 +68,7 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
     @ivar lost: fires when the socket is gone, whatever went before.
     """
 
-    log = _Silence()
+    log = Silence()
 
     transport: Any
 
@@ -72,6 +84,7 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
         self._limits = limits
         self._error: IrisError | None = None
         self._isOpen = False
+        self._brakes: set[str] = set()
 
     # What Autobahn calls
 
@@ -94,6 +107,8 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
     def onOpen(self) -> None:
         if self._error is None and not self.opened.called:
             self._isOpen = True
+            # Not before: during its handshake, TLS pauses who writes and has to read.
+            self.registerProducer(_WriteBrake(self), True)
             self.opened.callback(self)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -161,10 +176,23 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
         self.transport.abortConnection()
 
     def pauseProducing(self) -> None:
-        self.transport.pauseProducing()
+        self.brake("receiver")
 
     def resumeProducing(self) -> None:
-        self.transport.resumeProducing()
+        self.release("receiver")
+
+    def brake(self, reason: str) -> None:
+        """Stop reading, for one reason."""
+        if not self._brakes:
+            self.transport.pauseProducing()
+        self._brakes.add(reason)
+
+    def release(self, reason: str) -> None:
+        """Read again, when no other reason is left."""
+        if reason in self._brakes:
+            self._brakes.remove(reason)
+            if not self._brakes:
+                self.transport.resumeProducing()
 
     @property
     def _name(self) -> str:
@@ -191,7 +219,7 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
 
 class _Factory(WebSocketClientFactory):  # type: ignore[misc]
     noisy = False
-    log = _Silence()
+    log = Silence()
 
     def __init__(
         self, connection: _Connection, reactor: Any, limits: Limits, deflate: bool
