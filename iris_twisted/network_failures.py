@@ -22,7 +22,26 @@ from twisted.web.client import RequestTransmissionFailed, ResponseFailed, Respon
 
 from .errors import CertificateRefused, ConnectionFailed, PeerClosed
 
-__all__ = ["explain"]
+__all__ = ["CAUSES", "explain"]
+
+# What Twisted raises, whether the connection stood already, and what that means.
+CAUSES = (
+    (
+        ConnectionRefusedError,
+        False,
+        "refused the connection: is it running, and the port right?",
+    ),
+    (
+        DNSLookupError,
+        False,
+        "has a host name that cannot be found: check the name and the DNS",
+    ),
+    (NoRouteError, False, "cannot be reached: there is no route to it"),
+    ((TCPTimedOutError, TimeoutError), False, "did not answer in time"),
+    (ConnectionDone, True, "closed the connection"),
+    (ConnectionLost, True, "dropped the connection"),
+    (ConnectError, False, "could not be reached"),
+)
 
 
 def _roots(error: BaseException | None) -> list[BaseException]:
@@ -65,16 +84,7 @@ def explain(what: str, failure: Failure) -> ConnectionFailed:
                 )
             return ConnectionFailed(f"{what} does not speak TLS as expected ({words})", cause=error)
     error = roots[0] if roots else None
-    for kind, words in (
-        (ConnectionRefusedError, "refused the connection: is it running, and the port right?"),
-        (DNSLookupError, "has a host name that cannot be found: check the name and the DNS"),
-        (NoRouteError, "cannot be reached: there is no route to it"),
-        ((TCPTimedOutError, TimeoutError), "did not answer in time"),
-        (ConnectionDone, "closed the connection"),
-        (ConnectionLost, "dropped the connection"),
-        (ConnectError, "could not be reached"),
-    ):
+    for kind, closed, words in CAUSES:
         if isinstance(error, kind):
-            closed = isinstance(error, (ConnectionDone, ConnectionLost))
             return (PeerClosed if closed else ConnectionFailed)(f"{what} {words}", cause=error)
     return ConnectionFailed(f"{what} failed: {type(error).__name__}", cause=error)

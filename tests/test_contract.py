@@ -1100,6 +1100,32 @@ class Delivering(ContractCase):
         rooms = [i["roomid"] for (i,) in world.recorder.of("onNotification")]
         self.assertEqual(rooms, ["0", "1", "2", "3", "4"])
 
+    def test_exhaustion(self) -> None:
+        """
+        100,000 notifications against a callback that never ends: 1,000 are handed
+        over, reading stops, and nothing else is kept (security.md, "Exhaustion").
+        """
+        world = self.world().up()
+        world.recorder.react["onNotification"] = lambda info: Deferred()
+        stanza = (
+            b'<iq type="set" id="x" from="example.test"><query xmlns="jabber:iq:private">'
+            b'<data xmlns="urn:xmpp:comcast:info" type="notify" roomid="r"/></query></iq>'
+        )
+        delivered = 0
+        for _ in range(100_000):
+            if world.transport.paused:
+                break
+            world.transport.say(stanza)
+            world.settle()
+            delivered += 1
+        self.assertEqual(delivered, 1000)
+        for _ in range(100_000 - delivered):
+            # What the network still holds: the double queues it as the kernel would.
+            world.transport.say(stanza)
+        world.settle()
+        self.assertEqual(len(world.recorder.of("onNotification")), 1000)
+        self.assertEqual(len(world.connection._driver._calls._delivery._held), 0)
+
     def test_lostMeanwhile(self) -> None:
         """An answer after the loss goes nowhere, and harms nothing."""
         world = self.world(streamManagement=False).up()
@@ -1353,6 +1379,7 @@ class Rejecting(ContractCase):
             ({**good, "roomId": ""}, "roomId"),
             ({**good, "roomId": 7}, "roomId"),
             ({**good, "roomId": "a/b"}, "roomId"),
+            ({**good, "traceId": "x" * 300_000}, "traceId"),
             ({**good, "roomId": "a@b"}, "roomId"),
             ({**good, "roomId": "a\x00b"}, "roomId"),
             ({**good, "traceId": None}, "traceId"),

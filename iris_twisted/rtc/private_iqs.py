@@ -28,6 +28,8 @@ __all__ = [
     "Refused",
 ]
 
+# RFC 7622 section 3.1: of each part of a JID.
+_LONGEST = 1023
 _ALIASES = {"roomid": "roomId", "routingid": "routingId", "traceid": "traceId"}
 
 
@@ -132,6 +134,8 @@ class PrivateIqs:
                 continue
             if not isinstance(value, str):
                 raise IncorrectParameters(f"{name} must be text, not {type(value).__name__}")
+            if len(value) > _LONGEST:
+                raise IncorrectParameters(f"{name} must have at most {_LONGEST} characters")
             escape(name, value)
             return value
         raise IncorrectParameters(f"the notification has no {names[0]}, which a reject needs")

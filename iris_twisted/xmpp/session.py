@@ -57,6 +57,11 @@ from .sasl import Mechanism, chooseMechanism
 __all__ = ["XmppSession"]
 
 
+# Answers repeat them. RFC 7622 section 3.1 bounds a JID; an id should be no longer.
+_LONGEST_JID = 3071
+_LONGEST_ID = 1023
+
+
 class _Phase(Enum):
     OPENING = auto()
     AUTHENTICATING = auto()
@@ -356,6 +361,8 @@ class XmppSession:
             elif self._iqs.answered(iq, self._account()):
                 self._events.append(self._outcome(iq))
             return False
+        if len(iq.get("id") or "") > _LONGEST_ID or len(iq.get("from") or "") > _LONGEST_JID:
+            raise ProtocolViolation("the server sent an IQ with an endless id or sender")
         if self._phase is _Phase.UP:
             self._request(iq)
         elif len(self._early) >= self._settings.limits.unanswered:

@@ -1,0 +1,3 @@
+"""
+Measurements: ratios within one run, on one machine; nothing is judged here.
+"""
