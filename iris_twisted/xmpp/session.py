@@ -5,10 +5,7 @@ session, then stanzas (RFC 6120 sections 4-8, RFC 7395, protocol.md section 4).
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
-from enum import Enum, auto
 
 from zope.interface import implementer
 
@@ -17,7 +14,6 @@ from ..errors import (
     Conflict,
     IrisError,
     NoAnswer,
-    NotAuthorized,
     ProtocolViolation,
     SeeOther,
     ServerLeaving,
@@ -26,13 +22,10 @@ from ..errors import (
 from ..interfaces import IXmppSession
 from . import stanzas
 from .elements import (
-    BIND,
     CLIENT,
     FRAMING,
     PING,
     SASL,
-    SESSION,
-    STANZA_ERRORS,
     STREAM,
     STREAM_ERRORS,
     Element,
@@ -49,10 +42,9 @@ from .events import (
     SessionSettings,
 )
 from .iqs import PendingIqs
-from .jids import parseJid
+from .login import Login
 from .management import MANAGEMENT, StreamManagement, isStanza
 from .parser import Closed, FrameParser, Header, Item, StreamParser, Violation
-from .sasl import Mechanism, chooseMechanism
 
 __all__ = ["XmppSession"]
 
@@ -62,50 +54,33 @@ _LONGEST_JID = 3071
 _LONGEST_ID = 1023
 
 
-class _Phase(Enum):
-    OPENING = auto()
-    AUTHENTICATING = auto()
-    REOPENING = auto()
-    RESUMING = auto()
-    BINDING = auto()
-    STARTING = auto()
-    UP = auto()
-    ENDED = auto()
-
-
-def _local(element: Element, namespace: str, default: str = "undefined-condition") -> str:
-    """The name of the defined condition inside an error element, fit to be shown."""
-    for child in element.children:
-        if child.namespace == namespace and child.name != "text":
-            return child.name[:60]
-    return default
-
-
 @implementer(IXmppSession)
 class XmppSession:
     """See L{IXmppSession<iris_twisted.interfaces.IXmppSession>}."""
 
     def __init__(self, settings: SessionSettings) -> None:
         self._settings = settings
-        self._phase = _Phase.OPENING
+        self._ended = False
+        self._login = Login(settings, self._write, self._restart, self._established)
         self._parser = self._newParser()
         self._outgoing: list[bytes] = []
         self._events: list[SessionEvent] = []
         self._early: list[Element] = []
         self._iqs = PendingIqs(settings.iqTimeout)
-        self._mechanism: Mechanism | None = None
-        self._bindWanted = self._sessionWanted = self._managementOffered = False
         self._management: StreamManagement | None = None
         self._counting = False
         self._lastHandled = "0"
         self._finished = False
         self._inherited = CLIENT if settings.dialect == "stream" else ""
         self.jid: str | None = None
-        self.sawFeatures = False
 
     @property
     def isUp(self) -> bool:
-        return self._phase is _Phase.UP
+        return self.jid is not None and not self._ended
+
+    @property
+    def sawFeatures(self) -> bool:
+        return self._login.sawFeatures
 
     @property
     def resumption(self) -> Resumption | None:
@@ -119,7 +94,7 @@ class XmppSession:
 
     def receive(self, message: bytes) -> Sequence[SessionEvent]:
         for item in self._parser.feed(message):
-            if self._phase is _Phase.ENDED:
+            if self._ended:
                 break
             try:
                 self._handle(item)
@@ -156,7 +131,7 @@ class XmppSession:
         if request.get("type") not in ("get", "set") or request.get("id") is None:
             return
         answer = stanzas.answer(request, condition)
-        if self._phase is _Phase.UP:
+        if self.isUp:
             self._send(answer)
         elif self.resumption is not None and self._management is not None:
             # The connection is gone: the answer goes with the resumption.
@@ -164,7 +139,7 @@ class XmppSession:
 
     def requestAcknowledgement(self) -> None:
         management = self._management
-        if self._phase is not _Phase.UP or management is None or not self._counting:
+        if not self.isUp or management is None or not self._counting:
             return
         if management.handled != self._lastHandled:
             self._acknowledge(management)
@@ -179,13 +154,13 @@ class XmppSession:
 
     def close(self) -> None:
         # The Iris platform dislikes a closing tag in its own dialect (protocol.md section 9).
-        if self._settings.dialect == "framed" and self._phase is not _Phase.ENDED:
+        if self._settings.dialect == "framed" and not self._ended:
             self._write(Element("close", FRAMING))
-        self._phase = _Phase.ENDED
+        self._ended = True
         self._finished = True
 
     def lost(self) -> None:
-        self._phase = _Phase.ENDED
+        self._ended = True
 
     def _newParser(self) -> FrameParser | StreamParser:
         kind = FrameParser if self._settings.dialect == "framed" else StreamParser
@@ -207,7 +182,7 @@ class XmppSession:
         self._outgoing.append(serialize(element, self._inherited).encode())
 
     def _end(self, error: IrisError) -> None:
-        self._phase = _Phase.ENDED
+        self._ended = True
         self._finished = True
         self._events.append(Ended(error))
 
@@ -222,14 +197,14 @@ class XmppSession:
             case str(namespace), "error" if namespace == STREAM:
                 raise self._streamError(item)
             case str(namespace), "features" if namespace == STREAM:
-                self._features(item)
+                self._login.features(item)
             case str(namespace), "close" if namespace == FRAMING:
                 uri = item.get("see-other-uri")
                 if uri is not None:
                     raise SeeOther("the server sends its clients to another address", uri)
                 raise ServerLeaving("the server closed the XMPP stream")
             case str(namespace), name if namespace == SASL:
-                self._sasl(name, item)
+                self._login.sasl(name, item)
             case str(namespace), name if namespace == MANAGEMENT:
                 self._managed(name, item)
             case _ if isStanza(item):
@@ -238,75 +213,13 @@ class XmppSession:
                 pass  # A newer server's word, of no meaning here.
 
     def _streamError(self, error: Element) -> IrisError:
-        condition = _local(error, STREAM_ERRORS)
+        condition = stanzas.condition(error, STREAM_ERRORS)
         message = f"the server ended the stream: {condition}"
         if condition in ("system-shutdown", "reset"):
             return ServerLeaving(message)
         if condition == "conflict":
             return Conflict(f"{message} (the same resource logged in elsewhere)")
         return BackendError(message)
-
-    def _features(self, features: Element) -> None:
-        self.sawFeatures = True
-        if self._phase is _Phase.OPENING:
-            offered = [
-                m.text.strip()
-                for mechanisms in features.named("mechanisms", SASL)
-                for m in mechanisms.named("mechanism", SASL)
-            ]
-            settings = self._settings
-            self._mechanism = mechanism = chooseMechanism(
-                offered,
-                settings.routingId,
-                settings.token,
-                secure=settings.secure,
-                anonymous=settings.anonymous,
-            )
-            self._phase = _Phase.AUTHENTICATING
-            self._write(stanzas.saslElement("auth", mechanism.initialResponse(), mechanism.name))
-        elif self._phase is _Phase.REOPENING:
-            session = features.child("session", SESSION)
-            self._sessionWanted = session is not None and session.child("optional", SESSION) is None
-            self._bindWanted = features.child("bind", BIND) is not None
-            self._managementOffered = (
-                self._settings.streamManagement and features.child("sm", MANAGEMENT) is not None
-            )
-            resumption = self._settings.resumption
-            if resumption is not None and self._managementOffered:
-                self._phase = _Phase.RESUMING
-                h, previd = resumption.management.resuming(), resumption.management.id or ""
-                self._write(Element("resume", MANAGEMENT, {"previd": previd, "h": h}))
-            else:
-                self._bind()
-        else:
-            raise ProtocolViolation("the server sent stream features out of turn")
-
-    def _sasl(self, name: str, element: Element) -> None:
-        mechanism = self._mechanism
-        if self._phase is not _Phase.AUTHENTICATING or mechanism is None:
-            raise ProtocolViolation(f"the server sent SASL {name[:40]!r} out of turn")
-        if name == "failure":
-            condition = _local(element, SASL)
-            message = f"the server refused the login by SASL {mechanism.name}: {condition}"
-            if condition in ("not-authorized", "credentials-expired"):
-                raise NotAuthorized(message)
-            raise BackendError(message)
-        try:
-            text = element.text.strip()
-            data = b"" if text == "=" else base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError):
-            raise ProtocolViolation(
-                f"the server sent SASL {name[:40]!r} that is not base64"
-            ) from None
-        if name == "challenge":
-            self._write(stanzas.saslElement("response", mechanism.respond(data)))
-        elif name == "success":
-            mechanism.succeeded(data)
-            self._phase = _Phase.REOPENING
-            self._parser = self._newParser()
-            self._openStream()
-        else:
-            raise ProtocolViolation(f"the server sent an unknown SASL element {name[:40]!r}")
 
     def _managed(self, name: str, element: Element) -> None:
         """XEP-0198."""
@@ -323,14 +236,14 @@ class XmppSession:
                 management.patience = float(patience) if patience.isdecimal() else None
         elif name == "failed" and management is not None and not self._counting:
             self._management = None
-        elif name == "failed" and self._phase is _Phase.RESUMING:
-            self._bind()
-        elif name == "resumed" and self._phase is _Phase.RESUMING and resumption is not None:
+        elif name == "failed" and self._login.isResuming:
+            self._login.bind()
+        elif name == "resumed" and self._login.isResuming and resumption is not None:
             resumption.management.acknowledge(element.get("h"))
             self._management, self._counting = resumption.management, True
             self._iqs = resumption.iqs
             self.jid = resumption.jid
-            self._phase = _Phase.UP
+            self._login.resumed()
             self._events.append(Established(self.jid, resumed=True))
             for stanza in self._management.unacknowledged:
                 self._write(stanza)
@@ -356,14 +269,14 @@ class XmppSession:
         @return: whether somebody will reply to it.
         """
         if iq.get("type") in ("result", "error"):
-            if self._phase in (_Phase.BINDING, _Phase.STARTING):
-                self._negotiated(iq)
+            if self._login.awaitsIq:
+                self._login.answered(iq, self._account())
             elif self._iqs.answered(iq, self._account()):
                 self._events.append(self._outcome(iq))
             return False
         if len(iq.get("id") or "") > _LONGEST_ID or len(iq.get("from") or "") > _LONGEST_JID:
             raise ProtocolViolation("the server sent an IQ with an endless id or sender")
-        if self._phase is _Phase.UP:
+        if self.isUp:
             self._request(iq)
         elif len(self._early) >= self._settings.limits.unanswered:
             raise ProtocolViolation("the server sent too many stanzas before the session was up")
@@ -379,55 +292,19 @@ class XmppSession:
         id = iq.attributes["id"]
         if iq.get("type") == "result":
             return IqAnswered(id, iq)
-        condition = self._condition(iq)
+        condition = stanzas.iqCondition(iq)
         return IqFailed(
             id, StanzaError(f"the server answered with an error: {condition}", condition)
         )
 
-    @staticmethod
-    def _condition(iq: Element) -> str:
-        error = iq.child("error", CLIENT)
-        return "undefined-condition" if error is None else _local(error, STANZA_ERRORS)
+    def _restart(self) -> None:
+        self._parser = self._newParser()
+        self._openStream()
 
-    def _negotiated(self, iq: Element) -> None:
-        step = "bind" if self._phase is _Phase.BINDING else "sess"
-        pending = PendingIqs(0)
-        pending.sent(step, None, 0)
-        if not pending.answered(iq, self._account()):
-            return
-        if iq.get("type") == "error":
-            what = "to bind a resource" if step == "bind" else "to start the session"
-            raise BackendError(f"the server refused {what}: {self._condition(iq)}")
-        if step == "sess":
-            self._established()
-            return
-        bind = iq.child("bind", BIND)
-        jid = bind.child("jid", BIND) if bind is not None else None
-        self._bound(jid.text.strip() if jid is not None else None)
-
-    def _bind(self) -> None:
-        if self._bindWanted:
-            self._phase = _Phase.BINDING
-            self._send(stanzas.iq("set", "bind", [stanzas.bind()]))
-        else:
-            self._bound(None)
-
-    def _bound(self, jid: str | None) -> None:
-        if jid is not None and parseJid(jid) is None:
-            raise ProtocolViolation("the server bound a resource that is no JID")
-        self.jid = jid or self._settings.routingId.text
-        if self._sessionWanted:
-            self._phase = _Phase.STARTING
-            domain = self._settings.routingId.domain
-            self._send(stanzas.iq("set", "sess", [stanzas.sessionPayload()], domain))
-        else:
-            self._established()
-
-    def _established(self) -> None:
-        assert self.jid is not None
-        self._phase = _Phase.UP
+    def _established(self, jid: str) -> None:
+        self.jid = jid
         self._events.append(Established(self.jid))
-        if self._managementOffered:
+        if self._login.managementOffered:
             self._write(Element("enable", MANAGEMENT, {"resume": "true"}))
             self._management = StreamManagement()
         early, self._early = self._early, []

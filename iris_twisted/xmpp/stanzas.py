@@ -23,8 +23,10 @@ from .elements import (
 __all__ = [
     "answer",
     "bind",
+    "condition",
     "framedOpening",
     "iq",
+    "iqCondition",
     "pingPayload",
     "saslElement",
     "sessionPayload",
@@ -104,3 +106,17 @@ def saslElement(name: str, data: bytes, mechanism: str | None = None) -> Element
     """
     text = base64.b64encode(data).decode() or ("=" if mechanism else "")
     return Element(name, SASL, {"mechanism": mechanism} if mechanism else {}, text=text)
+
+
+def condition(error: Element, namespace: str) -> str:
+    """The defined condition inside an error element, fit to be shown."""
+    for child in error.children:
+        if child.namespace == namespace and child.name != "text":
+            return child.name[:60]
+    return "undefined-condition"
+
+
+def iqCondition(iq: Element) -> str:
+    """The defined condition of an IQ of the type error (RFC 6120 section 8.3.3)."""
+    error = iq.child("error", CLIENT)
+    return "undefined-condition" if error is None else condition(error, STANZA_ERRORS)
