@@ -115,11 +115,8 @@ class LifecycleDriver:
                     self._dialects,
                 )
             except IncorrectParameters as e:
-                refused = Waiters(self._tell.queue, None, lambda: None)
-                deferred = refused.join()
                 self._tell.error(e)
-                refused.settle(e)
-                return deferred
+                return Waiters.refused(self._tell.queue, e)
             self._violations = 0
             self._hop = None
             self.tokens.begin(token)

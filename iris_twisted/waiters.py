@@ -41,6 +41,14 @@ class Waiters:
         self._waiting: list[Deferred[object]] = []
         self._batches: list[_Batch] = []
 
+    @classmethod
+    def refused(cls, callbacks: CallbackQueue, error: IrisError) -> Deferred[object]:
+        """A Deferred that fails, after the callbacks made so far."""
+        waiters = cls(callbacks, None, lambda: None)
+        deferred = waiters.join()
+        waiters.settle(error)
+        return deferred
+
     def join(self) -> Deferred[object]:
         """One more."""
         deferred: Deferred[object] = Deferred(self._cancelled)

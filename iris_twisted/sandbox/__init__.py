@@ -9,7 +9,7 @@ client connects to it unmodified. Everything is in memory and on loopback.
     yield sandbox.stop()
 """
 
-from .platform import HANG_STEPS, Call, SandboxError
+from .records import HANG_STEPS, Call, SandboxError
 from .server import Sandbox, startSandbox
 
 __all__ = ["HANG_STEPS", "Call", "Sandbox", "SandboxError", "startSandbox"]

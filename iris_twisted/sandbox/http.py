@@ -13,7 +13,8 @@ from twisted.web.resource import NoResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from ..json_text import decodeJson
-from .platform import Answer, Platform, SandboxError
+from .platform import Platform
+from .records import Answer, SandboxError
 
 __all__ = ["Control", "Discovery", "Root"]
 

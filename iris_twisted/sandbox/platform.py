@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable
-from typing import Any, Protocol
 
 import attrs
 
@@ -16,72 +15,12 @@ from ..errors import IncorrectParameters
 from ..rtc.names import IRIS, PRIVATE
 from ..tokens import expiryOf
 from ..xmpp.elements import CLIENT, Element, escape
-from ..xmpp.management import StreamManagement
 from .iris_tokens import makeToken
+from .records import DROPS, HANG_STEPS, Answer, Call, ManagedSession, SandboxError, UserSession
 
-__all__ = ["DROPS", "HANG_STEPS", "Call", "Platform", "SandboxError", "UserSession"]
+__all__ = ["Platform"]
 
-HANG_STEPS = ("discovery", "upgrade", "stream", "sasl", "bind", "session", "ping")
-DROPS = ("abort", "close", "disconnect")
 _CALLS_KEPT = 1000
-
-
-class SandboxError(ValueError):
-    """A request to the sandbox that makes no sense; the message says why."""
-
-
-class ManagedSession(Protocol):
-    """The server's side of a session with stream management."""
-
-    management: StreamManagement | None
-
-
-class UserSession(Protocol):
-    """A client that is connected and bound."""
-
-    id: str
-    jid: str
-    routingId: str
-    dialect: str
-
-    def deliver(self, stanza: Element) -> None:
-        """Send it a stanza."""
-
-    def abort(self) -> None:
-        """Cut its socket."""
-
-    def goAway(self) -> None:
-        """Close politely, as a server that restarts does."""
-
-
-@attrs.define
-class Call:
-    """
-    A call placed by the sandbox.
-
-    @ivar state: C{missed} (nobody was there), C{ringing}, C{acknowledged},
-        C{rejected} or C{cancelled}.
-    @ivar info: the attributes of its notification.
-    """
-
-    id: str
-    to: str
-    state: str
-    info: dict[str, str]
-
-    def asDict(self) -> dict[str, Any]:
-        """For JSON, without the room token."""
-        shown = {k: v for k, v in self.info.items() if not k.startswith("roomtoken")}
-        return {"id": self.id, "to": self.to, "state": self.state, **shown}
-
-
-@attrs.define
-class Answer:
-    """What discovery answers instead of the truth."""
-
-    status: int
-    body: bytes
-    headers: dict[str, str] = attrs.field(factory=dict)
 
 
 @attrs.define

@@ -26,7 +26,8 @@ from ..xmpp.elements import (
 )
 from ..xmpp.management import MANAGEMENT, StreamManagement, isStanza
 from ..xmpp.parser import Closed, FrameParser, Header, Item, StreamParser, Violation
-from .platform import Platform, UserSession
+from .platform import Platform
+from .records import UserSession
 
 __all__ = ["RtcSession"]
 

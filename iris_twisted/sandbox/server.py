@@ -14,7 +14,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.server import Site
 
 from .http import Control, Discovery, Root
-from .platform import Answer, Call, Platform, UserSession
+from .platform import Platform
+from .records import Answer, Call, UserSession
 from .rtc_server import RtcResource
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ from autobahn.websocket.compress import (
 from autobahn.websocket.types import ConnectingRequest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import connectionDone
 from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
@@ -32,31 +31,12 @@ from ..network_failures import explain
 from ..values import Destination, Limits, Scheme
 from ..version import __version__
 from .silence import Silence
+from .write_brake import WriteBrake
 
 __all__ = ["WebSocketTransport"]
 
 _HANDSHAKE_LIMIT = 16 * 1024
 _STATUS = re.compile(r"\[(\d{3})\]")
-
-
-@implementer(IPushProducer)
-class _WriteBrake:
-    """
-    Stops reading while the peer does not read: each request of its costs an
-    answer, and they would pile up.
-    """
-
-    def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
-
-    def pauseProducing(self) -> None:
-        self._connection.brake("peer")
-
-    def resumeProducing(self) -> None:
-        self._connection.release("peer")
-
-    def stopProducing(self) -> None:
-        """The connection is being closed already."""
 
 
 @implementer(IMessageTransport)
@@ -108,7 +88,7 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
         if self._error is None and not self.opened.called:
             self._isOpen = True
             # Not before: during its handshake, TLS pauses who writes and has to read.
-            self.registerProducer(_WriteBrake(self), True)
+            self.registerProducer(WriteBrake(self), True)
             self.opened.callback(self)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:

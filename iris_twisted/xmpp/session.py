@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from zope.interface import implementer
 
 from ..errors import (
-    BackendError,
-    Conflict,
     IrisError,
     NoAnswer,
     ProtocolViolation,
-    SeeOther,
     ServerLeaving,
     StanzaError,
 )
@@ -27,10 +24,10 @@ from .elements import (
     PING,
     SASL,
     STREAM,
-    STREAM_ERRORS,
     Element,
     serialize,
 )
+from .endings import ending
 from .events import (
     Ended,
     Established,
@@ -193,16 +190,12 @@ class XmppSession:
             raise ServerLeaving("the server closed the XMPP stream")
         if isinstance(item, Header):
             return
+        end = ending(item)
+        if end is not None:
+            raise end
         match item.namespace, item.name:
-            case str(namespace), "error" if namespace == STREAM:
-                raise self._streamError(item)
             case str(namespace), "features" if namespace == STREAM:
                 self._login.features(item)
-            case str(namespace), "close" if namespace == FRAMING:
-                uri = item.get("see-other-uri")
-                if uri is not None:
-                    raise SeeOther("the server sends its clients to another address", uri)
-                raise ServerLeaving("the server closed the XMPP stream")
             case str(namespace), name if namespace == SASL:
                 self._login.sasl(name, item)
             case str(namespace), name if namespace == MANAGEMENT:
@@ -211,15 +204,6 @@ class XmppSession:
                 self._stanza(item)
             case _:
                 pass  # A newer server's word, of no meaning here.
-
-    def _streamError(self, error: Element) -> IrisError:
-        condition = stanzas.condition(error, STREAM_ERRORS)
-        message = f"the server ended the stream: {condition}"
-        if condition in ("system-shutdown", "reset"):
-            return ServerLeaving(message)
-        if condition == "conflict":
-            return Conflict(f"{message} (the same resource logged in elsewhere)")
-        return BackendError(message)
 
     def _managed(self, name: str, element: Element) -> None:
         """XEP-0198."""
