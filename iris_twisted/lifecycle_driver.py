@@ -23,7 +23,6 @@ from .errors import (
     IncorrectParameters,
     InvalidState,
     IrisError,
-    ProtocolViolation,
     SeeOther,
     TokenRefused,
 )
@@ -36,9 +35,6 @@ from .waiters import Waiters
 from .xmpp.elements import Element
 
 __all__ = ["LifecycleDriver"]
-
-# Protocol violations with no session up in between; the last of them ends it.
-_VIOLATIONS = 3
 
 
 class LifecycleDriver:
@@ -85,7 +81,6 @@ class LifecycleDriver:
         self._link: Link | None = None
         self._lostLink: Link | None = None
         self._hop: tuple[str, ServerInfo, str] | None = None
-        self._violations = 0
 
     # For the API
 
@@ -117,7 +112,7 @@ class LifecycleDriver:
             except IncorrectParameters as e:
                 self._tell.error(e)
                 return Waiters.refused(self._tell.queue, e)
-            self._violations = 0
+            self._retrying.begin()
             self._hop = None
             self.tokens.begin(token)
         deferred = self._connects.join()
@@ -153,7 +148,7 @@ class LifecycleDriver:
         self._lostLink = link
         if isinstance(error, SeeOther) and self._reached is not None:
             self._hop = (error.uri, self._reached.info, self._reached.host)
-        if self._isHopeless(error):
+        if self._retrying.isHopeless(error):
             self._input(self._machine.sessionHopeless, error)
         else:
             self._input(self._machine.sessionLost, error)
@@ -199,16 +194,10 @@ class LifecycleDriver:
         self._log.info("attempt failed: {reason}", reason=error.message)
         if isinstance(error, TokenRefused):
             self._input(self._machine.tokenRefused, error)
-        elif self._isHopeless(error):
+        elif self._retrying.isHopeless(error):
             self._input(self._machine.attemptHopeless, error)
         else:
             self._input(self._machine.attemptFailed, error)
-
-    def _isHopeless(self, error: IrisError) -> bool:
-        if isinstance(error, ProtocolViolation):
-            self._violations += 1
-            return self._violations >= _VIOLATIONS
-        return not error.retryable
 
     def _abandoned(self) -> None:
         """Nobody waits for connect() any more; before the first session that ends it."""
@@ -276,7 +265,6 @@ class LifecycleDriver:
         attempt.addErrback(lambda failure: self._log.failure("a bug", failure=failure))
 
     def _sessionUp(self, again: bool) -> None:
-        self._violations = 0
         self._stats.connects += 1
         self._stats.reconnects += again
         self._retrying.sessionUp()

@@ -1,6 +1,6 @@
 """
 The timers of reconnecting: how many attempts since it was last stable, when the
-next one is due, and when it has taken too long (contract promise 5).
+next one is due, and when it is time to give up (contract promises 5 and 7).
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from .errors import ConnectionFailed, IrisError
+from .errors import ConnectionFailed, IrisError, ProtocolViolation
 from .settings import Settings
 from .values import positive
 
 __all__ = ["Retrying"]
+
+_VIOLATIONS = 3
 
 
 def _stop(call: IDelayedCall | None) -> None:
@@ -49,9 +51,25 @@ class Retrying:
         self._deadline: IDelayedCall | None = None
         self._patienceLeft: float | None = None
         self._wanted = False
+        self._violations = 0
+
+    def begin(self) -> None:
+        """A connection starts, with its first attempt."""
+        self._violations = 0
+
+    def isHopeless(self, error: IrisError) -> bool:
+        """
+        Whether no further attempt can help (contract promise 7): a fault that stays,
+        or the third protocol violation with no session up in between.
+        """
+        if isinstance(error, ProtocolViolation):
+            self._violations += 1
+            return self._violations >= _VIOLATIONS
+        return not error.retryable
 
     def sessionUp(self) -> None:
         """Remember since when it is up."""
+        self._violations = 0
         self._upSince = self._reactor.seconds()
 
     def sessionLost(self) -> None:

@@ -59,7 +59,8 @@ class XmppSession:
         self._settings = settings
         self._ended = False
         self._login = Login(settings, self._write, self._restart, self._established)
-        self._parser = self._newParser()
+        self._newParser = FrameParser if settings.dialect == "framed" else StreamParser
+        self._parser = self._newParser(settings.limits)
         self._outgoing: list[bytes] = []
         self._events: list[SessionEvent] = []
         self._early: list[Element] = []
@@ -158,10 +159,6 @@ class XmppSession:
 
     def lost(self) -> None:
         self._ended = True
-
-    def _newParser(self) -> FrameParser | StreamParser:
-        kind = FrameParser if self._settings.dialect == "framed" else StreamParser
-        return kind(self._settings.limits)
 
     def _openStream(self) -> None:
         domain = self._settings.routingId.domain
@@ -282,7 +279,7 @@ class XmppSession:
         )
 
     def _restart(self) -> None:
-        self._parser = self._newParser()
+        self._parser = self._newParser(self._settings.limits)
         self._openStream()
 
     def _established(self, jid: str) -> None:
