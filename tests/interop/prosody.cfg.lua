@@ -1,0 +1,33 @@
+-- An XMPP server for the tests, on loopback only. The words in @ are filled in.
+run_as_root = true
+daemonize = false
+pidfile = "@DATA@/prosody.pid"
+data_path = "@DATA@"
+log = { info = "@DATA@/prosody.log" }
+interfaces = { "127.0.0.1" }
+modules_enabled = { "saslauth", "disco", "ping", "smacks", "websocket", "roster" }
+modules_disabled = { "s2s", "offline" }
+http_ports = { @HTTP@ }
+http_interfaces = { "127.0.0.1" }
+https_ports = { }
+c2s_ports = { @C2S@ }
+http_default_host = "sha1.test"
+consider_websocket_secure = true
+c2s_require_encryption = false
+allow_unencrypted_plain_auth = true
+storage = "internal"
+smacks_hibernation_time = 300
+
+VirtualHost "sha1.test"
+    authentication = "internal_hashed"
+
+VirtualHost "sha256.test"
+    authentication = "internal_hashed"
+    password_hash = "SHA-256"
+
+VirtualHost "plain.test"
+    authentication = "internal_plain"
+    disable_sasl_mechanisms = { "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS" }
+
+VirtualHost "anonymous.test"
+    authentication = "anonymous"
