@@ -32,7 +32,7 @@ setup(
         "zope.interface>=7.0",
     ],
     extras_require={
-        "test": ["coverage>=7.4", "hypothesis>=6.100"],
+        "test": ["coverage>=7.4", "hypothesis>=6.100", "slixmpp>=1.8.5"],
         "typing": ["mypy>=1.14", "mypy-zope>=1.0.9", "types-pyOpenSSL"],
         "lint": ["ruff>=0.9"],
     },
