@@ -955,7 +955,10 @@ class Keepalive(ContractCase):
         world.transport.say(
             b'<iq type="get" id="p1" from="example.test"><ping xmlns="urn:xmpp:ping"/></iq>'
         )
-        self.assertEqual(world.transport.sent[-1], b'<iq type="result" id="p1" to="example.test"/>')
+        self.assertEqual(
+            world.transport.sent[-1],
+            b'<iq xmlns="jabber:client" type="result" id="p1" to="example.test"/>',
+        )
 
 
 class Delivering(ContractCase):
@@ -1356,7 +1359,7 @@ class Rejecting(ContractCase):
         self.assertTrue(id.endswith(":sendIQ"))
         self.assertEqual(
             sent,
-            f'<iq id="{id}" type="set" to="{to}"><query xmlns="jabber:iq:private" strict="false"/>'
+            f'<iq xmlns="jabber:client" id="{id}" type="set" to="{to}"><query xmlns="jabber:iq:private" strict="false"/>'
             f'<data xmlns="urn:xmpp:comcast:info" action="reject" roomid="ROOM" traceid="TRACE" '
             f'event="pstncall" rtcserver="xmpp-wcdcc-001.example.test" to="{to}"/></iq>',
         )

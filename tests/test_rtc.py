@@ -62,6 +62,7 @@ class Reading(SynchronousTestCase):
         self.assertEqual(
             incoming.info,
             {
+                "xmlns": "urn:xmpp:comcast:info",
                 "type": "notify",
                 "action": "",
                 "roomid": "room-1",

@@ -117,13 +117,15 @@ class Negotiating(SessionCase):
         )
         self.assertEqual(
             session.takeOutgoing(),
-            [b'<iq id="bind" type="set"><bind xmlns="urn:ietf:params:xml:ns:xmpp-bind"/></iq>'],
+            [
+                b'<iq xmlns="jabber:client" id="bind" type="set"><bind xmlns="urn:ietf:params:xml:ns:xmpp-bind"/></iq>'
+            ],
         )
         self.assertEqual(session.receive(BOUND), [])
         self.assertEqual(
             session.takeOutgoing(),
             [
-                b'<iq id="sess" type="set" to="example.test">'
+                b'<iq xmlns="jabber:client" id="sess" type="set" to="example.test">'
                 b'<session xmlns="urn:ietf:params:xml:ns:xmpp-session"/></iq>'
             ],
         )

@@ -89,7 +89,8 @@ class PrivateIqs:
 
     @staticmethod
     def _info(attributes: dict[str, str]) -> dict[str, Any]:
-        info: dict[str, Any] = dict(attributes)
+        # The official client counts the declaration among the attributes.
+        info: dict[str, Any] = {"xmlns": IRIS, **attributes}
         for name, alias in _ALIASES.items():
             if name in info:
                 info.setdefault(alias, info[name])

@@ -19,7 +19,6 @@ from ..errors import (
 from ..interfaces import IXmppSession
 from . import stanzas
 from .elements import (
-    CLIENT,
     FRAMING,
     PING,
     SASL,
@@ -69,7 +68,6 @@ class XmppSession:
         self._counting = False
         self._lastHandled = "0"
         self._finished = False
-        self._inherited = CLIENT if settings.dialect == "stream" else ""
         self.jid: str | None = None
 
     @property
@@ -173,7 +171,8 @@ class XmppSession:
         self._write(stanza)
 
     def _write(self, element: Element) -> None:
-        self._outgoing.append(serialize(element, self._inherited).encode())
+        # Each stanza says its namespace, as the official client's do in its dialect too.
+        self._outgoing.append(serialize(element).encode())
 
     def _end(self, error: IrisError) -> None:
         self._ended = True

@@ -1,0 +1,150 @@
+"""
+The official JavaScript client, unmodified, on our sandbox; and beside ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.utils import getProcessOutputAndValue
+
+from iris_twisted.sandbox import Sandbox
+
+from ..processes import Program
+from ..test_network import RID, NetworkCase
+
+HERE = Path(__file__).resolve().parent / "javascript"
+NODE, NPM = shutil.which("node"), shutil.which("npm")
+# Installed once for all interpreters of a CI run, outside of the checkout.
+MODULES = Path(tempfile.gettempdir()) / f"iris-twisted-interop-{os.getuid()}"
+
+
+class Official(Program):
+    """The official client in Node."""
+
+    def events(self, name: str) -> list[list[Any]]:
+        """The arguments of each event of that name so far."""
+        lines = [json.loads(line) for line in self.stdout.splitlines() if line.endswith("}")]
+        return [line["args"] for line in lines if line["name"] == name]
+
+    def do(self, name: str, *args: Any) -> None:
+        """Give it a command."""
+        self.transport.write(json.dumps({"name": name, "args": args}).encode() + b"\n")
+
+    async def next(self, name: str, count: int) -> list[Any]:
+        """The arguments of the event number C{count} of that name."""
+        while len(self.events(name)) < count:
+            before = len(self.stdout)
+            happened: Deferred[None] = Deferred()
+            self._hear = happened
+            if len(self.stdout) == before:
+                await happened
+        return self.events(name)[count - 1]
+
+    def outReceived(self, data: bytes) -> None:
+        super().outReceived(data)
+        heard, self._hear = self._hear, None
+        if heard is not None:
+            heard.callback(None)
+
+    _hear: Deferred[None] | None = None
+
+
+class OfficialClient(NetworkCase):
+    """iris-js-sdk 3.5.23 from npm."""
+
+    timeout = 120
+    skip = None if NODE and NPM else "Node is missing: apt-get install nodejs npm"
+
+    async def start(self, sandbox: Sandbox) -> Official:
+        MODULES.mkdir(mode=0o700, exist_ok=True)
+        for name in ("package.json", "harness.js"):
+            shutil.copy(HERE / name, MODULES)
+        if not (MODULES / "node_modules" / "iris-js-sdk").exists():
+            install = ["install", "--no-audit", "--no-fund", "--no-save", "--silent"]
+            out, err, status = await getProcessOutputAndValue(
+                str(NPM), install, env=dict(os.environ), path=str(MODULES)
+            )
+            self.assertEqual(status, 0, (out + err).decode())
+        program = Official()
+        environment = {
+            **os.environ,
+            "SCHEME": sandbox.url.partition("//")[0],
+            "DEADLINE": "90",
+            "NODE_EXTRA_CA_CERTS": sandbox.caFile or "",
+        }
+        reactor.spawnProcess(  # type: ignore[attr-defined]
+            program, str(NODE), [str(NODE), "harness.js"], env=environment, path=str(MODULES)
+        )
+        self.addCleanup(lambda: None if program.ended.called else program.signal("KILL"))
+        await program.until("ready")
+        return program
+
+    async def session(self, sandbox: Sandbox) -> Official:
+        official = await self.start(sandbox)
+        official.do("connect", sandbox.token(RID), RID, sandbox.url.partition("//")[2])
+        await official.next("onConnected", 1)
+        return official
+
+    async def test_onTheSandbox(self) -> None:
+        """It connects, plain and by TLS, gets a call, rejects it, is dropped and comes back."""
+        for tls in (False, True):
+            sandbox = await self.sandbox(tls=tls)
+            official = await self.session(sandbox)
+            call = sandbox.placeCall(RID, caller="+49123")
+            (info,) = await official.next("onNotification", 1)
+            self.assertEqual(info["userdata"]["data"]["cid"], "+49123")
+            official.do("reject", info)
+            while call.state != "rejected":
+                await official.next("sent", len(official.events("sent")) + 1)
+            sandbox.drop("abort")
+            await official.next("onConnected", 2)
+            self.assertEqual(official.events("onConnectionError"), [])
+            official.transport.closeStdin()
+            self.assertEqual(await official.ended, 0)
+
+    async def test_pingsFor20Seconds(self) -> None:
+        """Its pings are answered: after 20 seconds it is still connected."""
+        sandbox = await self.sandbox()
+        official = await self.session(sandbox)
+        while len([1 for (sent,) in official.events("sent") if "urn:xmpp:ping" in sent]) < 6:
+            await official.next("sent", len(official.events("sent")) + 1)
+        self.assertEqual(len(official.events("onConnected")), 1)
+        self.assertEqual(official.events("onConnectionError"), [])
+
+    async def test_besideOurs(self) -> None:
+        """One call for both gives the same notification, and the same reject."""
+        sandbox = await self.sandbox()
+        official = await self.session(sandbox)
+        ours = self.connection()
+        await ours.connect(sandbox.token(RID), RID, sandbox.url)
+        ringing = self.next("onNotification")
+        sandbox.placeCall(RID)
+        (theirs,) = await official.next("onNotification", 1)
+        (info,) = await ringing
+        self.assertEqual(info, theirs)
+        sent: list[bytes] = []
+        transport = ours._driver._link._transport
+        send = transport.send
+        self.patch(transport, "send", lambda message: (sent.append(message), send(message)))
+        await ours.rejectSession(info)
+        before = len(official.events("sent"))
+        official.do("reject", theirs)
+        while not (rejects := [s for (s,) in official.events("sent") if 'action="reject"' in s]):
+            before += 1
+            await official.next("sent", before)
+        self.assertEqual(self.normal(sent[0].decode()), self.normal(rejects[0]))
+
+    @staticmethod
+    def normal(stanza: str) -> list[str]:
+        """An IQ's tags, with its id left out and its attributes in order."""
+        tags = re.findall(r"<[^>]*>", re.sub(r' id="[^"]*"', "", stanza))
+        return [" ".join(sorted(re.findall(r'[^\s<>/]+(?:="[^"]*")?|/', tag))) for tag in tags]
