@@ -40,8 +40,7 @@ __all__ = ["LifecycleDriver"]
 class LifecycleDriver:
     """
     @param connection: whose callbacks are made.
-    @ivar jid: the JID bound last, while there is a connection.
-    @ivar serverInfo: what discovery said last.
+    @ivar jid: the JID bound last, while there is one; C{serverInfo}: what discovery said last.
     """
 
     _log = Logger()
@@ -188,9 +187,10 @@ class LifecycleDriver:
             return
         error = failure.value
         if not isinstance(error, IrisError):
-            self._log.failure("an attempt failed unexpectedly", failure=failure)
-            kind = type(error).__name__
-            error = ConnectionFailed(f"the attempt failed unexpectedly: {kind}", cause=error)
+            self._log.failure("an attempt failed by a bug", failure=failure)
+            error = ConnectionFailed(
+                f"the attempt failed by a bug: {type(error).__name__}", cause=error
+            )
         self._log.info("attempt failed: {reason}", reason=error.message)
         if isinstance(error, TokenRefused):
             self._input(self._machine.tokenRefused, error)
@@ -201,8 +201,8 @@ class LifecycleDriver:
 
     def _abandoned(self) -> None:
         """Nobody waits for connect() any more; before the first session that ends it."""
-        waiting = (ConnectionState.CONNECTING, ConnectionState.DISCONNECTED)
-        if self._floors is not None and self.state in waiting:
+        early = self.state in (ConnectionState.CONNECTING, ConnectionState.DISCONNECTED)
+        if self._floors is not None and early:
             self._input(self._machine.close)
 
     def _observe(self, event: dict[str, Any]) -> None:

@@ -149,11 +149,11 @@ class Link:
 
     def reply(self, iq: Element, condition: str | None = None) -> None:
         """Answer an IQ request, on the link that resumed this one if there is such."""
-        if self._successor is not None:
-            self._successor.reply(iq, condition)
-        else:
-            self.session.reply(iq, condition)
-            self._flush()
+        link = self
+        while link._successor is not None:
+            link = link._successor
+        link.session.reply(iq, condition)
+        link._flush()
 
     def resumable(self) -> Resumption | None:
         """What is needed to resume its session, while the server keeps it."""
