@@ -11,6 +11,8 @@ http_ports = { @HTTP@ }
 http_interfaces = { "127.0.0.1" }
 https_ports = { }
 c2s_ports = { @C2S@ }
+c2s_direct_tls_ports = { @TLS@ }
+ssl = { key = "@DATA@/server.key", certificate = "@DATA@/server.crt" }
 http_default_host = "sha1.test"
 consider_websocket_secure = true
 c2s_require_encryption = false

@@ -13,11 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import trustme
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
 from zope.interface import implementer
 
+import twisted.plugins
 from iris_twisted import IrisRtcConnection
 from iris_twisted.interfaces import IEventManager
 from iris_twisted.values import ServerInfo
@@ -43,8 +45,8 @@ def freePort() -> int:
 class Fixed:
     """Discovery that always names Prosody."""
 
-    def __init__(self, port: int) -> None:
-        self._info = ServerInfo(f"ws://127.0.0.1:{port}/xmpp-websocket", PASSWORD, "1")
+    def __init__(self, server: str) -> None:
+        self._info = ServerInfo(server, PASSWORD, "1")
 
     def discover(self, *_: str) -> Deferred[ServerInfo]:
         return succeed(self._info)
@@ -59,9 +61,20 @@ class Prosody(NetworkCase):
     async def prosody(self, *hosts: str) -> None:
         data = Path(self.mktemp()).absolute()
         data.mkdir(parents=True)
-        self.http, self.c2s = freePort(), freePort()
+        self.http, self.c2s, self.tls = freePort(), freePort(), freePort()
+        ca = trustme.CA()
+        issued = ca.issue_cert("127.0.0.1", "sha1.test")
+        issued.private_key_pem.write_to_path(str(data / "server.key"))
+        issued.cert_chain_pems[0].write_to_path(str(data / "server.crt"))
+        self.caFile = str(data / "ca.pem")
+        ca.cert_pem.write_to_path(self.caFile)
         config = (HERE / "prosody.cfg.lua").read_text()
-        for word, value in (("DATA", data), ("HTTP", self.http), ("C2S", self.c2s)):
+        for word, value in (
+            ("DATA", data),
+            ("HTTP", self.http),
+            ("C2S", self.c2s),
+            ("TLS", self.tls),
+        ):
             config = config.replace(f"@{word}@", str(value))
         self.config = data / "prosody.cfg.lua"
         self.config.write_text(config)
@@ -92,7 +105,7 @@ class Prosody(NetworkCase):
     async def connected(self, host: str, **settings: Any) -> IrisRtcConnection:
         options = {
             "dialect": "framed",
-            "discovery": Fixed(self.http),
+            "discovery": Fixed(f"ws://127.0.0.1:{self.http}/xmpp-websocket"),
             "retryPolicy": FixedDelay(0.05),
             **settings,
         }
@@ -144,7 +157,11 @@ class Prosody(NetworkCase):
     async def test_resumption(self) -> None:
         """Over 50 drops, 1,000 notifications arrive exactly once, in order, and are answered."""
         await self.prosody("sha1.test")
-        connection = await self.connected("sha1.test", trustedSenders=["bob@sha1.test"])
+        await self.resumed()
+
+    async def resumed(self, **settings: Any) -> None:
+        trusted = ["bob@sha1.test"]
+        connection = await self.connected("sha1.test", trustedSenders=trusted, **settings)
         while connection._driver._link.session.resumption is None:
             await deferLater(reactor, 0.01)
         jid = connection.jid
@@ -178,3 +195,31 @@ class Prosody(NetworkCase):
         await back
         self.assertIn("SDK_SessionNotResumed", self.recorder.states())
         self.assertTrue(connection.isConnectionAlive())
+
+    async def test_anotherTransport(self) -> None:
+        """The transport of examples/, through the plugin door: the same calls, the same drops."""
+        await self.prosody("sha1.test")
+        self.install()
+        discovery = Fixed(f"xmpps://127.0.0.1:{self.tls}")
+        await self.resumed(dialect="auto", discovery=discovery, trustRoot=self.caFile)
+
+    def install(self) -> None:
+        """Install the example by pip, beside the package, for this test alone."""
+        target = str(Path(self.mktemp()).absolute())
+        source = str(Path(self.mktemp()).absolute())
+        shutil.copytree(HERE.parent.parent / "examples" / "iris-twisted-tcp", source)
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "--target",
+            target,
+            source,
+        ]
+        subprocess.run(pip, check=True, capture_output=True)
+        self.patch(sys, "path", [*sys.path, target])
+        plugins = str(Path(target, "twisted", "plugins"))
+        self.patch(twisted.plugins, "__path__", [*twisted.plugins.__path__, plugins])
