@@ -190,7 +190,7 @@ class IXmppSession(Interface):
         """
 
     def expire(now: float) -> Sequence[SessionEvent]:
-        """Called now and then: the IQs whose answer is overdue."""
+        """Called now and then: the IQs whose answer is overdue, and an end if all else is."""
 
     def requestAcknowledgement() -> None:
         """Called now and then: queue what keeps both sides' books short (XEP-0198 section 4)."""

@@ -59,14 +59,6 @@ class Books(SynchronousTestCase):
         for h in (None, "", "-1", "1.5", "x", "99999999999", "\u0663"):
             self.assertRaises(ProtocolViolation, StreamManagement().acknowledge, h)
 
-    def test_neverAcknowledged(self) -> None:
-        """What is kept for a peer that acknowledges nothing is bounded."""
-        self.patch(management, "_UNACKNOWLEDGED", 3)
-        books = StreamManagement()
-        for _ in range(3):
-            books.sent(stanza())
-        self.assertRaises(ProtocolViolation, books.sent, stanza())
-
     @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=60))
     def test_eachOnce(self, script: list[tuple[bool, int]]) -> None:
         """
@@ -170,6 +162,31 @@ class Wire(SessionCase):
         self.assertIn(id.encode(), second.takeOutgoing()[0])
         events = second.receive(f'<iq type="result" id="{id}" from="example.test"/>'.encode())
         self.assertEqual(len(events), 1)
+
+    def test_neverAcknowledged(self) -> None:
+        """A server that acknowledges nothing is left: what is kept for it is bounded."""
+        self.patch(management, "_UNACKNOWLEDGED", 3)
+        session, _ = self.managed()
+        session.receive(BOUND)
+        for n in range(3):
+            session.sendPing(float(n))
+        self.assertEqual(session.expire(3.0), [])
+        session.sendPing(3.0)
+        (event,) = session.expire(4.0)
+        assert isinstance(event, Ended)
+        self.assertIn("acknowledges nothing", event.error.message)
+        self.assertFalse(session.isUp)
+
+    def test_resumedWithNonsense(self) -> None:
+        """A session that is resumed with an impossible count is not asked for again."""
+        first, _ = self.managed()
+        first.receive(BOUND)
+        first.receive(f'<enabled xmlns="{SM}" id="i" resume="true"/>'.encode())
+        first.lost()
+        second, _ = self.managed(resumption=first.resumption)
+        (event,) = second.receive(f'<resumed xmlns="{SM}" previd="i" h="9"/>'.encode())
+        self.assertIsInstance(event, Ended)
+        self.assertIsNone(first.resumption)
 
     def test_resumeFails(self) -> None:
         """failed: bind, in the same stream."""

@@ -60,14 +60,13 @@ class StreamManagement:
     # What we sent
 
     def sent(self, stanza: Element) -> None:
-        """
-        A stanza is on its way.
-
-        @raise ProtocolViolation: when the peer acknowledges nothing any more.
-        """
-        if len(self._unacknowledged) >= _UNACKNOWLEDGED:
-            raise ProtocolViolation("the server does not acknowledge what it was sent")
+        """A stanza is on its way."""
         self._unacknowledged.append(stanza)
+
+    @property
+    def isOverdue(self) -> bool:
+        """Whether the peer has acknowledged nothing for far too long."""
+        return len(self._unacknowledged) > _UNACKNOWLEDGED
 
     def acknowledge(self, h: str | None) -> None:
         """

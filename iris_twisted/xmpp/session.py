@@ -143,10 +143,14 @@ class XmppSession:
             self._write(Element("r", MANAGEMENT))
 
     def expire(self, now: float) -> Sequence[SessionEvent]:
-        return [
-            IqFailed(id, NoAnswer(f"no answer within {self._settings.iqTimeout:g} seconds"))
-            for id in self._iqs.expired(now)
+        words = f"no answer within {self._settings.iqTimeout:g} seconds"
+        events: list[SessionEvent] = [
+            IqFailed(id, NoAnswer(words)) for id in self._iqs.expired(now)
         ]
+        if self.isUp and self._management is not None and self._management.isOverdue:
+            self._ended = self._finished = True
+            events.append(Ended(ProtocolViolation("the server acknowledges nothing any more")))
+        return events
 
     def close(self) -> None:
         # The Iris platform dislikes a closing tag in its own dialect (protocol.md section 9).
@@ -219,7 +223,7 @@ class XmppSession:
         elif name == "failed" and self._login.isResuming:
             self._login.bind()
         elif name == "resumed" and self._login.isResuming and resumption is not None:
-            resumption.management.acknowledge(element.get("h"))
+            self._settleWith(resumption.management, element.get("h"))
             self._management, self._counting = resumption.management, True
             self._iqs = resumption.iqs
             self.jid = resumption.jid
@@ -230,6 +234,15 @@ class XmppSession:
             self.requestAcknowledgement()
         else:
             raise ProtocolViolation(f"the server sent stream management {name[:40]!r} out of turn")
+
+    @staticmethod
+    def _settleWith(management: StreamManagement, h: str | None) -> None:
+        """What the server says of a session that it resumes; nonsense is said only once."""
+        try:
+            management.acknowledge(h)
+        except ProtocolViolation:
+            management.id = None
+            raise
 
     def _acknowledge(self, management: StreamManagement) -> None:
         self._lastHandled = management.handled
