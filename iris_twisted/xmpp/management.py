@@ -81,6 +81,18 @@ class StreamManagement:
             self._unacknowledged.popleft()
         self._acknowledged = (self._acknowledged + count) % _MODULUS
 
+    def resumed(self, h: str | None) -> None:
+        """
+        The session was resumed, and the peer says with how many stanzas it is done.
+
+        @raise ProtocolViolation: when that cannot be; it is not resumed again then.
+        """
+        try:
+            self.acknowledge(h)
+        except ProtocolViolation:
+            self.id = None
+            raise
+
     @property
     def unacknowledged(self) -> Iterable[Element]:
         """What to send again after a resumption, in order."""

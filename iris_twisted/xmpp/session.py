@@ -45,11 +45,6 @@ from .parser import Closed, FrameParser, Header, Item, StreamParser, Violation
 __all__ = ["XmppSession"]
 
 
-# Answers repeat them. RFC 7622 section 3.1 bounds a JID; an id should be no longer.
-_LONGEST_JID = 3071
-_LONGEST_ID = 1023
-
-
 @implementer(IXmppSession)
 class XmppSession:
     """See L{IXmppSession<iris_twisted.interfaces.IXmppSession>}."""
@@ -223,7 +218,7 @@ class XmppSession:
         elif name == "failed" and self._login.isResuming:
             self._login.bind()
         elif name == "resumed" and self._login.isResuming and resumption is not None:
-            self._settleWith(resumption.management, element.get("h"))
+            resumption.management.resumed(element.get("h"))
             self._management, self._counting = resumption.management, True
             self._iqs = resumption.iqs
             self.jid = resumption.jid
@@ -234,15 +229,6 @@ class XmppSession:
             self.requestAcknowledgement()
         else:
             raise ProtocolViolation(f"the server sent stream management {name[:40]!r} out of turn")
-
-    @staticmethod
-    def _settleWith(management: StreamManagement, h: str | None) -> None:
-        """What the server says of a session that it resumes; nonsense is said only once."""
-        try:
-            management.acknowledge(h)
-        except ProtocolViolation:
-            management.id = None
-            raise
 
     def _acknowledge(self, management: StreamManagement) -> None:
         self._lastHandled = management.handled
@@ -267,7 +253,7 @@ class XmppSession:
             elif self._iqs.answered(iq, self._account()):
                 self._events.append(self._outcome(iq))
             return False
-        if len(iq.get("id") or "") > _LONGEST_ID or len(iq.get("from") or "") > _LONGEST_JID:
+        if stanzas.isEndless(iq):
             raise ProtocolViolation("the server sent an IQ with an endless id or sender")
         if self.isUp:
             self._request(iq)

@@ -27,11 +27,16 @@ __all__ = [
     "framedOpening",
     "iq",
     "iqCondition",
+    "isEndless",
     "pingPayload",
     "saslElement",
     "sessionPayload",
     "streamOpening",
 ]
+
+# RFC 7622 section 3.1 bounds a JID, in bytes; an id should be no longer than a part of one.
+_LONGEST_JID = 3071
+_LONGEST_ID = 1023
 
 # RFC 6120 section 8.3.3: the type that goes with each condition used here.
 _ERROR_TYPES = {
@@ -106,6 +111,12 @@ def saslElement(name: str, data: bytes, mechanism: str | None = None) -> Element
     """
     text = base64.b64encode(data).decode() or ("=" if mechanism else "")
     return Element(name, SASL, {"mechanism": mechanism} if mechanism else {}, text=text)
+
+
+def isEndless(request: Element) -> bool:
+    """Whether an IQ's id or sender, which its answer repeats, is longer than can be."""
+    id, sender = request.get("id") or "", request.get("from") or ""
+    return len(id) > _LONGEST_ID or len(sender) > _LONGEST_JID
 
 
 def condition(error: Element, namespace: str) -> str:
