@@ -24,12 +24,13 @@ setup(
     install_requires=[
         "attrs>=24.2",
         "autobahn>=25.10",
-        "automat>=24.8",
+        "automat>=24.8.1",
         "scramp>=1.4.5",
-        "treq>=24.9",
+        "treq>=24.9.1",
         "trustme>=1.1",
-        "twisted[tls]>=25.5",
-        "zope.interface>=7.0",
+        # Older ones and a current pyOpenSSL cannot share a TLS context.
+        "twisted[tls]>=26.4",
+        "zope.interface>=7.0.1",
     ],
     extras_require={
         "test": ["coverage>=7.4", "hypothesis>=6.100", "slixmpp>=1.8.5"],
