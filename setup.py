@@ -34,7 +34,7 @@ setup(
     ],
     extras_require={
         "test": ["coverage>=7.4", "hypothesis>=6.100", "slixmpp>=1.8.5"],
-        "typing": ["mypy>=1.14", "mypy-zope>=1.0.9", "types-pyOpenSSL"],
+        "typing": ["mypy>=1.14", "mypy-zope>=1.0.9"],
         "lint": ["ruff>=0.9"],
     },
     classifiers=[
