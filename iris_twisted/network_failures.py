@@ -6,7 +6,7 @@ failing library may have put into its own.
 from __future__ import annotations
 
 from OpenSSL import SSL
-from service_identity import VerificationError
+from service_identity import CertificateError, VerificationError
 from twisted.internet.error import (
     ConnectError,
     ConnectionDone,
@@ -70,7 +70,7 @@ def explain(what: str, failure: Failure) -> ConnectionFailed:
     roots = _roots(failure.value)
     error: BaseException | None
     for error in roots:
-        if isinstance(error, VerificationError):
+        if isinstance(error, (CertificateError, VerificationError)):
             return CertificateRefused(
                 f"{what} shows a certificate for another host name; not trusted", cause=error
             )

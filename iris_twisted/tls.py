@@ -4,10 +4,13 @@ Trust: which certificates are accepted, for discovery and websocket alike.
 
 from __future__ import annotations
 
+import ipaddress
 from functools import lru_cache
 from typing import Any
 
 from OpenSSL import SSL
+from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
+from service_identity.pyopenssl import extract_patterns
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
     Certificate,
@@ -17,6 +20,7 @@ from twisted.internet.ssl import (
     trustRootFromCertificates,
 )
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
@@ -45,12 +49,44 @@ class _Unverified:
         return connection
 
 
+@implementer(IOpenSSLClientConnectionCreator)
+class _NamedOnly:
+    """
+    Twisted's verification, without its hole: a certificate that names nobody (no
+    subjectAltName) makes Twisted 26.10 log an error and accept it for any host.
+    """
+
+    def __init__(self, host: str, creator: Any) -> None:
+        self._creator = creator
+        try:
+            ipaddress.ip_address(host)
+            self._id: Any = IPAddress_ID(host)
+        except ValueError:
+            self._id = DNS_ID(host if host.isascii() else host.encode("idna").decode())
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        connection: SSL.Connection = self._creator.clientConnectionForTLS(tlsProtocol)
+
+        def verify(_: SSL.Connection, certificate: Any, error: int, depth: int, ok: int) -> bool:
+            if depth == 0:
+                try:
+                    verify_service_identity(extract_patterns(certificate), [self._id], [])
+                except Exception:
+                    # Whatever was wrong with it: no name, no trust.
+                    tlsProtocol.failVerification(Failure())
+                    return False
+            return bool(ok)
+
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
+        return connection
+
+
 # A context on the platform's trust store costs about a megabyte and several
 # milliseconds: one per trust root and host name, shared by all connections.
 # (Twisted's public API binds a context to the one name that it verifies.)
 @lru_cache(maxsize=256)
 def _verified(trustRoot: Any, host: str) -> IOpenSSLClientConnectionCreator:
-    return optionsForClientTLS(host, trustRoot)
+    return _NamedOnly(host, optionsForClientTLS(host, trustRoot))
 
 
 @lru_cache(maxsize=256)

@@ -8,6 +8,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import trustme
 from twisted.internet import ssl
 from twisted.internet.ssl import platformTrust
 from twisted.trial.unittest import SynchronousTestCase
@@ -56,6 +57,18 @@ class Verification(NetworkCase):
     async def test_unknownAuthority(self) -> None:
         """A CA that is not trusted."""
         await self.bad(Certificates(), False, "cannot be verified")
+
+    async def test_selfSigned(self) -> None:
+        """A certificate that vouches for itself."""
+        ca = trustme.CA()
+        pem = ca.private_key_pem.bytes() + ca.cert_pem.bytes()
+        # It names nobody: refused when it is not trusted, and also when it is.
+        for trusted, words in ((False, ""), (True, "another host name")):
+            certificates = Certificates()
+            certificates.options = ssl.PrivateCertificate.loadPEM(pem).options()
+            with open(certificates.caFile, "wb") as file:
+                file.write(ca.cert_pem.bytes())
+            await self.bad(certificates, trusted, words)
 
     async def test_wrongName(self) -> None:
         """Another host's certificate."""
