@@ -240,14 +240,13 @@ class LifecycleDriver:
                 self._end()
                 self._tell.error(error)
                 self._connects.settle(error)
-            case lifecycle.Farewell():
+            case lifecycle.Farewell() | lifecycle.Withdraw():
                 self._end()
-                self._tell.farewell()
-                self._calls.forget()
-                self._withdraw()
-            case lifecycle.Withdraw():
-                self._end()
-                self._withdraw()
+                if isinstance(effect, lifecycle.Farewell):
+                    self._tell.farewell()
+                    self._calls.forget()
+                closed = InvalidState("the connection was closed before it was up")
+                self._connects.withdraw(closed)
             case lifecycle.Freed():
                 self._closes.settle()
 
@@ -258,9 +257,8 @@ class LifecycleDriver:
         self._tokenTried = self.tokens.token
         hop, self._hop = self._hop, None
         resumption = None if self._lostLink is None else self._lostLink.resumable()
-        self._attempt = attempt = self._floors.attempt(
-            self._tokenTried, self, resumption, hop
-        ).run()
+        attempt = self._floors.attempt(self._tokenTried, self, resumption, hop).run()
+        self._attempt = attempt
         attempt.addCallbacks(self._attemptUp, self._attemptFailed)
         attempt.addErrback(lambda failure: self._log.failure("a bug", failure=failure))
 
@@ -298,6 +296,3 @@ class LifecycleDriver:
         if lost is not None:
             lost.abandon()
         return lost
-
-    def _withdraw(self) -> None:
-        self._connects.withdraw(InvalidState("the connection was closed before it was up"))

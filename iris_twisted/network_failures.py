@@ -70,6 +70,8 @@ def explain(what: str, failure: Failure) -> ConnectionFailed:
     roots = _roots(failure.value)
     error: BaseException | None
     for error in roots:
+        if isinstance(error, ConnectionFailed):
+            return error
         if isinstance(error, (CertificateError, VerificationError)):
             return CertificateRefused(
                 f"{what} shows a certificate for another host name; not trusted", cause=error

@@ -5,7 +5,7 @@ Trust: which certificates are accepted, for discovery and websocket alike.
 from __future__ import annotations
 
 import ipaddress
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from OpenSSL import SSL
@@ -15,7 +15,6 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
-    optionsForClientTLS,
     platformTrust,
     trustRootFromCertificates,
 )
@@ -34,64 +33,64 @@ _END = b"-----END CERTIFICATE-----"
 
 
 @implementer(IOpenSSLClientConnectionCreator)
-class _Unverified:
-    """TLS with anybody: for C{insecure=True} only."""
-
-    def __init__(self, host: str) -> None:
-        self._host = host
-        self._context = CertificateOptions(verify=False).getContext()
-
-    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        connection = SSL.Connection(self._context, None)
-        connection.set_app_data(tlsProtocol)
-        if self._host.isascii() and ":" not in self._host:
-            connection.set_tlsext_host_name(self._host.encode())
-        return connection
-
-
-@implementer(IOpenSSLClientConnectionCreator)
-class _NamedOnly:
+class _ToHost:
     """
-    Twisted's verification, without its hole: a certificate that names nobody (no
-    subjectAltName) makes Twisted 26.10 log an error and accept it for any host.
+    TLS with one host, on a context that other hosts share.
+
+    Twisted's C{optionsForClientTLS} has a context for each name, and (26.10) a hole:
+    a certificate that names nobody, without a subjectAltName, makes it log an error and
+    accept it for any host. So the name is verified here, as RFC 9525 says.
     """
 
-    def __init__(self, host: str, creator: Any) -> None:
-        self._creator = creator
+    def __init__(self, host: str, context: SSL.Context, verified: bool) -> None:
+        self._context = context
+        self._verified = verified
+        self._serverName: bytes | None = None
         try:
             ipaddress.ip_address(host)
             self._id: Any = IPAddress_ID(host)
         except ValueError:
-            self._id = DNS_ID(host if host.isascii() else host.encode("idna").decode())
+            name = host if host.isascii() else host.encode("idna").decode()
+            self._id = DNS_ID(name)
+            # RFC 6066 section 3: an address is no server name.
+            self._serverName = name.encode()
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        connection: SSL.Connection = self._creator.clientConnectionForTLS(tlsProtocol)
-
-        def verify(_: SSL.Connection, certificate: Any, error: int, depth: int, ok: int) -> bool:
-            if depth == 0:
-                try:
-                    verify_service_identity(extract_patterns(certificate), [self._id], [])
-                except Exception:
-                    # Whatever was wrong with it: no name, no trust.
-                    tlsProtocol.failVerification(Failure())
-                    return False
-            return bool(ok)
-
-        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
+        connection = SSL.Connection(self._context, None)
+        connection.set_app_data(tlsProtocol)
+        if self._serverName is not None:
+            connection.set_tlsext_host_name(self._serverName)
+        if self._verified:
+            connection.set_verify(
+                SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
+                partial(self._verify, tlsProtocol),
+            )
         return connection
+
+    def _verify(
+        self, tls: Any, _: SSL.Connection, certificate: Any, error: int, depth: int, ok: int
+    ) -> bool:
+        if depth == 0:
+            try:
+                verify_service_identity(extract_patterns(certificate), [self._id], [])
+            except Exception:
+                # Whatever was wrong with it: no name, no trust.
+                tls.failVerification(Failure())
+                return False
+        return bool(ok)
 
 
 # A context on the platform's trust store costs about a megabyte and several
-# milliseconds: one per trust root and host name, shared by all connections.
-# (Twisted's public API binds a context to the one name that it verifies.)
-@lru_cache(maxsize=256)
-def _verified(trustRoot: Any, host: str) -> IOpenSSLClientConnectionCreator:
-    return _NamedOnly(host, optionsForClientTLS(host, trustRoot))
+# milliseconds: one per trust root, shared by all connections to all hosts.
+@lru_cache(maxsize=16)
+def _verifying(trustRoot: Any) -> SSL.Context:
+    return CertificateOptions(trustRoot=trustRoot).getContext()
 
 
-@lru_cache(maxsize=256)
-def _unverified(host: str) -> IOpenSSLClientConnectionCreator:
-    return _Unverified(host)
+@lru_cache(maxsize=1)
+def _trusting() -> SSL.Context:
+    """TLS with anybody: for C{insecure=True} only."""
+    return CertificateOptions(verify=False).getContext()
 
 
 @lru_cache(maxsize=1)
@@ -144,16 +143,15 @@ class TlsTrust:
         else:
             self._trustRoot = trustRoot
             try:
-                self.forHost("localhost")
+                _verifying(trustRoot)
             except (TypeError, AttributeError):
                 raise IncorrectParameters(
                     f"trustRoot must be a path or a Twisted trust root, not {trustRoot!r}"
                 ) from None
 
     def forHost(self, host: str) -> IOpenSSLClientConnectionCreator:
-        if self._insecure:
-            return _unverified(host)
-        return _verified(self._trustRoot, host)
+        context = _trusting() if self._insecure else _verifying(self._trustRoot)
+        return _ToHost(host, context, verified=not self._insecure)
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
         """See C{IPolicyForHTTPS}."""

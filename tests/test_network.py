@@ -18,6 +18,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, eventAsText, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
@@ -107,6 +108,14 @@ class NetworkCase(TestCase):
         self.recorders[connection] = self.recorder
         self.addCleanup(connection.close)
         return connection
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """
+        Let the reactor work until it is so, or the test's time-out ends it: for what a
+        peer of its own will does, which has no callback to wait for.
+        """
+        while not condition():
+            await deferLater(reactor, 0)
 
     def next(self, name: str) -> Deferred[Any]:
         """Fires at the next callback of that name."""
@@ -219,6 +228,19 @@ class Discovery(NetworkCase):
         port = await self.server(endless)
         error = await self.refused(self.connection(), "t", f"http://127.0.0.1:{port}")
         self.assertIn("more than 65536 bytes", error.message)
+
+    async def test_endlessDiscoveryHeaders(self) -> None:
+        """Headers without end, each of a size that Twisted takes, are cut off too."""
+
+        def endless(protocol: Any, data: bytes) -> None:
+            header = b"X-%d: " + b"x" * 1000 + b"\r\n"
+            protocol.transport.write(b"HTTP/1.1 200 OK\r\n")
+            protocol.transport.write(b"".join(header % n for n in range(1000)))
+
+        port = await self.server(endless)
+        error = await self.refused(self.connection(), "t", f"http://127.0.0.1:{port}")
+        self.assertIn("more than 131072 bytes, headers included", error.message)
+        self.assertIn(f"127.0.0.1:{port}", error.message)
 
     async def test_gzip(self) -> None:
         """An honest compressed answer is read."""

@@ -146,6 +146,6 @@ class Services(TestCase):
         """Another failure to listen is not hidden."""
         self.patch(sandboxTap, "startSandbox", lambda *_, **__: maybeDeferred(lambda: 1 / 0))
         service, _ = self.start(sandboxTap)
-        await deferLater(reactor, 0)
+        await deferLater(reactor, 0)  # It listens in the next turn.
         with self.assertRaises(ZeroDivisionError):
             await maybeDeferred(service.stopService)

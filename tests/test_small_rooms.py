@@ -10,14 +10,17 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface.verify import verifyClass, verifyObject
 
 from iris_twisted import errors
 from iris_twisted.addresses import EventManagerAddress, RoutingId
 from iris_twisted.connection import IrisListener, IrisRtcConnection
 from iris_twisted.discovery import EventManagerClient
+from iris_twisted.discovery.bounded import BoundedEndpoints
 from iris_twisted.errors import Fault, IncorrectParameters, IrisError
 from iris_twisted.interfaces import (
     IEventManager,
@@ -69,7 +72,10 @@ class Interfaces(SynchronousTestCase):
         for interface, implementer in (
             (IEventManager, EventManagerClient(address, world.clock, trust)),
             (IEventManager, Discovery(world.platform)),
+            (IAgentEndpointFactory, BoundedEndpoints(world.clock, trust, 1, 1.0)),
             (ITlsTrust, trust),
+            (IPolicyForHTTPS, trust),
+            (IOpenSSLClientConnectionCreator, trust.forHost("localhost")),
             (ITransportProvider, WebSocketTransport()),
             (ITransportProvider, MemoryTransports(world)),
             (IMessageTransport, _Connection(destination, link, Limits())),

@@ -9,8 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import trustme
+from OpenSSL import SSL
 from twisted.internet import ssl
+from twisted.internet.protocol import Protocol
 from twisted.internet.ssl import platformTrust
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.errors import CertificateRefused, ConnectionFailed
@@ -114,21 +117,42 @@ class Verification(NetworkCase):
 
 
 class Contexts(SynchronousTestCase):
-    """One context per trust root and host name, not one per connection."""
+    """One context per trust root, not one per connection or host."""
+
+    def context(self, trust: TlsTrust, host: str) -> SSL.Context:
+        protocol = TLSMemoryBIOProtocol(None, Protocol())
+        return trust.forHost(host).clientConnectionForTLS(protocol).get_context()
 
     def test_shared(self) -> None:
-        """All connections to a host share what is costly."""
+        """All connections to all hosts share what is costly."""
         for make in (
             lambda: TlsTrust(),
             lambda: TlsTrust(insecure=True),
             lambda root=platformTrust(): TlsTrust(root),
         ):
-            self.assertIs(make().forHost("a.test"), make().forHost("a.test"))
-            self.assertIsNot(make().forHost("a.test"), make().forHost("b.test"))
+            self.assertIs(self.context(make(), "a.test"), self.context(make(), "b.test"))
+
+    def test_apart(self) -> None:
+        """What is trusted differently shares nothing."""
+        certificates = Certificates()
+        self.addCleanup(certificates.remove)
+        trusts = (TlsTrust(), TlsTrust(insecure=True), TlsTrust(certificates.caFile))
+        self.assertEqual(len({self.context(trust, "a.test") for trust in trusts}), 3)
 
     def test_fromFile(self) -> None:
-        """So do those that name the same PEM file."""
+        """Those that name the same PEM file share it too."""
         certificates = Certificates()
         self.addCleanup(certificates.remove)
         one, two = TlsTrust(certificates.caFile), TlsTrust(certificates.caFile)
-        self.assertIs(one.forHost("a.test"), two.forHost("a.test"))
+        self.assertIs(self.context(one, "a.test"), self.context(two, "a.test"))
+
+    def test_serverName(self) -> None:
+        """The server is told which host is meant (RFC 6066), unless that is an address."""
+        for host, name in (("a.test", b"a.test"), ("bücher.test", b"xn--bcher-kva.test")):
+            protocol = TLSMemoryBIOProtocol(None, Protocol())
+            connection = TlsTrust().forHost(host).clientConnectionForTLS(protocol)
+            self.assertEqual(connection.get_servername(), name)
+        for host in ("127.0.0.1", "::1"):
+            protocol = TLSMemoryBIOProtocol(None, Protocol())
+            connection = TlsTrust().forHost(host).clientConnectionForTLS(protocol)
+            self.assertIsNone(connection.get_servername())

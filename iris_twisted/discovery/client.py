@@ -9,12 +9,11 @@ from typing import Any
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.components import proxyForInterface
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
+from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
 from ..addresses import EventManagerAddress
@@ -23,54 +22,12 @@ from ..interfaces import IEventManager
 from ..network_failures import explain
 from ..values import Limits, ServerInfo
 from .answer import readAnswer
+from .bounded import BoundedEndpoints
 
 __all__ = ["EventManagerClient"]
 
-# Compressed data grows a thousandfold at most: 256 bytes of it cannot hurt.
-_SLICE = 256
-
-
-class _Sliced(Protocol):
-    """
-    Hands a body on in small slices, so that treq's decompression, which has no
-    bound of its own, never makes much of one read before we count it.
-    """
-
-    def __init__(self, protocol: Any) -> None:
-        self._protocol = protocol
-
-    def connectionMade(self) -> None:
-        self._protocol.makeConnection(self.transport)
-
-    def dataReceived(self, data: bytes) -> None:
-        for start in range(0, len(data), _SLICE):
-            self._protocol.dataReceived(data[start : start + _SLICE])
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._protocol.connectionLost(reason)
-
-
-class _SlicedResponse(proxyForInterface(IResponse)):  # type: ignore[misc]
-    def deliverBody(self, protocol: Any) -> None:
-        self.original.deliverBody(_Sliced(protocol))
-
-
-@implementer(IAgent)
-class _SlicingAgent:
-    """An agent below treq's, whose bodies come in small slices."""
-
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
-
-    def request(
-        self,
-        method: bytes,
-        uri: bytes,
-        headers: Headers | None = None,
-        bodyProducer: IBodyProducer | None = None,
-    ) -> Deferred[IResponse]:
-        response: Deferred[IResponse] = self._agent.request(method, uri, headers, bodyProducer)
-        return response.addCallback(_SlicedResponse)
+# For headers, besides the body.
+_HEADERS = 64 * 1024
 
 
 class _BoundedBody(Protocol):
@@ -140,8 +97,9 @@ class EventManagerClient:
         self._limits = limits
         # A request every few hours at the most: no connection is worth keeping.
         pool = HTTPConnectionPool(reactor, persistent=False)
-        agent = Agent(reactor, trust, connectTimeout=connectTimeout, pool=pool)
-        self._http = HTTPClient(_SlicingAgent(agent))
+        size = limits.discoveryBody + _HEADERS
+        endpoints = BoundedEndpoints(reactor, trust, size, connectTimeout)
+        self._http = HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, pool))
 
     def discover(self, irisToken: str, routingId: str, traceId: str) -> Deferred[ServerInfo]:
         return Deferred.fromCoroutine(self._discover(irisToken, routingId, traceId))

@@ -26,6 +26,7 @@ from ..xmpp.elements import (
 )
 from ..xmpp.management import MANAGEMENT, StreamManagement, isStanza
 from ..xmpp.parser import Closed, FrameParser, Header, Item, StreamParser, Violation
+from ..xmpp.stanzas import encoded
 from .platform import Platform
 from .records import UserSession
 
@@ -74,7 +75,8 @@ class RtcSession:
         """Queue an element; a stanza is booked, and waits where the client is gone."""
         booked = self.management is not None and isStanza(element)
         if booked and self.management is not None:
-            self.management.sent(element)
+            # With its namespace: it may be sent again in the other dialect.
+            self.management.sent(encoded(element))
         self._write(element)
         if booked:
             self._write(Element("r", MANAGEMENT))
@@ -255,8 +257,7 @@ class RtcSession:
         self._platform.sessions[self._user.id] = self._user
         self.management = management
         self._platform.managed[previd] = self._user, self
-        for stanza in management.unacknowledged:
-            self._write(stanza)
+        self.outgoing.extend(management.unacknowledged)
         self._write(Element("r", MANAGEMENT))
 
     def _bind(self, iq: Element) -> None:

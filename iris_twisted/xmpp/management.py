@@ -21,6 +21,9 @@ MANAGEMENT = "urn:xmpp:sm:3"
 _MODULUS = 2**32
 # Stanzas that a peer may leave unacknowledged, besides answering everything else.
 _UNACKNOWLEDGED = 20_000
+# After so many of ours the peer is asked at once, not at the next beat: a flood of
+# answers must not pile up here meanwhile.
+_ASK_AFTER = 250
 
 
 def isStanza(element: Element) -> bool:
@@ -50,7 +53,8 @@ class StreamManagement:
     def __init__(self, id: str | None = None) -> None:
         self.id = id
         self.patience: float | None = None
-        self._unacknowledged: deque[Element] = deque()
+        self._unacknowledged: deque[bytes] = deque()
+        self._unasked = 0
         self._acknowledged = 0
         self._received = 0
         # By identity; the element is held, so that no other one can get its id.
@@ -59,9 +63,19 @@ class StreamManagement:
 
     # What we sent
 
-    def sent(self, stanza: Element) -> None:
+    def sent(self, stanza: bytes) -> None:
         """A stanza is on its way."""
         self._unacknowledged.append(stanza)
+        self._unasked += 1
+
+    def asked(self) -> None:
+        """The peer was asked how many it is done with."""
+        self._unasked = 0
+
+    @property
+    def wantsAsking(self) -> bool:
+        """Whether to ask the peer without waiting for the next beat."""
+        return self._unasked >= _ASK_AFTER
 
     @property
     def isOverdue(self) -> bool:
@@ -94,7 +108,7 @@ class StreamManagement:
             raise
 
     @property
-    def unacknowledged(self) -> Iterable[Element]:
+    def unacknowledged(self) -> Iterable[bytes]:
         """What to send again after a resumption, in order."""
         return tuple(self._unacknowledged)
 

@@ -24,7 +24,6 @@ from .elements import (
     SASL,
     STREAM,
     Element,
-    serialize,
 )
 from .endings import ending
 from .events import (
@@ -126,7 +125,7 @@ class XmppSession:
             self._send(answer)
         elif self.resumption is not None and self._management is not None:
             # The connection is gone: the answer goes with the resumption.
-            self._management.sent(answer)
+            self._management.sent(stanzas.encoded(answer))
 
     def requestAcknowledgement(self) -> None:
         management = self._management
@@ -135,7 +134,7 @@ class XmppSession:
         if management.handled != self._lastHandled:
             self._acknowledge(management)
         if management.waitsForPeer:
-            self._write(Element("r", MANAGEMENT))
+            self._ask(management)
 
     def expire(self, now: float) -> Sequence[SessionEvent]:
         words = f"no answer within {self._settings.iqTimeout:g} seconds"
@@ -165,13 +164,20 @@ class XmppSession:
             self._outgoing.append(stanzas.streamOpening(domain).encode())
 
     def _send(self, stanza: Element) -> None:
-        if self._management is not None:
-            self._management.sent(stanza)
-        self._write(stanza)
+        data = stanzas.encoded(stanza)
+        self._outgoing.append(data)
+        management = self._management
+        if management is not None:
+            management.sent(data)
+            if self._counting and management.wantsAsking:
+                self._ask(management)
+
+    def _ask(self, management: StreamManagement) -> None:
+        management.asked()
+        self._write(Element("r", MANAGEMENT))
 
     def _write(self, element: Element) -> None:
-        # Each stanza says its namespace, as the official client's do in its dialect too.
-        self._outgoing.append(serialize(element).encode())
+        self._outgoing.append(stanzas.encoded(element))
 
     def _end(self, error: IrisError) -> None:
         self._ended = True
@@ -224,8 +230,7 @@ class XmppSession:
             self.jid = resumption.jid
             self._login.resumed()
             self._events.append(Established(self.jid, resumed=True))
-            for stanza in self._management.unacknowledged:
-                self._write(stanza)
+            self._outgoing.extend(self._management.unacknowledged)
             self.requestAcknowledgement()
         else:
             raise ProtocolViolation(f"the server sent stream management {name[:40]!r} out of turn")

@@ -18,12 +18,14 @@ from .elements import (
     STREAM,
     Element,
     escape,
+    serialize,
 )
 
 __all__ = [
     "answer",
     "bind",
     "condition",
+    "encoded",
     "framedOpening",
     "iq",
     "iqCondition",
@@ -46,6 +48,14 @@ _ERROR_TYPES = {
     "resource-constraint": "wait",
     "service-unavailable": "cancel",
 }
+
+
+def encoded(element: Element) -> bytes:
+    """
+    An element as it is sent. It says its namespace in both dialects, as the official
+    client's stanzas do.
+    """
+    return serialize(element).encode()
 
 
 def streamOpening(domain: str) -> str:

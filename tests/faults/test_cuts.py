@@ -10,7 +10,6 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 
 from iris_twisted import IrisRtcConnection
 from iris_twisted.sandbox import Sandbox
@@ -48,15 +47,18 @@ class FaultCase(NetworkCase):
 
     async def settled(self, connection: IrisRtcConnection) -> None:
         """Wait until the connection is up, and its session could be resumed."""
-        while not (connection.isConnectionAlive() and connection._driver._link.session.resumption):
+
+        def resumable() -> bool:
             self.assertNotIn("onConnectionError", self.recorder.names())
-            await deferLater(reactor, 0)
+            alive = connection.isConnectionAlive()
+            return alive and bool(connection._driver._link.session.resumption)
+
+        await self.until(resumable)
 
     async def ring(self, sandbox: Sandbox, connection: IrisRtcConnection) -> None:
         """Place a call, and wait until it is acknowledged on a live connection."""
         call = sandbox.placeCall(RID)
-        while call.state != "acknowledged":
-            await deferLater(reactor, 0)
+        await self.until(lambda: call.state == "acknowledged")
         await self.settled(connection)
 
     def assertCallbacks(self, sandbox: Sandbox) -> None:
@@ -115,12 +117,10 @@ class Cuts(FaultCase):
             sandbox.drop()
             await lost
             proxy.fault = Fault(DOWN, position, "blackhole")
-            while not proxy.fault.happened:
-                await deferLater(reactor, 0.001)
+            await self.until(lambda: proxy.fault.happened)
             # The client gives up what says nothing more, by itself.
             self.recorder.calls.clear()
-            while "SDK_WebSocketServerReconnecting" not in self.recorder.states():
-                await deferLater(reactor, 0.001)
+            await self.until(lambda: "SDK_WebSocketServerReconnecting" in self.recorder.states())
             proxy.fault = Fault()
             proxy.cut()
             await self.settled(connection)
