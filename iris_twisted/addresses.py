@@ -25,6 +25,7 @@ __all__ = [
     "checkToken",
     "isLoopback",
     "locate",
+    "relocate",
     "segment",
 ]
 
@@ -270,6 +271,25 @@ def locate(
     return Destination(
         scheme, host, port or scheme.defaultPort, quote(path, safe="/%@:;,=+!$&'()*~")
     )
+
+
+def relocate(
+    place: Destination, location: str, allowedHosts: Iterable[str] | None
+) -> Destination | None:
+    """
+    The same server at the C{location} where it wants a session to be resumed
+    (XEP-0198 section 3), C{host} or C{host:port}.
+
+    @return: C{None} when that is malformed or not allowed: it is only a hint.
+    """
+    try:
+        parts, host, port = _split(f"xmpp://{location}")
+    except ValueError:
+        return None
+    same = host.lower() == place.host.lower()
+    if parts.path or not (same if allowedHosts is None else _allowed(host, allowedHosts)):
+        return None
+    return attrs.evolve(place, host=host, port=port or place.scheme.defaultPort)
 
 
 def _shown(server: str) -> str:

@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 
-from .addresses import RoutingId, isLoopback, locate
+from .addresses import RoutingId, isLoopback, locate, relocate
 from .errors import (
     ApiParameters,
     BackendError,
     Conflict,
+    ConnectionFailed,
     IrisError,
     NoAnswer,
     NotAuthorized,
@@ -159,9 +160,27 @@ class Attempt:
     async def _reach(self, info: ServerInfo) -> Reached:
         place = self._locate(info.websocketServer, info, secure=self._target.secure)
         try:
-            return await self._connect(place, info)
+            return await self._resumeElsewhere(place, info) or await self._connect(place, info)
         except SeeOther as e:
             return await self._follow(e.uri, info, place.host)
+
+    async def _resumeElsewhere(self, place: Destination, info: ServerInfo) -> Reached | None:
+        """Where the server wants the session to be resumed, if it named a place that works."""
+        management = None if self._target.resumption is None else self._target.resumption.management
+        location = None if management is None else management.location
+        if management is None or location is None:
+            return None
+        # Forgotten while it is tried: one that leads nowhere costs one attempt at most.
+        management.location = None
+        other = relocate(place, location, self._settings.allowedHosts)
+        if other is None:
+            return None
+        try:
+            reached = await self._connect(other, info)
+        except (ConnectionFailed, PeerClosed):
+            return None
+        management.location = location
+        return reached
 
     async def _follow(self, uri: str, info: ServerInfo, host: str) -> Reached:
         """Go where the server sends us: once, encrypted, and to no stranger."""

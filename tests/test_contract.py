@@ -1302,6 +1302,58 @@ class Resuming(ContractCase):
         self.assertFalse([m for m in world.transport.sent if b"<resume" in m])
         self.assertIn("SDK_SessionNotResumed", world.recorder.states())
 
+    def located(self, location: str, **settings: Any) -> World:
+        world = self.world(**settings)
+        world.platform.location = location
+        return world.up()
+
+    def test_location(self) -> None:
+        """It is resumed where the server wants it to be, each time."""
+        world = self.located("rtc.example.test:5443")
+        for _ in range(2):
+            world.transport.lose()
+            world.advance(2)
+        places = [(place.host, place.port) for place in world.destinations]
+        elsewhere = ("rtc.example.test", 5443)
+        self.assertEqual(places, [("rtc.example.test", 443), elsewhere, elsewhere])
+        self.assertNotIn("SDK_SessionNotResumed", world.recorder.states())
+
+    def test_locationOfAStranger(self) -> None:
+        """Another host is believed only when it is allowed; nonsense never."""
+        for location, allowed, last in (
+            ("evil.test", None, "rtc.example.test"),
+            ("b.rtc.example.test", None, "rtc.example.test"),
+            ("other.test", ["rtc.example.test"], "rtc.example.test"),
+            ("other.test", ["other.test", "rtc.example.test"], "other.test"),
+            ("rtc.example.test/path", None, "rtc.example.test"),
+            ("://", None, "rtc.example.test"),
+        ):
+            world = self.located(location, allowedHosts=allowed)
+            world.transport.lose()
+            world.advance(2)
+            self.assertEqual(world.destinations[-1].host, last)
+            self.assertEqual(world.destinations[-1].port, 443)
+            self.assertNotIn("SDK_SessionNotResumed", world.recorder.states())
+
+    def test_locationThatLeadsNowhere(self) -> None:
+        """It is resumed where discovery says instead, in the same attempt."""
+        world = self.located("rtc.example.test:1")
+        world.transport.lose()
+        world.provider.outcomes.append(ConnectionFailed("nobody there"))
+        world.advance(2)
+        self.assertEqual([place.port for place in world.destinations], [443, 1, 443])
+        self.assertNotIn("SDK_SessionNotResumed", world.recorder.states())
+        self.assertEqual(world.connection.stats.reconnects, 1)
+
+    def test_locationThatIsSilent(self) -> None:
+        """A place that never answers costs one attempt, and is not tried again."""
+        world = self.located("rtc.example.test:1", connectTimeout=5.0)
+        world.transport.lose()
+        world.provider.outcomes.append(Deferred())
+        world.advance(10)
+        self.assertEqual([place.port for place in world.destinations], [443, 1, 443])
+        self.assertTrue(world.connection.isConnectionAlive())
+
     def test_serverWithout(self) -> None:
         """Without XEP-0198 nothing is said of it."""
         world = self.world()

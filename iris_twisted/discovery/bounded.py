@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
@@ -19,6 +18,7 @@ from twisted.web.client import URI
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
 
+from ..endpoints import clientEndpoint
 from ..errors import ConnectionFailed
 
 __all__ = ["BoundedEndpoints"]
@@ -95,10 +95,10 @@ class BoundedEndpoints:
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """See C{IAgentEndpointFactory}."""
-        endpoint: Any = HostnameEndpoint(
-            self._reactor, uri.host.decode("ascii"), uri.port, timeout=self._timeout
-        )
+        tls = None
         if uri.scheme == b"https":
-            endpoint = wrapClientTLS(self._trust.creatorForNetloc(uri.host, uri.port), endpoint)
+            tls = self._trust.creatorForNetloc(uri.host, uri.port)
+        host = uri.host.decode("ascii")
+        endpoint = clientEndpoint(self._reactor, host, uri.port, tls, self._timeout)
         origin = f"{uri.scheme.decode()}://{uri.netloc.decode()}"
         return _Endpoint(endpoint, self._limit, origin)

@@ -31,6 +31,7 @@ class Platform:
     @ivar mechanisms: which SASL mechanisms it offers.
     @ivar streamManagement: whether it offers XEP-0198.
     @ivar resumptionPatience: seconds for which it keeps a session whose socket was lost.
+    @ivar location: where it wants sessions to be resumed, C{host} or C{host:port}.
     @ivar sessions: who is connected and bound, by id.
     @ivar managed: the sessions that can be resumed, by the id for that.
     @ivar detached: those of them whose socket was lost, and since when.
@@ -45,6 +46,7 @@ class Platform:
     answer: Answer | None = None
     streamManagement: bool = True
     resumptionPatience: float = 300.0
+    location: str | None = None
     sessions: dict[str, UserSession] = attrs.field(factory=dict)
     managed: dict[str, tuple[UserSession, ManagedSession]] = attrs.field(factory=dict)
     detached: dict[str, tuple[UserSession, float]] = attrs.field(factory=dict)

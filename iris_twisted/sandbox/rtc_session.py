@@ -235,6 +235,8 @@ class RtcSession:
         id = secrets.token_hex(8)
         patience = str(int(self._platform.resumptionPatience))
         answer = {"id": id, "resume": "true", "max": patience}
+        if self._platform.location is not None:
+            answer["location"] = self._platform.location
         self._write(Element("enabled", MANAGEMENT, answer))
         self.management = StreamManagement(id)
         self._platform.managed[id] = self._user, self

@@ -1,8 +1,11 @@
 """
-Floor 2, transport: text messages in and out. Websockets are built in; others
-plug in through L{ITransportProvider<iris_twisted.interfaces.ITransportProvider>}.
+Floor 2, transport: messages in and out. Websockets are built in; others plug in
+through L{ITransportProvider<iris_twisted.interfaces.ITransportProvider>}, and find
+here what they need besides: L{openTransport}, and L{explain} for what their sockets die of.
 """
 
+from ..network_failures import explain
+from .opening import Opening, openTransport
 from .registry import TransportRegistry
 
-__all__ = ["TransportRegistry"]
+__all__ = ["Opening", "TransportRegistry", "explain", "openTransport"]

@@ -18,8 +18,7 @@ from autobahn.websocket.compress import (
     PerMessageDeflateResponseAccept,
 )
 from autobahn.websocket.types import ConnectingRequest
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
@@ -30,6 +29,7 @@ from ..interfaces import IMessageReceiver, IMessageTransport, ITlsTrust, ITransp
 from ..network_failures import explain
 from ..values import Destination, Limits, Scheme
 from ..version import __version__
+from .opening import openTransport
 from .silence import Silence
 from .write_brake import WriteBrake
 
@@ -255,29 +255,7 @@ class WebSocketTransport:
         trust: ITlsTrust,
         limits: Limits,
     ) -> Deferred[IMessageTransport]:
-        return Deferred.fromCoroutine(self._open(destination, receiver, reactor, trust, limits))
-
-    async def _open(
-        self,
-        destination: Destination,
-        receiver: IMessageReceiver,
-        reactor: Any,
-        trust: ITlsTrust,
-        limits: Limits,
-    ) -> IMessageTransport:
-        endpoint: Any = HostnameEndpoint(reactor, destination.host, destination.port)
-        if destination.scheme.secure:
-            endpoint = wrapClientTLS(trust.forHost(destination.host), endpoint)
         connection = _Connection(destination, receiver, limits)
-        try:
-            await endpoint.connect(_Factory(connection, reactor, limits, self._deflate))
-        except CancelledError:
-            raise
-        except Exception:
-            raise explain(f"the websocket server {destination.name}", Failure()) from None
-        try:
-            return await connection.opened
-        except CancelledError:
-            connection.abort()
-            await connection.lost
-            raise
+        factory = _Factory(connection, reactor, limits, self._deflate)
+        name = f"the websocket server {destination.name}"
+        return openTransport(reactor, destination, trust, name, factory, connection)

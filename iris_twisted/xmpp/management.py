@@ -48,11 +48,13 @@ class StreamManagement:
 
     @ivar id: by which it can be resumed, or C{None}.
     @ivar patience: seconds for which the server keeps it, or C{None} for unknown.
+    @ivar location: where the server wants it to be resumed, C{host} or C{host:port}.
     """
 
     def __init__(self, id: str | None = None) -> None:
         self.id = id
         self.patience: float | None = None
+        self.location: str | None = None
         self._unacknowledged: deque[bytes] = deque()
         self._unasked = 0
         self._acknowledged = 0

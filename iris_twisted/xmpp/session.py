@@ -217,6 +217,7 @@ class XmppSession:
             self._counting = True
             if element.get("resume") in ("true", "1"):
                 management.id = element.get("id")
+                management.location = element.get("location")
                 patience = element.get("max") or ""
                 management.patience = float(patience) if patience.isdecimal() else None
         elif name == "failed" and management is not None and not self._counting:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.plugin import IPlugin
@@ -23,7 +22,7 @@ from iris_twisted.interfaces import (
     ITlsTrust,
     ITransportProvider,
 )
-from iris_twisted.network_failures import explain
+from iris_twisted.transport import explain, openTransport
 from iris_twisted.values import Destination, Limits, Scheme
 
 __all__ = ["TlsStreamTransport"]
@@ -93,28 +92,8 @@ class TlsStreamTransport:
         trust: ITlsTrust,
         limits: Limits,
     ) -> Deferred[IMessageTransport]:
-        return Deferred.fromCoroutine(self._open(destination, receiver, reactor, trust))
-
-    async def _open(
-        self, destination: Destination, receiver: IMessageReceiver, reactor: Any, trust: ITlsTrust
-    ) -> IMessageTransport:
         name = f"the XMPP server {destination.name}"
-        endpoint = wrapClientTLS(
-            trust.forHost(destination.host),
-            HostnameEndpoint(reactor, destination.host, destination.port),
-        )
         stream = _Stream(name, receiver)
         factory = Factory.forProtocol(lambda: stream)
         factory.noisy = False
-        try:
-            await endpoint.connect(factory)
-        except CancelledError:
-            raise
-        except Exception:
-            raise explain(name, Failure()) from None
-        try:
-            return await stream.opened
-        except CancelledError:
-            stream.abort()
-            await stream.lost
-            raise
+        return openTransport(reactor, destination, trust, name, factory, stream)
