@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 import attrs
 
 from .errors import ApiParameters, ConnectionFailed, IncorrectParameters, IrisError
-from .values import Destination, Scheme, ServerInfo
+from .values import Destination, Scheme, ServerInfo, withoutPath
 
 __all__ = [
     "EventManagerAddress",
@@ -261,7 +261,7 @@ def locate(
     except IrisError as e:
         raise ApiParameters(f"the event manager's {e.message}") from None
     except ValueError as e:
-        raise ApiParameters(f"the websocket server {_shown(server)} {e}") from None
+        raise ApiParameters(f"the websocket server {withoutPath(server)} {e}") from None
     if not scheme.secure and not insecure and (secure or not isLoopback(host)):
         raise ConnectionFailed(
             f"{parts.scheme}://{host} would not be encrypted; refused (insecure=True allows it)"
@@ -290,10 +290,3 @@ def relocate(
     if parts.path or not (same if allowedHosts is None else _allowed(host, allowedHosts)):
         return None
     return attrs.evolve(place, host=host, port=port or place.scheme.defaultPort)
-
-
-def _shown(server: str) -> str:
-    """What of a malformed address may stand in an error: not its path."""
-    head, separator, rest = server.partition("://")
-    authority = re.split(r"[/?#]", rest if separator else head, maxsplit=1)[0].rpartition("@")[2]
-    return repr((head + separator + authority if separator else authority)[:120])

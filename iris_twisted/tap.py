@@ -57,6 +57,18 @@ class Options(UsageOptions):
         ["insecure", None, "Allow http:// and certificates that do not verify. Dangerous."],
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self["trusted-senders"] = []
+
+    def opt_trusted_sender(self, sender: str) -> None:
+        """A bare JID or domain whose notifications count too; may be given repeatedly."""
+        try:
+            Settings(trustedSenders=[sender])
+        except IncorrectParameters as e:
+            raise UsageError(f"--trusted-sender: {e.message}") from None
+        self["trusted-senders"].append(sender)
+
     def parseArgs(self, *surplus: str) -> None:
         if surplus:
             raise UsageError(f"{surplus[0]!r} is no option; see --help")
@@ -136,6 +148,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         "dialect": options["dialect"],
         "anonymous": bool(options["anonymous"]),
         "insecure": bool(options["insecure"]),
+        "trustedSenders": options["trusted-senders"],
     }
     listener: IIrisListener
     write = lineWriter(sys.stdout)

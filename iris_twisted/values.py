@@ -6,6 +6,7 @@ out of every C{repr}.
 from __future__ import annotations
 
 import math
+import re
 from enum import Enum
 from typing import Any
 
@@ -23,6 +24,7 @@ __all__ = [
     "Stats",
     "TurnCredentials",
     "positive",
+    "withoutPath",
 ]
 
 
@@ -66,7 +68,7 @@ class ServerInfo:
     @ivar tokenExpiry: its expiry, epoch seconds, as text: it goes into the path.
     """
 
-    websocketServer: str
+    websocketServer: str = attrs.field(repr=lambda server: withoutPath(server))
     websocketToken: str = attrs.field(repr=False)
     tokenExpiry: str = ""
     turnCredentials: TurnCredentials | None = None
@@ -100,6 +102,13 @@ class Destination:
         """C{scheme://host:port}: what may be shown of it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme.name}://{host}:{self.port}"
+
+
+def withoutPath(server: str) -> str:
+    """What of a server's address may be shown: not its path, which may hold a token."""
+    head, separator, rest = server.partition("://")
+    authority = re.split(r"[/?#]", rest if separator else head, maxsplit=1)[0].rpartition("@")[2]
+    return repr((head + separator + authority if separator else authority)[:120])
 
 
 def positive(name: str, value: Any, *, zero: bool = False) -> float:

@@ -139,6 +139,9 @@ class OptionsCase(SynchronousTestCase):
             (["--port", "-1"], "--port"),
             (["--port", "65536"], "--port"),
             (["surplus"], "surplus"),
+            (["--backend", "ws://x"], "--accounts"),
+            (["--accounts", "x"], "--backend"),
+            (["--pages", "/nowhere"], "/nowhere"),
         ):
             with self.assertRaises(UsageError) as caught:
                 sandboxTap.Options().parseOptions(arguments)

@@ -9,7 +9,8 @@ client connects to it unmodified. Everything is in memory and on loopback.
     yield sandbox.stop()
 """
 
+from .backend import Account, Backend
 from .records import HANG_STEPS, Call, SandboxError
 from .server import Sandbox, startSandbox
 
-__all__ = ["HANG_STEPS", "Call", "Sandbox", "SandboxError", "startSandbox"]
+__all__ = ["HANG_STEPS", "Account", "Backend", "Call", "Sandbox", "SandboxError", "startSandbox"]

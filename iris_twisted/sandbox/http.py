@@ -13,6 +13,7 @@ from twisted.web.resource import NoResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from ..json_text import decodeJson
+from .backend import Backend
 from .platform import Platform
 from .records import Answer, SandboxError
 
@@ -56,9 +57,16 @@ class Discovery(Resource):
 
     isLeaf = True
 
-    def __init__(self, platform: Platform, prefix: list[str], asked: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        source: Platform | Backend,
+        prefix: list[str],
+        asked: Callable[[str], None],
+    ) -> None:
         super().__init__()
         self._platform = platform
+        self._source = source
         self._prefix = prefix
         self._asked = asked
 
@@ -75,31 +83,14 @@ class Discovery(Resource):
                 request.setHeader(name, value)
             return answer.body
         scheme, _, token = (request.getHeader("authorization") or "").partition(" ")
-        if scheme != "Bearer" or not token or not self._platform.accepts(token):
-            return _json(request, 401, {"error": {"code": 401, "message": "Invalid token"}})
         routingId = path[2]
+        found = None
+        if scheme == "Bearer" and token:
+            found = self._source.discover(routingId, token, request.getHeader("host"))
+        if found is None:
+            return _json(request, 401, {"error": {"code": 401, "message": "Invalid token"}})
         self._asked(routingId)
-        expiry = int(self._platform.now()) + 3600
-        turn = {
-            "ttl": "3600",
-            "ice_servers": [
-                {
-                    "urls": ["turn:turn.sandbox.test:3478?transport=udp"],
-                    "username": "sandbox",
-                    "credential": "TURN-PASSWORD",
-                }
-            ],
-        }
-        return _json(
-            request,
-            200,
-            {
-                "websocket_server": request.getHeader("host"),
-                "websocket_server_token": self._platform.websocketToken(routingId),
-                "websocket_server_token_expiry_time": str(expiry),
-                "turn_credentials": json.dumps(turn),
-            },
-        )
+        return _json(request, 200, found)
 
 
 class Control(Resource):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 
@@ -72,6 +73,31 @@ class Platform:
         while len(self._websocketTokens) > 10_000:
             del self._websocketTokens[next(iter(self._websocketTokens))]
         return token
+
+    def discover(self, routingId: str, token: str, host: str | None) -> dict[str, Any] | None:
+        """
+        @param host: by which the client knows this platform.
+        @return: what discovery answers (protocol.md section 1); C{None} when the
+            token is refused.
+        """
+        if not self.accepts(token):
+            return None
+        turn = {
+            "ttl": "3600",
+            "ice_servers": [
+                {
+                    "urls": ["turn:turn.sandbox.test:3478?transport=udp"],
+                    "username": "sandbox",
+                    "credential": "TURN-PASSWORD",
+                }
+            ],
+        }
+        return {
+            "websocket_server": host,
+            "websocket_server_token": self.websocketToken(routingId),
+            "websocket_server_token_expiry_time": str(int(self.now()) + 3600),
+            "turn_credentials": json.dumps(turn),
+        }
 
     def admits(self, routingId: str, token: str) -> bool:
         """Whether a websocket token is that user's."""

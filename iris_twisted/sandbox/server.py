@@ -12,7 +12,9 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.server import Site
+from twisted.web.static import File
 
+from .backend import Backend
 from .http import Control, Discovery, Root
 from .platform import Platform
 from .records import Answer, Call, UserSession
@@ -67,7 +69,13 @@ class Sandbox:
     @ivar discoveries: the routing ids that discovery was asked for, newest last.
     """
 
-    def __init__(self, reactor: Any, tls: bool | Certificates) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        tls: bool | Certificates,
+        backend: Backend | None = None,
+        pages: str | None = None,
+    ) -> None:
         self.platform = Platform(reactor.seconds)
         self.discoveries: list[str] = []
         self.url = ""
@@ -78,10 +86,14 @@ class Sandbox:
         root = Root()
         anonymous = ["wsturnserver", "anonymoususer"]
         known = ["wsturnserverinfo", "routingid"]
-        root.putChild(b"v1", Discovery(self.platform, known, self._asked))
-        root.putChild(b"v1.1", Discovery(self.platform, anonymous, self._asked))
-        root.putChild(b"xmpp-websocket", RtcResource(self.platform))
-        root.putChild(b"control", Control(self.platform))
+        source = backend or self.platform
+        root.putChild(b"v1", Discovery(self.platform, source, known, self._asked))
+        if backend is None:
+            root.putChild(b"v1.1", Discovery(self.platform, source, anonymous, self._asked))
+            root.putChild(b"xmpp-websocket", RtcResource(self.platform))
+            root.putChild(b"control", Control(self.platform))
+        if pages is not None:
+            root.putChild(b"pages", File(pages))
         self._site = _Site(root)
         self._connections: _Connections | None = None
         self._reactor = reactor
@@ -158,6 +170,8 @@ def startSandbox(
     tls: bool | Certificates = False,
     port: int = 0,
     interface: str = "127.0.0.1",
+    backend: Backend | None = None,
+    pages: str | None = None,
 ) -> Deferred[Sandbox]:
     """
     Start a sandbox.
@@ -165,8 +179,10 @@ def startSandbox(
     @param reactor: C{None} for the global one.
     @param tls: listen with a certificate made for the occasion, or with a given one.
     @param port: 0 for a free one.
+    @param backend: a real XMPP server; the sandbox is its event manager, and nothing else.
+    @param pages: a folder to serve at C{/pages/}, for clients in browsers.
     @return: fires with the L{Sandbox}; fails when the port cannot be had.
     """
     if reactor is None:
         from twisted.internet import reactor
-    return Deferred.fromCoroutine(Sandbox(reactor, tls).listen(port, interface))
+    return Deferred.fromCoroutine(Sandbox(reactor, tls, backend, pages).listen(port, interface))

@@ -4,6 +4,7 @@ C{twist iris-sandbox}: an Iris platform on this machine.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -17,9 +18,19 @@ from twisted.python.usage import UsageError
 
 from ..exit_status import ExitStatus, stopWith
 from ..terminal import lineWriter
+from .backend import Backend, readAccounts
+from .records import SandboxError
 from .server import Sandbox, startSandbox
 
 __all__ = ["Options", "makeService"]
+
+_EVENT_MANAGER = """\
+An event manager for {backend} at {url}
+
+Connect a client in another terminal:
+    IRIS_TOKEN=... twist iris --event-manager {url} --routing-id {example}{trust}
+
+Ctrl-C ends."""
 
 _HELP = """\
 The sandbox plays an Iris platform at {url}
@@ -41,7 +52,12 @@ class Options(UsageOptions):
     optParameters = [
         ["port", "p", 8188, "The port to listen on; 0 for any free one."],
         ["interface", "i", "127.0.0.1", "The IPv4 address to listen on."],
-    ]
+        ["backend", "b", None, "A real XMPP server, ws://HOST:PORT/PATH: run its event manager "
+         "alone."],
+        ["accounts", "a", None, "With --backend: a TOML file of [[account]] tables with "
+         "routing-id, token and password."],
+        ["pages", None, None, "A folder to serve at /pages/, for clients in browsers."],
+    ]  # fmt: skip
     optFlags = [["tls", None, "Use TLS, with a certificate made for the occasion."]]
 
     def parseArgs(self, *surplus: str) -> None:
@@ -57,6 +73,20 @@ class Options(UsageOptions):
             raise UsageError(
                 f"--port must be a number from 0 to 65535, not {self['port']!r}"
             ) from None
+        if (self["backend"] is None) != (self["accounts"] is None):
+            raise UsageError("--backend and --accounts need each other")
+        self["realServer"] = None
+        if self["backend"] is not None:
+            try:
+                self["users"] = readAccounts(self["accounts"])
+            except SandboxError as e:
+                raise UsageError(f"--accounts: {e}") from None
+            try:
+                self["realServer"] = Backend(self["backend"], self["users"])
+            except SandboxError as e:
+                raise UsageError(f"--backend: {e}") from None
+        if self["pages"] is not None and not os.path.isdir(self["pages"]):
+            raise UsageError(f"--pages: {self['pages']} is no folder")
         twist: Any = self.parent
         if twist is not None and not any(a.startswith("--log-l") for a in sys.argv[1:]):
             twist["logLevel"] = LogLevel.warn
@@ -78,6 +108,8 @@ class _SandboxService(Service):
             tls=bool(options["tls"]),
             port=options["port"],
             interface=options["interface"],
+            backend=options["realServer"],
+            pages=options["pages"],
         )
         self._starting = starting.addCallbacks(self._started, self._refused)
 
@@ -92,7 +124,15 @@ class _SandboxService(Service):
     def _started(self, sandbox: Sandbox) -> Sandbox:
         trust = f" --ca-file {sandbox.caFile}" if sandbox.caFile else ""
         curl = f"--cacert {sandbox.caFile} " if sandbox.caFile else ""
-        self._say(_HELP.format(url=sandbox.url, trust=trust, curl=curl))
+        if self._options["realServer"] is None:
+            self._say(_HELP.format(url=sandbox.url, trust=trust, curl=curl))
+        else:
+            backend, example = self._options["backend"], next(iter(self._options["users"]))
+            self._say(
+                _EVENT_MANAGER.format(
+                    backend=backend, url=sandbox.url, example=example, trust=trust
+                )
+            )
         return sandbox
 
     def _refused(self, failure: Failure) -> None:

@@ -5,11 +5,13 @@ A network that cuts, resets, half-closes, swallows, delays and slices.
 from __future__ import annotations
 
 import gc
+import random
 from itertools import pairwise
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from iris_twisted import IrisRtcConnection
 from iris_twisted.sandbox import Sandbox
@@ -133,6 +135,32 @@ class Cuts(FaultCase):
         sandbox.drop()
         await self.ring(sandbox, connection)
         self.assertCallbacks(sandbox)
+
+
+class Drops(FaultCase):
+    """Cut at random, under load."""
+
+    async def test_everyCallOnce(self) -> None:
+        """Over 50 drops, 1,000 calls arrive exactly once, in order, and are acknowledged."""
+        sandbox, proxy, connection = await self.through()
+        chance = random.Random(7)
+        drops = set(chance.sample(range(1, 1000), 50))
+        for number in range(1000):
+            sandbox.placeCall(RID, room=f"room-{number}")
+            if number in drops:
+                # In the middle of what is on its way, in either direction.
+                for _ in range(chance.randrange(8)):
+                    await deferLater(reactor, 0)
+                await self.settled(connection)
+                back = self.next("onConnected")
+                proxy.cut()
+                await back
+        calls = sandbox.platform.calls.values()
+        await self.until(lambda: all(call.state == "acknowledged" for call in calls))
+        rooms = [info["roomid"] for (info,) in self.recorder.of("onNotification")]
+        self.assertEqual(rooms, [f"room-{n}" for n in range(1000)])
+        self.assertEqual(connection.stats.reconnects, 50)
+        self.assertNotIn("SDK_SessionNotResumed", self.recorder.states())
 
 
 class Leaks(FaultCase):

@@ -3,9 +3,10 @@ run_as_root = true
 daemonize = false
 pidfile = "@DATA@/prosody.pid"
 data_path = "@DATA@"
-log = { info = "@DATA@/prosody.log" }
+log = { info = "*console" }
 interfaces = { "127.0.0.1" }
-modules_enabled = { "saslauth", "disco", "ping", "smacks", "websocket", "roster" }
+modules_enabled = { "saslauth", "disco", "ping", "smacks", "websocket", "roster", "iris" }
+plugin_paths = { "@MODULES@" }
 modules_disabled = { "s2s", "offline" }
 http_ports = { @HTTP@ }
 http_interfaces = { "127.0.0.1" }

@@ -1,7 +1,11 @@
 """
-Sends numbered private IQs by slixmpp, over TCP, and writes down their answers.
+An XMPP client that is not ours, over TCP: sends numbered private IQs by slixmpp,
+writes down their answers, and the rejects that it gets.
 
-    python slixmpp_sender.py PORT JID PASSWORD TO COUNT PAUSE
+    python slixmpp_sender.py PORT JID PASSWORD
+
+Each line on stdin is C{ring TO FIRST COUNT PAUSE ROOM RTCSERVER}, with C{-} for a room
+of its own each, or C{ping TO}; the end of stdin ends it.
 """
 
 from __future__ import annotations
@@ -12,34 +16,54 @@ from typing import Any
 from xml.etree import ElementTree
 
 import slixmpp
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
 
-PORT, JID, PASSWORD, TO, COUNT, PAUSE = sys.argv[1:7]
+PORT, JID, PASSWORD = sys.argv[1:4]
 
 
 class Sender(slixmpp.ClientXMPP):
-    """Logs in, rings, leaves."""
+    """Logs in, rings as it is told, leaves."""
 
     def __init__(self) -> None:
         super().__init__(JID, PASSWORD)
+        self.register_plugin("xep_0199")
         self.add_event_handler("session_start", self.start)
         self.add_event_handler("failed_all_auth", lambda _: sys.exit("login refused"))
+        private = MatchXPath("{jabber:client}iq/{jabber:iq:private}query")
+        self.register_handler(Callback("private", private, self.rejected))
 
     async def start(self, _: Any) -> None:
         print("up", flush=True)
-        # One line on stdin starts it.
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-        await asyncio.gather(*[self.ring(n) for n in range(int(COUNT))])
-        print("all answered", flush=True)
+        loop = asyncio.get_running_loop()
+        while line := await loop.run_in_executor(None, sys.stdin.readline):
+            command, to, *rest = line.split()
+            if command == "ping":
+                await self["xep_0199"].ping(to, timeout=60)
+                print("pong", flush=True)
+                continue
+            first, count, pause, room, server = rest
+            numbers = range(int(first), int(first) + int(count))
+            for number in numbers:
+                task = loop.create_task(self.ring(to, number, room, server))
+                self.tasks.add(task)
+                await asyncio.sleep(float(pause))
+            await asyncio.gather(*self.tasks)
+            self.tasks.clear()
+            print("all answered", flush=True)
         self.disconnect()
 
-    async def ring(self, number: int) -> None:
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def ring(self, to: str, number: int, room: str, server: str) -> None:
         """One call, and its answer."""
-        await asyncio.sleep(number * float(PAUSE))
-        iq = self.make_iq_set(ito=TO)
+        iq = self.make_iq_set(ito=to)
         query = ElementTree.Element("{jabber:iq:private}query")
         data = ElementTree.SubElement(query, "{urn:xmpp:comcast:info}data")
         data.set("type", "notify")
-        data.set("roomid", f"room-{number}")
+        data.set("roomid", f"room-{number}" if room == "-" else room)
+        data.set("rtcserver", server)
+        data.set("traceid", f"trace-{number}")
         data.set("userdata", '{"data": {"cname": "<é&\\">"}}')
         iq.append(query)
         try:
@@ -47,6 +71,12 @@ class Sender(slixmpp.ClientXMPP):
             print(number, answer["type"], flush=True)
         except slixmpp.exceptions.IqError as error:
             print(number, error.condition, flush=True)
+
+    def rejected(self, iq: Any) -> None:
+        """Whom we rang does not want us."""
+        data = iq.xml.find(".//{urn:xmpp:comcast:info}data")
+        print("heard", data.get("action"), data.get("roomid"), data.get("traceid"), flush=True)
+        iq.reply().send()
 
 
 sender = Sender()

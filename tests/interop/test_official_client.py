@@ -22,7 +22,8 @@ from ..processes import Program
 from ..test_network import RID, NetworkCase
 
 HERE = Path(__file__).resolve().parent / "javascript"
-NODE, NPM = shutil.which("node"), shutil.which("npm")
+NODE, NPM, CHROMIUM = map(shutil.which, ("node", "npm", "chromium"))
+PACKAGES = ("iris-js-sdk", "playwright-core", "ws")
 # Installed once for all interpreters of a CI run, outside of the checkout.
 MODULES = Path(tempfile.gettempdir()) / f"iris-twisted-interop-{os.getuid()}"
 
@@ -58,35 +59,60 @@ class Official(Program):
     _hear: Deferred[None] | None = None
 
 
-class OfficialClient(NetworkCase):
-    """iris-js-sdk 3.5.23 from npm."""
+async def modules() -> Path:
+    """The folder with the packages from npm and our scripts, made where it is missing."""
+    MODULES.mkdir(mode=0o700, exist_ok=True)
+    for script in HERE.iterdir():
+        shutil.copy(script, MODULES)
+    if not all((MODULES / "node_modules" / name).exists() for name in PACKAGES):
+        install = ["install", "--no-audit", "--no-fund", "--no-save", "--silent"]
+        out, err, status = await getProcessOutputAndValue(
+            str(NPM), install, env=dict(os.environ), path=str(MODULES)
+        )
+        if status != 0:
+            raise AssertionError(f"npm install: {(out + err).decode()}")
+    shutil.copy(MODULES / "node_modules" / "iris-js-sdk" / "dist" / "iris-js-sdk.js", MODULES)
+    return MODULES
+
+
+class OfficialCase(NetworkCase):
+    """iris-js-sdk 3.5.23 from npm, on the sandbox."""
 
     timeout = 120
     skip = None if NODE and NPM else "Node is missing: apt-get install nodejs npm"
 
-    async def start(self, sandbox: Sandbox) -> Official:
-        MODULES.mkdir(mode=0o700, exist_ok=True)
-        for name in ("package.json", "harness.js"):
-            shutil.copy(HERE / name, MODULES)
-        if not (MODULES / "node_modules" / "iris-js-sdk").exists():
-            install = ["install", "--no-audit", "--no-fund", "--no-save", "--silent"]
-            out, err, status = await getProcessOutputAndValue(
-                str(NPM), install, env=dict(os.environ), path=str(MODULES)
-            )
-            self.assertEqual(status, 0, (out + err).decode())
+    async def launch(self, script: str, **environment: str) -> Official:
+        folder = str(await modules())
         program = Official()
-        environment = {
-            **os.environ,
-            "SCHEME": sandbox.url.partition("//")[0],
-            "DEADLINE": "90",
-            "NODE_EXTRA_CA_CERTS": sandbox.caFile or "",
-        }
+        env = {**os.environ, "DEADLINE": "90", **environment}
         reactor.spawnProcess(  # type: ignore[attr-defined]
-            program, str(NODE), [str(NODE), "harness.js"], env=environment, path=str(MODULES)
+            program, str(NODE), [str(NODE), script], env=env, path=folder
         )
         self.addCleanup(lambda: None if program.ended.called else program.signal("KILL"))
         await program.until("ready")
         return program
+
+    async def start(self, sandbox: Sandbox) -> Official:
+        return await self.launch(
+            "harness.js",
+            SCHEME=sandbox.url.partition("//")[0],
+            NODE_EXTRA_CA_CERTS=sandbox.caFile or "",
+        )
+
+    async def lives(self, sandbox: Sandbox, official: Official) -> None:
+        """It gets a call, rejects it, is dropped, comes back, and ends."""
+        call = sandbox.placeCall(RID, caller="+49123")
+        (info,) = await official.next("onNotification", 1)
+        self.assertEqual(info["userdata"]["data"]["cid"], "+49123")
+        official.do("reject", info)
+        while call.state != "rejected":
+            await official.next("sent", len(official.events("sent")) + 1)
+        sandbox.drop("abort")
+        await official.next("onConnected", 2)
+        self.assertEqual(official.events("onConnectionError"), [])
+        self.assertEqual(official.events("pageError"), [])
+        official.transport.closeStdin()
+        self.assertEqual(await official.ended, 0)
 
     async def session(self, sandbox: Sandbox) -> Official:
         official = await self.start(sandbox)
@@ -94,22 +120,16 @@ class OfficialClient(NetworkCase):
         await official.next("onConnected", 1)
         return official
 
+
+class InNode(OfficialCase):
+    """The bundle under Node."""
+
     async def test_onTheSandbox(self) -> None:
         """It connects, plain and by TLS, gets a call, rejects it, is dropped and comes back."""
         for tls in (False, True):
             sandbox = await self.sandbox(tls=tls)
             official = await self.session(sandbox)
-            call = sandbox.placeCall(RID, caller="+49123")
-            (info,) = await official.next("onNotification", 1)
-            self.assertEqual(info["userdata"]["data"]["cid"], "+49123")
-            official.do("reject", info)
-            while call.state != "rejected":
-                await official.next("sent", len(official.events("sent")) + 1)
-            sandbox.drop("abort")
-            await official.next("onConnected", 2)
-            self.assertEqual(official.events("onConnectionError"), [])
-            official.transport.closeStdin()
-            self.assertEqual(await official.ended, 0)
+            await self.lives(sandbox, official)
 
     async def test_pingsFor20Seconds(self) -> None:
         """Its pings are answered: after 20 seconds it is still connected."""
@@ -148,3 +168,20 @@ class OfficialClient(NetworkCase):
         """An IQ's tags, with its id left out and its attributes in order."""
         tags = re.findall(r"<[^>]*>", re.sub(r' id="[^"]*"', "", stanza))
         return [" ".join(sorted(re.findall(r'[^\s<>/]+(?:="[^"]*")?|/', tag))) for tag in tags]
+
+
+class InABrowser(OfficialCase):
+    """The bundle on a page that the sandbox serves, in Chromium."""
+
+    skip = OfficialCase.skip or (None if CHROMIUM else "Chromium: apt-get install chromium")
+
+    async def start(self, sandbox: Sandbox) -> Official:
+        return await self.launch(
+            "browser.js", CHROMIUM=str(CHROMIUM), PAGE=f"{sandbox.url}/pages/page.html"
+        )
+
+    async def test_onTheSandbox(self) -> None:
+        """The same as in Node, plain and by TLS."""
+        for tls in (False, True):
+            sandbox = await self.sandbox(tls=tls, pages=str(await modules()))
+            await self.lives(sandbox, await self.session(sandbox))

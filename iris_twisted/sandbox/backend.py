@@ -1,0 +1,102 @@
+"""
+An event manager in front of a real XMPP server: who may have which password of it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from ..addresses import RoutingId, checkToken, locate
+from ..errors import IncorrectParameters, IrisError
+from ..transport import TransportRegistry
+from ..values import ServerInfo
+from .records import SandboxError
+
+__all__ = ["Account", "Backend", "readAccounts"]
+
+_KEYS = ("routing-id", "token", "password")
+
+
+@attrs.frozen
+class Account:
+    """
+    A user of the XMPP server.
+
+    @ivar token: the iris token that discovery accepts for it.
+    @ivar password: what the XMPP server wants to hear.
+    """
+
+    token: str = attrs.field(repr=False)
+    password: str = attrs.field(repr=False)
+
+
+class Backend:
+    """
+    @param url: where the XMPP server is: C{ws://host:port/path}, or another URL that a
+        transport serves.
+    @param accounts: by routing id.
+    @raise SandboxError: when the URL is unusable.
+    """
+
+    def __init__(self, url: str, accounts: Mapping[str, Account]) -> None:
+        try:
+            info = ServerInfo(url, "token", "1")
+            schemes = TransportRegistry().schemes
+            locate(url, info, "user@localhost", schemes, secure=False, insecure=True)
+        except IrisError as e:
+            words = e.message.removeprefix("the event manager's ")
+            raise SandboxError(f"the backend cannot be used: {words}") from None
+        self._url = url
+        self._accounts = {routingId.lower(): account for routingId, account in accounts.items()}
+
+    def discover(self, routingId: str, token: str, host: str | None) -> dict[str, Any] | None:
+        """See C{Platform.discover}."""
+        account = self._accounts.get(routingId.lower())
+        given = token.encode("utf-8", "surrogateescape")
+        if account is None or not hmac.compare_digest(account.token.encode(), given):
+            return None
+        return {
+            "websocket_server": self._url,
+            "websocket_server_token": account.password,
+            # A password does not expire; the client puts it into paths, if anything.
+            "websocket_server_token_expiry_time": "0",
+        }
+
+
+def readAccounts(path: str) -> dict[str, Account]:
+    """
+    @param path: a TOML file of C{[[account]]} tables with C{routing-id}, C{token} and
+        C{password}.
+    @raise SandboxError: naming the file and what is wrong with it, no secret.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = tomllib.load(file)
+    except (OSError, ValueError) as e:
+        # tomllib's words name line and column, and quote at most one character.
+        raise SandboxError(f"{path} cannot be read: {e}") from None
+    tables = content.get("account")
+    if set(content) != {"account"} or not isinstance(tables, list) or not tables:
+        raise SandboxError(f"{path} must hold [[account]] tables, and nothing else")
+    accounts: dict[str, Account] = {}
+    for number, table in enumerate(tables, 1):
+        where = f"{path}, account {number}"
+        if not isinstance(table, dict) or set(table) != set(_KEYS):
+            raise SandboxError(f"{where} must have {', '.join(_KEYS)}, and nothing else")
+        for key in _KEYS:
+            if not isinstance(table[key], str) or not table[key]:
+                raise SandboxError(f"{where}: {key} must be text")
+        try:
+            routingId = RoutingId.parse(table["routing-id"]).bare
+            token = checkToken("token", table["token"])
+        except IncorrectParameters as e:
+            raise SandboxError(f"{where}: {e.message}") from None
+        if routingId in accounts:
+            raise SandboxError(f"{where}: {table['routing-id']} is there already")
+        accounts[routingId] = Account(token, table["password"])
+    return accounts
