@@ -1,0 +1,83 @@
+"""
+Websocket frames as they nearly always are, without Autobahn's message events: whole text
+frames in, short masked text frames out (RFC 6455 section 5). Everything unusual is left
+to Autobahn.
+
+Not checked here is UTF-8: the XML parser does.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+
+__all__ = ["masked", "texts"]
+
+# FIN and the opcode for text, no extension.
+_TEXT = 0x81
+
+
+def texts(data: bytes, limit: int) -> tuple[list[bytes], int, bool]:
+    """
+    The messages at the beginning of C{data} that are one whole, unmasked text frame each.
+
+    @param limit: how many bytes a message may have.
+    @return: the messages, how many bytes they took, and whether what remains could
+        be the beginning of one more; if not, it is nothing for this module.
+    """
+    messages = []
+    position, end = 0, len(data)
+    while end - position >= 2:
+        if data[position] != _TEXT:
+            return messages, position, False
+        length = data[position + 1]
+        start = position + 2
+        if length == 126:
+            start = position + 4
+            if start > end:
+                return messages, position, True
+            length = data[position + 2] << 8 | data[position + 3]
+            if length < 126:
+                # RFC 6455 section 5.2: the shortest form must be used.
+                return messages, position, False
+        elif length > 126:
+            # Masked, or with a length of eight bytes.
+            return messages, position, False
+        if length > limit:
+            return messages, position, False
+        stop = start + length
+        if stop > end:
+            return messages, position, True
+        messages.append(data[start:stop])
+        position = stop
+    return messages, position, position == end or data[position] == _TEXT
+
+
+def _masks() -> Iterator[bytes]:
+    """Masks that nobody can guess (RFC 6455 section 5.3), many for one system call."""
+    while True:
+        for (mask,) in struct.iter_unpack("4s", os.urandom(4096)):
+            yield mask
+
+
+_nextMask = _masks().__next__
+
+
+def masked(message: bytes) -> bytes | None:
+    """
+    The frame that a client sends a text message in.
+
+    @return: C{None} for a message that is too long for this module.
+    """
+    length = len(message)
+    if length < 126:
+        head = bytes((_TEXT, 0x80 | length))
+    elif length < 65536:
+        head = bytes((_TEXT, 0xFE, length >> 8, length & 0xFF))
+    else:
+        return None
+    mask = _nextMask()
+    key = int.from_bytes((mask * ((length >> 2) + 1))[:length], "little")
+    text = (int.from_bytes(message, "little") ^ key).to_bytes(length, "little")
+    return head + mask + text

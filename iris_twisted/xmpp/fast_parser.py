@@ -1,0 +1,73 @@
+"""
+A message that is one whole stanza of single elements, one inside the other, straight to
+their attributes. Everything unusual is left to the ordinary parser.
+
+Expat calls nothing but C here, and one of it serves all connections: to create one
+costs as much as to read a stanza, and to keep one each ten kilobytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from xml.parsers import expat
+
+__all__ = ["ChainParser"]
+
+# A parser keeps every name that it ever saw: start afresh after so many messages.
+_RECYCLE_AFTER = 1000
+
+
+class ChainParser:
+    """
+    @param names: the elements from the outermost to the innermost, all different, each
+        with its namespace.
+    @param inherited: the namespace that is in force around a message, if any.
+    """
+
+    def __init__(self, names: Sequence[tuple[str, str]], inherited: str = "") -> None:
+        self._names = [f"{namespace} {name}" for namespace, name in names]
+        locals = [name.encode() for _, name in names]
+        # With the innermost element empty.
+        self._tags = 2 * len(names) - 1
+        self._head = b"<" + locals[0]
+        self._tail = b"".join(b"</" + name + b">" for name in locals[-2::-1])
+        self._root = f'<root xmlns="{inherited}">' if inherited else "<root>"
+        self._left = 0
+        self._parser: Any = None
+
+    def read(self, message: bytes) -> dict[str, dict[str, str]] | None:
+        """
+        @return: the attributes of each element, by its namespace and name, when the
+            message is exactly that, with character data at most; C{None} for
+            everything else.
+        """
+        # So many tags, of which the last end all elements but the innermost. So there is
+        # no room for a comment, CDATA or a declaration, and none for another nesting.
+        if (
+            message.count(b"<") != self._tags
+            or not message.endswith(self._tail)
+            or not message.startswith(self._head)
+        ):
+            return None
+        if not self._left:
+            self._renew()
+        self._left -= 1
+        parser = self._parser
+        begun: dict[str, dict[str, str]] = {}
+        parser.StartElementHandler = begun.__setitem__
+        try:
+            parser.Parse(message, False)
+        except expat.ExpatError:
+            self._left = 0
+            return None
+        if list(begun) != self._names:
+            return None
+        return begun
+
+    def _renew(self) -> None:
+        self._parser = parser = expat.ParserCreate("UTF-8", " ")
+        if hasattr(parser, "SetReparseDeferralEnabled"):
+            parser.SetReparseDeferralEnabled(False)
+        parser.Parse(self._root, False)
+        self._left = _RECYCLE_AFTER
