@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from .callbacks import CallbackQueue
@@ -35,7 +36,7 @@ class Announcements:
         self._stats = stats
         self._observe = observe
         self._owesDisconnected = False
-        self.queue = CallbackQueue(reactor, lambda name: getattr(target, name), self._failed)
+        self.queue = CallbackQueue(reactor, target, self._failed)
 
     def connected(self, jid: str | None) -> None:
         """The session is up."""
@@ -71,6 +72,23 @@ class Announcements:
         self._stats.notifications += 1
         self._event("SDK_NotificationReceived", info)
         self.queue.call("onNotification", info, done=done)
+
+    @property
+    def isIdle(self) -> bool:
+        """Whether no callback is being made, or waits for its turn."""
+        return self.queue.isIdle
+
+    def notificationNow(self, info: dict[str, Any]) -> Deferred[object] | None:
+        """
+        A notification came while L{isIdle}, and not from within a call of the API.
+
+        @return: C{None} when it is done with; or a Deferred that fires when it is, or
+            fails with what is logged already.
+        """
+        self._stats.notifications += 1
+        event = {"type": "connection", "state": "SDK_NotificationReceived", "details": info}
+        self._observe(event)
+        return self.queue.now(("onEvent", event), ("onNotification", info))
 
     def rejected(self, payload: dict[str, Any]) -> None:
         """A session was rejected, and the server agreed."""

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,7 +20,7 @@ __all__ = ["CallbackQueue"]
 class CallbackQueue:
     """
     @param reactor: C{IReactorTime}.
-    @param lookUp: finds a callback by name, at the time it is due.
+    @param target: whose attributes are the callbacks, at the time they are due.
     @param failed: called for each callback that failed, after it was logged.
     """
 
@@ -29,11 +29,11 @@ class CallbackQueue:
     def __init__(
         self,
         reactor: Any,
-        lookUp: Callable[[str], Callable[..., object]],
+        target: object,
         failed: Callable[[], None],
     ) -> None:
         self._reactor = reactor
-        self._lookUp = lookUp
+        self._target = target
         self._failed = failed
         self._items: deque[tuple[Callable[[], None], bool]] = deque()
         self._turn: IDelayedCall | None = None
@@ -64,6 +64,29 @@ class CallbackQueue:
         """Forget the callbacks that were not made yet."""
         self._items = deque(item for item in self._items if item[1])
 
+    @property
+    def isIdle(self) -> bool:
+        """Whether no callback is being made, or waits for its turn."""
+        return not self._items and not self._draining
+
+    def now(self, *calls: tuple[str, object]) -> Deferred[object] | None:
+        """
+        Make callbacks of one argument each at once. Only while L{isIdle}, in a reactor
+        turn that is nobody else's.
+
+        @return: as L{_make} does for the last one.
+        """
+        finishing = None
+        self._draining = True
+        try:
+            for name, argument in calls:
+                if finishing is not None:
+                    finishing.addErrback(lambda _: None)
+                finishing = self._make(name, argument)
+        finally:
+            self._drained()
+        return finishing
+
     def _drain(self) -> None:
         self._turn = None
         self._draining = True
@@ -74,21 +97,41 @@ class CallbackQueue:
                     break
                 self._items.popleft()[0]()
         finally:
-            self._draining = False
-            if self._items:
-                self._turn = self._reactor.callLater(0, self._drain)
+            self._drained()
+
+    def _drained(self) -> None:
+        self._draining = False
+        if self._items:
+            self._turn = self._reactor.callLater(0, self._drain)
+
+    def _make(self, name: str, *args: object) -> Deferred[object] | None:
+        """
+        @return: C{None} when the callback is done; or a Deferred that fires when it is,
+            or fails with what was logged and counted.
+        """
+        try:
+            result = getattr(self._target, name)(*args)
+        except BaseException:
+            return self._watched(name, fail())
+        return None if result is None else self._watched(name, maybeDeferred(lambda: result))
+
+    def _watched(self, name: str, finishing: Deferred[object]) -> Deferred[object]:
+        def failed(failure: Failure) -> Failure:
+            self._log.failure("{callback} failed", failure=failure, callback=name)
+            self._failed()
+            # Whoever wants to know has it now; nobody else shall hear of it.
+            return failure
+
+        return finishing.addErrback(failed)
 
     def _call(
         self, name: str, args: tuple[object, ...], done: Callable[[Failure | None], None] | None
     ) -> None:
-        result: Deferred[object] = maybeDeferred(lambda: self._lookUp(name)(*args))
-
-        def failed(failure: Failure) -> Failure:
-            self._log.failure("{callback} failed", failure=failure, callback=name)
-            self._failed()
-            return failure
-
-        result.addErrback(failed)
-        if done is not None:
-            result.addCallbacks(lambda _: done(None), done)
-        result.addErrback(lambda _: None)
+        finishing = self._make(name, *args)
+        if finishing is None:
+            if done is not None:
+                done(None)
+        elif done is not None:
+            finishing.addCallbacks(lambda _: done(None), done)
+        else:
+            finishing.addErrback(lambda _: None)

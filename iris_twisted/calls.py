@@ -33,7 +33,7 @@ class Calls:
         self._announcements = announcements
         self._stats = stats
         self._syntax: INotificationSyntax | None = None
-        self._delivery = Delivery(announcements.notification, room)
+        self._delivery = Delivery(announcements, room)
 
     def speak(self, syntax: INotificationSyntax) -> None:
         """A session is up: this is its language."""
@@ -42,6 +42,24 @@ class Calls:
     def forget(self) -> None:
         """Nothing that came before now is told or answered any more."""
         self._delivery.forget()
+
+    def glanced(self, link: Link, message: bytes) -> bool:
+        """
+        Take care of a message that is a notification in its usual form: at once, from
+        bytes to its acknowledgement.
+
+        @return: C{False} for everything else, or when others wait before it: then it is
+            to be read the ordinary way.
+        """
+        surroundings = link.session.surroundings
+        if surroundings is None or self._syntax is None or not self._delivery.isIdle:
+            return False
+        found = self._syntax.glance(message, surroundings)
+        if found is None:
+            return False
+        attributes, info = found
+        self._delivery.hand(link, link.session.admit(attributes), info)
+        return True
 
     def requested(self, link: Link, iq: Element) -> None:
         """An IQ request came on a link."""

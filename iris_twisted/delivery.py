@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.python.failure import Failure
 
+from .announcements import Announcements
 from .link import Link
 from .xmpp.elements import Element
 
@@ -19,16 +20,16 @@ __all__ = ["Delivery"]
 
 class Delivery:
     """
-    @param announce: hands a notification over, and calls back when it is done with.
+    @param announcements: hands notifications over.
     @param room: how many notifications may be unanswered.
     """
 
     def __init__(
         self,
-        announce: Callable[[dict[str, Any], Callable[[Failure | None], None]], None],
+        announcements: Announcements,
         room: int,
     ) -> None:
-        self._announce = announce
+        self._announcements = announcements
         self._room = room
         self._unanswered = 0
         self._held: deque[tuple[Link, Element, dict[str, Any]]] = deque()
@@ -45,6 +46,28 @@ class Delivery:
             self._paused = link
             link.pause()
 
+    @property
+    def isIdle(self) -> bool:
+        """Whether there is room, and nothing waits for its turn."""
+        return self._unanswered < self._room and not self._held and self._announcements.isIdle
+
+    def hand(self, link: Link, iq: Element, info: dict[str, Any]) -> None:
+        """A notification came while L{isIdle}: hand it over now."""
+        generation = self._generation
+        finishing = self._announcements.notificationNow(info)
+        if generation != self._generation:
+            if finishing is not None:
+                finishing.addErrback(lambda _: None)
+            return
+        if finishing is None:
+            link.reply(iq)
+            return
+        done = self._begin(link, iq)
+        finishing.addCallbacks(lambda _: done(None), done)
+        if self._unanswered >= self._room:
+            self._paused = link
+            link.pause()
+
     def forget(self) -> None:
         """Nothing of what came before now will be told or answered."""
         self._generation += 1
@@ -53,6 +76,10 @@ class Delivery:
         self._paused = None
 
     def _hand(self, link: Link, iq: Element, info: dict[str, Any]) -> None:
+        self._announcements.notification(info, self._begin(link, iq))
+
+    def _begin(self, link: Link, iq: Element) -> Callable[[Failure | None], None]:
+        """A notification is under way; what is returned ends that."""
         self._unanswered += 1
         generation = self._generation
 
@@ -64,7 +91,7 @@ class Delivery:
             if self._unanswered <= self._room // 2:
                 self._makeRoom()
 
-        self._announce(info, done)
+        return done
 
     def _makeRoom(self) -> None:
         while self._held and self._unanswered < self._room:

@@ -159,6 +159,21 @@ class IXmppSession(Interface):
     def receive(message: bytes) -> Sequence[SessionEvent]:
         """Called for each message; the events it brought, in order. Never raises for bad input."""
 
+    surroundings: str | None = Attribute(
+        "The namespace in force around the next message, C{''} for none; C{None} when that "
+        "message must be read by L{receive}, because the session is not up or in the middle "
+        "of a stanza."
+    )
+
+    def admit(attributes: dict[str, str]) -> Element:
+        """
+        Called in the place of L{receive} for a message that is one whole IQ request,
+        when L{surroundings} allows it; the caller has read it, and is not going to
+        change its attributes.
+
+        @return: what to L{reply} to.
+        """
+
     def takeOutgoing() -> Sequence[bytes]:
         """The messages to send since the last call, in order."""
 
@@ -211,6 +226,15 @@ class INotificationSyntax(Interface):
 
         @param jid: the JID bound.
         @return: what it is: a notification, a request to leave, or a refusal.
+        """
+
+    def glance(message: bytes, surroundings: str) -> tuple[dict[str, str], dict[str, Any]] | None:
+        """
+        Called for each message first: whether it is one notification in its usual form.
+
+        @param surroundings: the namespace in force around it.
+        @return: the attributes of the IQ, and what L{read} would have made of it; C{None}
+            for everything that is to be read the ordinary way.
         """
 
     def reject(payload: Mapping[str, Any]) -> tuple[str, Sequence[Element]]:

@@ -16,6 +16,9 @@ def _noConstant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+_decoder = json.JSONDecoder(parse_constant=_noConstant)
+
+
 def _depthWithin(value: Any, depth: int) -> bool:
     level = [value]
     for _ in range(depth):
@@ -38,9 +41,14 @@ def decodeJson(text: str) -> Any:
     @raise ValueError: for anything else.
     """
     try:
-        value = json.loads(text, parse_constant=_noConstant)
+        value, end = _decoder.raw_decode(text)
+        if end != len(text):
+            value = _decoder.decode(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
+    except ValueError:
+        # There may be white space before it, for which the raw way has no sense.
+        value = _decoder.decode(text)
     # Without that many brackets it cannot be deep.
     if text.count("[") + text.count("{") > MAX_DEPTH and not _depthWithin(value, MAX_DEPTH):
         raise ValueError("nested too deep")

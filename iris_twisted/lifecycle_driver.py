@@ -132,6 +132,9 @@ class LifecycleDriver:
 
     # LinkOwner
 
+    def messageGlanced(self, link: Link, message: bytes) -> bool:
+        return self._calls.glanced(link, message)
+
     def iqRequested(self, link: Link, iq: Element) -> None:
         self._calls.requested(link, iq)
 

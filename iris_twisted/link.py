@@ -31,6 +31,9 @@ __all__ = ["Link", "LinkOwner", "LinkTimes"]
 class LinkOwner(Protocol):
     """Who is told what happens on a link once it is up."""
 
+    def messageGlanced(self, link: Link, message: bytes) -> bool:
+        """Whether the message was a notification in its usual form, and is taken care of."""
+
     def iqRequested(self, link: Link, iq: Element) -> None:
         """An IQ request came; it wants C{link.reply} sooner or later."""
 
@@ -178,6 +181,9 @@ class Link:
 
     def messageReceived(self, message: bytes) -> None:
         self.lastHeard = self._reactor.seconds()
+        if self._owner.messageGlanced(self, message):
+            self._news = True
+            return
         events = self.session.receive(message)
         self._flush()
         for event in events:

@@ -14,7 +14,9 @@ from ..addresses import RoutingId
 from ..errors import IncorrectParameters
 from ..interfaces import INotificationSyntax
 from ..json_text import decodeJson
-from ..xmpp.elements import Element, escape
+from ..xmpp.elements import CLIENT, Element, escape
+from ..xmpp.fast_parser import ChainParser
+from ..xmpp.stanzas import isUnusual
 from .names import IRIS, PRIVATE
 from .senders import Senders
 from .telemetry import statistics
@@ -30,6 +32,9 @@ __all__ = [
 
 # RFC 7622 section 3.1: of each part of a JID.
 _LONGEST = 1023
+_NO_NOTIFICATION = frozenset(("", "leave room", "disconnect"))
+_USUAL = ((CLIENT, "iq"), (PRIVATE, "query"), (IRIS, "data"))
+_PARSERS = {CLIENT: ChainParser(_USUAL, CLIENT), "": ChainParser(_USUAL)}
 _ALIASES = {"roomid": "roomId", "routingid": "routingId", "traceid": "traceId"}
 
 
@@ -86,6 +91,19 @@ class PrivateIqs:
         if kind in ("", "leave room"):
             return Nothing()
         return Notification(self._info(attributes))
+
+    def glance(
+        self, message: bytes, surroundings: str
+    ) -> tuple[dict[str, str], dict[str, Any]] | None:
+        begun = _PARSERS[surroundings].read(message)
+        if begun is None:
+            return None
+        iq, _, data = begun.values()
+        if data.get("type", "") in _NO_NOTIFICATION or isUnusual(iq):
+            return None
+        if not self._senders.trusts(iq.get("from")):
+            return None
+        return iq, self._info(data)
 
     @staticmethod
     def _info(attributes: dict[str, str]) -> dict[str, Any]:

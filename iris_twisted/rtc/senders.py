@@ -15,6 +15,10 @@ from ..xmpp.jids import parseJid
 
 __all__ = ["Senders"]
 
+# Whoever sends notifications sends many; strangers must not fill the memory.
+_REMEMBERED = 64
+_LONGEST_REMEMBERED = 256
+
 
 def _bare(sender: JID) -> str:
     text: str = sender.userhost()
@@ -40,6 +44,7 @@ class Senders:
         self._servers = {routingId.domain.lower(), server.lower()}
         self._domains = set(self._servers)
         self._accounts = {self._own}
+        self._judged: dict[str, bool] = {}
         for entry in trusted:
             jid = parseJid(entry) if isinstance(entry, str) else None
             if jid is None or jid.resource is not None:
@@ -52,6 +57,16 @@ class Senders:
         """Whether a notification from there is to be believed."""
         if sender is None:
             return True
+        known = self._judged.get(sender)
+        if known is None:
+            known = self._judge(sender)
+            if len(sender) <= _LONGEST_REMEMBERED:
+                if len(self._judged) >= _REMEMBERED:
+                    self._judged.clear()
+                self._judged[sender] = known
+        return known
+
+    def _judge(self, sender: str) -> bool:
         jid = parseJid(sender)
         if jid is None:
             return False

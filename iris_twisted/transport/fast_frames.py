@@ -26,7 +26,7 @@ def texts(data: bytes, limit: int) -> tuple[list[bytes], int, bool]:
     @return: the messages, how many bytes they took, and whether what remains could
         be the beginning of one more; if not, it is nothing for this module.
     """
-    messages = []
+    messages: list[bytes] = []
     position, end = 0, len(data)
     while end - position >= 2:
         if data[position] != _TEXT:

@@ -62,6 +62,8 @@ class ChainParser:
             self._left = 0
             return None
         if list(begun) != self._names:
+            # It may be left inside an element that began twice.
+            self._left = 0
             return None
         return begun
 

@@ -9,7 +9,7 @@ then known as the same and not delivered twice.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterable
 
 from ..errors import ProtocolViolation
@@ -60,7 +60,7 @@ class StreamManagement:
         self._acknowledged = 0
         self._received = 0
         # By identity; the element is held, so that no other one can get its id.
-        self._undone: OrderedDict[int, tuple[int, Element]] = OrderedDict()
+        self._undone: dict[int, tuple[int, Element]] = {}
         self._again = 0
 
     # What we sent
@@ -133,6 +133,11 @@ class StreamManagement:
         self._received += 1
         self._undone[id(stanza)] = self._received, stanza
         return True
+
+    @property
+    def repeats(self) -> bool:
+        """Whether what comes now is known already."""
+        return self._again > 0
 
     def done(self, stanza: Element) -> None:
         """We are done with a stanza that came in; once is enough."""

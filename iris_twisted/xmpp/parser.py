@@ -166,6 +166,8 @@ class _Tree:
 class FrameParser(_Tree):
     """The framed dialect (RFC 7395): each message is one whole element."""
 
+    atRest = True
+
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits, roots=0)
 
@@ -198,6 +200,17 @@ class StreamParser(_Tree):
         self._held = b""
         self._begun = False
         self._spent = False
+
+    @property
+    def atRest(self) -> bool:
+        """Whether everything that came is whole stanzas, and C{jabber:client} is in force."""
+        return (
+            self._begun
+            and not self._held
+            and self._stanzaEnd == self._dataStart
+            and not self._spent
+            and (not self.headerSeen or self.declarations.get(None, CLIENT) == CLIENT)
+        )
 
     def feed(self, data: bytes) -> list[Item]:
         """Parse what came. After a L{Violation} or L{Closed}, nothing is read any more."""

@@ -19,6 +19,7 @@ from ..errors import (
 from ..interfaces import IXmppSession
 from . import stanzas
 from .elements import (
+    CLIENT,
     FRAMING,
     PING,
     SASL,
@@ -92,6 +93,21 @@ class XmppSession:
                 self._end(e)
         events, self._events = self._events, []
         return events
+
+    @property
+    def surroundings(self) -> str | None:
+        if self.jid is None or self._ended or not self._parser.atRest:
+            return None
+        management = self._management
+        if management is not None and management.repeats:
+            return None
+        return CLIENT if self._settings.dialect == "stream" else ""
+
+    def admit(self, attributes: dict[str, str]) -> Element:
+        iq = Element("iq", CLIENT, attributes)
+        if self._management is not None and self._counting:
+            self._management.arrived(iq)
+        return iq
 
     def takeOutgoing(self) -> Sequence[bytes]:
         outgoing, self._outgoing = self._outgoing, []

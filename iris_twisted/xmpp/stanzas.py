@@ -30,6 +30,7 @@ __all__ = [
     "iq",
     "iqCondition",
     "isEndless",
+    "isUnusual",
     "pingPayload",
     "saslElement",
     "sessionPayload",
@@ -127,6 +128,12 @@ def isEndless(request: Element) -> bool:
     """Whether an IQ's id or sender, which its answer repeats, is longer than can be."""
     id, sender = request.get("id") or "", request.get("from") or ""
     return len(id) > _LONGEST_ID or len(sender) > _LONGEST_JID
+
+
+def isUnusual(attributes: dict[str, str]) -> bool:
+    """Whether an IQ with these attributes is no request that can be answered simply."""
+    id = attributes.get("id")
+    return attributes.get("type") not in ("get", "set") or id is None or len(id) > _LONGEST_ID
 
 
 def condition(error: Element, namespace: str) -> str:
