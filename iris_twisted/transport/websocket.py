@@ -29,6 +29,7 @@ from ..interfaces import IMessageReceiver, IMessageTransport, ITlsTrust, ITransp
 from ..network_failures import explain
 from ..values import Destination, Limits, Scheme
 from ..version import __version__
+from .fast_frames import masked, texts
 from .opening import openTransport
 from .silence import Silence
 from .write_brake import WriteBrake
@@ -65,6 +66,9 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
         self._error: IrisError | None = None
         self._isOpen = False
         self._brakes: set[str] = set()
+        # The beginning of a frame, and the frames to be written when a read is over.
+        self._begun = b""
+        self._answers: list[bytes] | None = None
 
     # What Autobahn calls
 
@@ -123,7 +127,7 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
     def dataReceived(self, data: bytes) -> None:
         self.bytesReceived += len(data)
         if self.state != self.STATE_CONNECTING:
-            self._dataReceived(data)
+            self._framesReceived(data)
             return
         if len(self.data) + len(data) > _HANDSHAKE_LIMIT and b"\r\n\r\n" not in self.data + data:
             self._fail(ConnectionFailed(f"{self._name} answered the websocket handshake endlessly"))
@@ -133,6 +137,30 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
         except (UnicodeError, ValueError, LookupError, AttributeError):
             # Autobahn takes a handshake apart without much care.
             self._fail(ConnectionFailed(f"{self._name} answered the websocket handshake wrongly"))
+
+    def _framesReceived(self, data: bytes) -> None:
+        """Take the usual frames, with one write for all answers; leave the others to Autobahn."""
+        if self._begun:
+            data, self._begun = self._begun + data, b""
+        elif self.data or self.current_frame is not None or self.inside_message:
+            self._dataReceived(data)
+            return
+        messages, position, usual = texts(data, self._limits.frame)
+        answers: list[bytes] = []
+        self._answers = answers
+        try:
+            for message in messages:
+                if self._error is None:
+                    self._receiver.messageReceived(message)
+        finally:
+            self._answers = None
+            if answers:
+                self.transport.write(b"".join(answers))
+        if position < len(data):
+            if usual:
+                self._begun = data[position:]
+            else:
+                self._dataReceived(data[position:])
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
@@ -146,11 +174,27 @@ class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
     # IMessageTransport
 
     def send(self, message: bytes) -> None:
-        self.sendMessage(message, isBinary=False)
+        if self.state != self.STATE_OPEN:
+            return
+        frame = None if self._perMessageCompress is not None else masked(message)
+        if frame is None:
+            self._writeAnswers()
+            self.sendMessage(message, isBinary=False)
+        elif self._answers is not None:
+            self._answers.append(frame)
+        else:
+            self.transport.write(frame)
 
     def close(self) -> None:
         if self.state == self.STATE_OPEN:
+            self._writeAnswers()
             self.sendClose(1000)
+
+    def _writeAnswers(self) -> None:
+        """What was said before goes before what Autobahn writes."""
+        if self._answers:
+            self.transport.write(b"".join(self._answers))
+            self._answers.clear()
 
     def abort(self) -> None:
         self.transport.abortConnection()
