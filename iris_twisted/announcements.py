@@ -22,7 +22,7 @@ class Announcements:
     """
     @param target: whose attributes are the callbacks.
     @param stats: where failing callbacks are counted.
-    @param observe: is shown each event, when it happens.
+    @param observe: is shown each event, when it happens; C{None} for nobody.
     @ivar queue: where the callbacks wait for their turn.
     """
 
@@ -31,7 +31,7 @@ class Announcements:
         reactor: Any,
         target: object,
         stats: Stats,
-        observe: Callable[[dict[str, Any]], None],
+        observe: Callable[[dict[str, Any]], None] | None,
     ) -> None:
         self._stats = stats
         self._observe = observe
@@ -73,22 +73,13 @@ class Announcements:
         self._event("SDK_NotificationReceived", info)
         self.queue.call("onNotification", info, done=done)
 
-    @property
-    def isIdle(self) -> bool:
-        """Whether no callback is being made, or waits for its turn."""
-        return self.queue.isIdle
-
     def notificationNow(self, info: dict[str, Any]) -> Deferred[object] | None:
-        """
-        A notification came while L{isIdle}, and not from within a call of the API.
-
-        @return: C{None} when it is done with; or a Deferred that fires when it is, or
-            fails with what is logged already.
-        """
+        """A notification came; as L{CallbackQueue.now} does."""
         self._stats.notifications += 1
         event = {"type": "connection", "state": "SDK_NotificationReceived", "details": info}
-        self._observe(event)
-        return self.queue.now(("onEvent", event), ("onNotification", info))
+        if self._observe is not None:
+            self._observe(event)
+        return self.queue.now(event, "onNotification", info)
 
     def rejected(self, payload: dict[str, Any]) -> None:
         """A session was rejected, and the server agreed."""
@@ -107,7 +98,8 @@ class Announcements:
 
     def _event(self, state: str, details: dict[str, Any]) -> None:
         event = {"type": "connection", "state": state, "details": details}
-        self._observe(event)
+        if self._observe is not None:
+            self._observe(event)
         self.queue.call("onEvent", event)
 
     def _owe(self, owes: bool) -> None:

@@ -47,7 +47,7 @@ class CallbackQueue:
         """
         self._items.append((item, always))
         if self._turn is None and not self._draining:
-            self._turn = self._reactor.callLater(0, self._drain)
+            self._schedule()
 
     def call(
         self, name: str, *args: object, done: Callable[[Failure | None], None] | None = None
@@ -69,23 +69,24 @@ class CallbackQueue:
         """Whether no callback is being made, or waits for its turn."""
         return not self._items and not self._draining
 
-    def now(self, *calls: tuple[str, object]) -> Deferred[object] | None:
+    def now(self, event: object, name: str, argument: object) -> Deferred[object] | None:
         """
-        Make callbacks of one argument each at once. Only while L{isIdle}, in a reactor
-        turn that is nobody else's.
+        Make a callback at once, and C{onEvent} before it. Only while L{isIdle}, in a
+        reactor turn that is nobody else's.
 
-        @return: as L{_make} does for the last one.
+        @return: C{None} when the callback is done; or a Deferred that fires when it is,
+            or fails with what is logged and counted already.
         """
-        finishing = None
         self._draining = True
         try:
-            for name, argument in calls:
-                if finishing is not None:
-                    finishing.addErrback(lambda _: None)
-                finishing = self._make(name, argument)
+            finishing = self._make("onEvent", (event,))
+            if finishing is not None:
+                finishing.addErrback(lambda _: None)
+            return self._make(name, (argument,))
         finally:
-            self._drained()
-        return finishing
+            self._draining = False
+            if self._items:
+                self._schedule()
 
     def _drain(self) -> None:
         self._turn = None
@@ -97,18 +98,15 @@ class CallbackQueue:
                     break
                 self._items.popleft()[0]()
         finally:
-            self._drained()
+            self._draining = False
+            if self._items:
+                self._schedule()
 
-    def _drained(self) -> None:
-        self._draining = False
-        if self._items:
-            self._turn = self._reactor.callLater(0, self._drain)
+    def _schedule(self) -> None:
+        self._turn = self._reactor.callLater(0, self._drain)
 
-    def _make(self, name: str, *args: object) -> Deferred[object] | None:
-        """
-        @return: C{None} when the callback is done; or a Deferred that fires when it is,
-            or fails with what was logged and counted.
-        """
+    def _make(self, name: str, args: tuple[object, ...]) -> Deferred[object] | None:
+        """As L{now} does."""
         try:
             result = getattr(self._target, name)(*args)
         except BaseException:
@@ -127,7 +125,7 @@ class CallbackQueue:
     def _call(
         self, name: str, args: tuple[object, ...], done: Callable[[Failure | None], None] | None
     ) -> None:
-        finishing = self._make(name, *args)
+        finishing = self._make(name, args)
         if finishing is None:
             if done is not None:
                 done(None)

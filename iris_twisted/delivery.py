@@ -30,6 +30,7 @@ class Delivery:
         room: int,
     ) -> None:
         self._announcements = announcements
+        self._queue = announcements.queue
         self._room = room
         self._unanswered = 0
         self._held: deque[tuple[Link, Element, dict[str, Any]]] = deque()
@@ -49,7 +50,7 @@ class Delivery:
     @property
     def isIdle(self) -> bool:
         """Whether there is room, and nothing waits for its turn."""
-        return self._unanswered < self._room and not self._held and self._announcements.isIdle
+        return self._unanswered < self._room and not self._held and self._queue.isIdle
 
     def hand(self, link: Link, iq: Element, info: dict[str, Any]) -> None:
         """A notification came while L{isIdle}: hand it over now."""

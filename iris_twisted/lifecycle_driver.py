@@ -54,7 +54,8 @@ class LifecycleDriver:
         self._machine = machine = lifecycle.newLifecycle(self._core)
         self._performing = False
         self._stats = Stats()
-        self._tell = Announcements(reactor, connection, self._stats, self._observe)
+        observe = self._observe if settings.telemetry else None
+        self._tell = Announcements(reactor, connection, self._stats, observe)
         self._calls = Calls(self._tell, settings.limits.unanswered, self._stats)
         self._connects = Waiters(self._tell.queue, connection, self._abandoned)
         self._closes = Waiters(self._tell.queue, None, lambda: None)
@@ -209,8 +210,7 @@ class LifecycleDriver:
             self._input(self._machine.close)
 
     def _observe(self, event: dict[str, Any]) -> None:
-        if self._settings.telemetry:
-            self._calls.report(self._aliveLink(), event)
+        self._calls.report(self._aliveLink(), event)
 
     # Effects of the machine
 

@@ -173,6 +173,26 @@ class Streams(SynchronousTestCase):
         (bare,) = StreamParser(Limits()).feed(b"<stream:features/>")
         self.assertEqual(bare, Element("features", STREAM))
 
+    def test_atRest(self) -> None:
+        """It is known where a stanza ends, empty or not, however it is cut."""
+        for text in (
+            b"<message/>",
+            b"<message></message>",
+            b"<message>/></message>",
+            b"<message a='/>'/>",
+            b"<message><b/></message>",
+            b"<message a='>'></message>",
+        ):
+            for size in range(1, len(text) + 3):
+                parser = StreamParser(Limits())
+                parser.feed(b"<stream:features/>")
+                for start in range(0, len(text), size):
+                    self.assertIs(parser.atRest, start == 0)
+                    parser.feed(text[start : start + size])
+                self.assertTrue(parser.atRest)
+                parser.feed(b"<mess")
+                self.assertFalse(parser.atRest)
+
     def test_cutAnywhere(self) -> None:
         """Any cut of a good stream gives the same items."""
         data = b"<?xml version='1.0'?>" + HEADER + b"<a x='1>2'>t\xc3\xa9</a> <extra:b/><c></c>"

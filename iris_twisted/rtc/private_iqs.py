@@ -35,7 +35,7 @@ _LONGEST = 1023
 _NO_NOTIFICATION = frozenset(("", "leave room", "disconnect"))
 _USUAL = ((CLIENT, "iq"), (PRIVATE, "query"), (IRIS, "data"))
 _PARSERS = {CLIENT: ChainParser(_USUAL, CLIENT), "": ChainParser(_USUAL)}
-_ALIASES = {"roomid": "roomId", "routingid": "routingId", "traceid": "traceId"}
+_ALIASES = (("roomid", "roomId"), ("routingid", "routingId"), ("traceid", "traceId"))
 
 
 @attrs.frozen
@@ -90,7 +90,7 @@ class PrivateIqs:
             return Leave() if self._senders.isServer(sender) else Refused("forbidden")
         if kind in ("", "leave room"):
             return Nothing()
-        return Notification(self._info(attributes))
+        return Notification(self._complete(dict(attributes)))
 
     def glance(
         self, message: bytes, surroundings: str
@@ -98,23 +98,25 @@ class PrivateIqs:
         begun = _PARSERS[surroundings].read(message)
         if begun is None:
             return None
-        iq, _, data = begun.values()
+        iq, _, data = begun
         if data.get("type", "") in _NO_NOTIFICATION or isUnusual(iq):
             return None
         if not self._senders.trusts(iq.get("from")):
             return None
-        return iq, self._info(data)
+        return iq, self._complete(data)
 
     @staticmethod
-    def _info(attributes: dict[str, str]) -> dict[str, Any]:
+    def _complete(info: dict[str, Any]) -> dict[str, Any]:
+        """Make of the attributes what the application gets."""
         # The official client counts the declaration among the attributes.
-        info: dict[str, Any] = {"xmlns": IRIS, **attributes}
-        for name, alias in _ALIASES.items():
-            if name in info:
-                info.setdefault(alias, info[name])
-        if "userdata" in info:
+        info["xmlns"] = IRIS
+        for name, alias in _ALIASES:
+            if name in info and alias not in info:
+                info[alias] = info[name]
+        userdata = info.get("userdata")
+        if userdata is not None:
             try:
-                info["userdata"] = decodeJson(info["userdata"])
+                info["userdata"] = decodeJson(userdata)
             except ValueError:
                 pass  # Left as the string that it is.
         return info

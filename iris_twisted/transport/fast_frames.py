@@ -54,6 +54,9 @@ def texts(data: bytes, limit: int) -> tuple[list[bytes], int, bool]:
     return messages, position, position == end or data[position] == _TEXT
 
 
+_HEADS = [bytes((_TEXT, 0x80 | length)) for length in range(126)]
+
+
 def _masks() -> Iterator[bytes]:
     """Masks that nobody can guess (RFC 6455 section 5.3), many for one system call."""
     while True:
@@ -72,7 +75,7 @@ def masked(message: bytes) -> bytes | None:
     """
     length = len(message)
     if length < 126:
-        head = bytes((_TEXT, 0x80 | length))
+        head = _HEADS[length]
     elif length < 65536:
         head = bytes((_TEXT, 0xFE, length >> 8, length & 0xFF))
     else:

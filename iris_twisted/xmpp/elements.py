@@ -42,6 +42,8 @@ _XML = "http://www.w3.org/XML/1998/namespace"
 
 # XML 1.0 section 2.2: what no document may hold, escaped or not.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Printable ASCII but the five special characters: as it is.
+_UNUSUAL = re.compile("[^ !#-%(-;=?-~]")
 _SPECIAL = re.compile("[&<>\"'\t\n\r]")
 _ESCAPES = {
     "&": "&amp;",
@@ -90,6 +92,8 @@ def escape(field: str, value: str) -> str:
     @param field: what the value is called in the error.
     @raise IncorrectParameters: for a character that XML 1.0 section 2.2 forbids.
     """
+    if _UNUSUAL.search(value) is None:
+        return value
     bad = _FORBIDDEN.search(value)
     if bad:
         raise IncorrectParameters(

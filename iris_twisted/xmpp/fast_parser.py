@@ -35,12 +35,12 @@ class ChainParser:
         self._root = f'<root xmlns="{inherited}">' if inherited else "<root>"
         self._left = 0
         self._parser: Any = None
+        self._begun: dict[str, dict[str, str]] = {}
 
-    def read(self, message: bytes) -> dict[str, dict[str, str]] | None:
+    def read(self, message: bytes) -> list[dict[str, str]] | None:
         """
-        @return: the attributes of each element, by its namespace and name, when the
-            message is exactly that, with character data at most; C{None} for
-            everything else.
+        @return: the attributes of each element, when the message is exactly that, with
+            character data at most; C{None} for everything else.
         """
         # So many tags, of which the last end all elements but the innermost. So there is
         # no room for a comment, CDATA or a declaration, and none for another nesting.
@@ -53,11 +53,10 @@ class ChainParser:
         if not self._left:
             self._renew()
         self._left -= 1
-        parser = self._parser
-        begun: dict[str, dict[str, str]] = {}
-        parser.StartElementHandler = begun.__setitem__
+        begun = self._begun
+        begun.clear()
         try:
-            parser.Parse(message, False)
+            self._parser.Parse(message, False)
         except expat.ExpatError:
             self._left = 0
             return None
@@ -65,11 +64,12 @@ class ChainParser:
             # It may be left inside an element that began twice.
             self._left = 0
             return None
-        return begun
+        return list(begun.values())
 
     def _renew(self) -> None:
         self._parser = parser = expat.ParserCreate("UTF-8", " ")
         if hasattr(parser, "SetReparseDeferralEnabled"):
             parser.SetReparseDeferralEnabled(False)
         parser.Parse(self._root, False)
+        parser.StartElementHandler = self._begun.__setitem__
         self._left = _RECYCLE_AFTER

@@ -48,6 +48,7 @@ class StreamManagement:
 
     @ivar id: by which it can be resumed, or C{None}.
     @ivar patience: seconds for which the server keeps it, or C{None} for unknown.
+    @ivar again: how many of the stanzas that come next are known already.
     @ivar location: where the server wants it to be resumed, C{host} or C{host:port}.
     """
 
@@ -61,23 +62,23 @@ class StreamManagement:
         self._received = 0
         # By identity; the element is held, so that no other one can get its id.
         self._undone: dict[int, tuple[int, Element]] = {}
-        self._again = 0
+        self.again = 0
 
     # What we sent
 
-    def sent(self, stanza: bytes) -> None:
-        """A stanza is on its way."""
+    def sent(self, stanza: bytes) -> bool:
+        """
+        A stanza is on its way.
+
+        @return: whether to ask the peer at once how many it is done with.
+        """
         self._unacknowledged.append(stanza)
         self._unasked += 1
+        return self._unasked >= _ASK_AFTER
 
     def asked(self) -> None:
         """The peer was asked how many it is done with."""
         self._unasked = 0
-
-    @property
-    def wantsAsking(self) -> bool:
-        """Whether to ask the peer without waiting for the next beat."""
-        return self._unasked >= _ASK_AFTER
 
     @property
     def isOverdue(self) -> bool:
@@ -127,17 +128,12 @@ class StreamManagement:
 
         @return: whether it is new: one that is sent again after a resumption is not.
         """
-        if self._again:
-            self._again -= 1
+        if self.again:
+            self.again -= 1
             return False
         self._received += 1
         self._undone[id(stanza)] = self._received, stanza
         return True
-
-    @property
-    def repeats(self) -> bool:
-        """Whether what comes now is known already."""
-        return self._again > 0
 
     def done(self, stanza: Element) -> None:
         """We are done with a stanza that came in; once is enough."""
@@ -161,5 +157,5 @@ class StreamManagement:
 
         @return: the C{h} to resume with; it must be the one that is sent.
         """
-        self._again = self._received - self._done
+        self.again = self._received - self._done
         return self.handled

@@ -190,27 +190,22 @@ class FrameParser(_Tree):
 
 
 class StreamParser(_Tree):
-    """The stream dialect: one document without end, cut anywhere."""
+    """
+    The stream dialect: one document without end, cut anywhere.
+
+    @ivar atRest: whether everything that came is whole stanzas, and C{jabber:client} is
+        in force.
+    """
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits, roots=1)
-        self._data = b""
+        self._data = self._lastByte = b""
         self._dataStart = 0
         self._stanzaEnd = 0
         self._held = b""
         self._begun = False
         self._spent = False
-
-    @property
-    def atRest(self) -> bool:
-        """Whether everything that came is whole stanzas, and C{jabber:client} is in force."""
-        return (
-            self._begun
-            and not self._held
-            and self._stanzaEnd == self._dataStart
-            and not self._spent
-            and (not self.headerSeen or self.declarations.get(None, CLIENT) == CLIENT)
-        )
+        self.atRest = False
 
     def feed(self, data: bytes) -> list[Item]:
         """Parse what came. After a L{Violation} or L{Closed}, nothing is read any more."""
@@ -220,10 +215,17 @@ class StreamParser(_Tree):
             self._feed(data)
         except ProtocolViolation as e:
             self.items.append(Violation(e))
+        self.atRest = (
+            self._begun
+            and not self._held
+            and self._stanzaEnd == self._dataStart
+            and (not self.headerSeen or self.declarations.get(None, CLIENT) == CLIENT)
+        )
         items = self.take()
         for count, item in enumerate(items):
             if isinstance(item, (Violation, Closed)):
                 self._spent = True
+                self.atRest = False
                 return items[: count + 1]
         return items
 
@@ -239,20 +241,29 @@ class StreamParser(_Tree):
         self._bound(self._dataStart + len(self._held) - begin)
 
     def _put(self, data: bytes) -> None:
-        self._data = data
+        self._lastByte, self._data = self._data[-1:], data
         self.parse(data)
         self._dataStart += len(data)
 
     def _end(self, name: str) -> None:
         super()._end(name)
         if not self.open:
-            tag = max(0, self.expat.CurrentByteIndex - self._dataStart)
-            self._stanzaEnd = self._dataStart + self._data.find(b">", tag) + 1
+            self._stanzaEnd = self._dataStart + self._endOfTag()
             try:
                 self._bound(self._stanzaEnd - self.stanzaStart)
             except ProtocolViolation:
                 del self.items[-1]
                 raise
+
+    def _endOfTag(self) -> int:
+        """Where the tag that ended the last element ends, in what is being parsed."""
+        # Expat points to the beginning of an end tag, but behind an empty element's only one.
+        at = max(0, self.expat.CurrentByteIndex - self._dataStart)
+        last = self.items[-1]
+        before = self._data[at - 2 : at] if at > 1 else (self._lastByte + self._data[:at])
+        if before == b"/>" and isinstance(last, Element) and not last.children and not last.text:
+            return at
+        return self._data.find(b">", at) + 1
 
     def _bound(self, size: int) -> None:
         if size > self._limits.frame:

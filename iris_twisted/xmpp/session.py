@@ -53,7 +53,9 @@ class XmppSession:
         self._settings = settings
         self._ended = False
         self._login = Login(settings, self._write, self._restart, self._established)
-        self._newParser = FrameParser if settings.dialect == "framed" else StreamParser
+        framed = settings.dialect == "framed"
+        self._newParser = FrameParser if framed else StreamParser
+        self._surroundings = "" if framed else CLIENT
         self._parser = self._newParser(settings.limits)
         self._outgoing: list[bytes] = []
         self._events: list[SessionEvent] = []
@@ -96,12 +98,10 @@ class XmppSession:
 
     @property
     def surroundings(self) -> str | None:
-        if self.jid is None or self._ended or not self._parser.atRest:
+        if self._ended or self.jid is None or not self._parser.atRest:
             return None
         management = self._management
-        if management is not None and management.repeats:
-            return None
-        return CLIENT if self._settings.dialect == "stream" else ""
+        return None if management is not None and management.again else self._surroundings
 
     def admit(self, attributes: dict[str, str]) -> Element:
         iq = Element("iq", CLIENT, attributes)
@@ -123,7 +123,7 @@ class XmppSession:
         idSuffix: str = "",
     ) -> str:
         id = self._settings.newId() + idSuffix
-        self._send(stanzas.iq(kind, id, payload, to))
+        self._send(stanzas.encoded(stanzas.iq(kind, id, payload, to)))
         self._iqs.sent(id, to, now)
         return id
 
@@ -133,15 +133,20 @@ class XmppSession:
     def reply(self, request: Element, condition: str | None = None) -> None:
         if self._management is not None:
             self._management.done(request)
+        attributes = request.attributes
+        id = attributes.get("id")
         # Without an id nothing could be matched; other types must never be answered.
-        if request.get("type") not in ("get", "set") or request.get("id") is None:
+        if id is None or attributes.get("type") not in ("get", "set"):
             return
-        answer = stanzas.answer(request, condition)
+        if condition is None:
+            answer = stanzas.result(id, attributes.get("from"))
+        else:
+            answer = stanzas.encoded(stanzas.error(request, condition))
         if self.isUp:
             self._send(answer)
         elif self.resumption is not None and self._management is not None:
             # The connection is gone: the answer goes with the resumption.
-            self._management.sent(stanzas.encoded(answer))
+            self._management.sent(answer)
 
     def requestAcknowledgement(self) -> None:
         management = self._management
@@ -179,14 +184,11 @@ class XmppSession:
         else:
             self._outgoing.append(stanzas.streamOpening(domain).encode())
 
-    def _send(self, stanza: Element) -> None:
-        data = stanzas.encoded(stanza)
-        self._outgoing.append(data)
+    def _send(self, stanza: bytes) -> None:
+        self._outgoing.append(stanza)
         management = self._management
-        if management is not None:
-            management.sent(data)
-            if self._counting and management.wantsAsking:
-                self._ask(management)
+        if management is not None and management.sent(stanza) and self._counting:
+            self._ask(management)
 
     def _ask(self, management: StreamManagement) -> None:
         management.asked()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
+from functools import lru_cache
 
 from .elements import (
     BIND,
@@ -22,16 +23,17 @@ from .elements import (
 )
 
 __all__ = [
-    "answer",
     "bind",
     "condition",
     "encoded",
+    "error",
     "framedOpening",
     "iq",
     "iqCondition",
     "isEndless",
     "isUnusual",
     "pingPayload",
+    "result",
     "saslElement",
     "sessionPayload",
     "streamOpening",
@@ -95,24 +97,26 @@ def pingPayload() -> Element:
     return Element("ping", PING)
 
 
-def answer(request: Element, condition: str | None) -> Element:
-    """The result of an IQ request, or the error of that condition."""
-    attributes = {"type": "result" if condition is None else "error"}
+def result(id: str, sender: str | None) -> bytes:
+    """The empty result of an IQ request with that id from there, as it is sent."""
+    return f'<iq xmlns="{CLIENT}" type="result" id="{escape("id", id)}"{_to(sender)}/>'.encode()
+
+
+@lru_cache(maxsize=256)
+def _to(sender: str | None) -> str:
+    return "" if sender is None else f' to="{escape("from", sender)}"'
+
+
+def error(request: Element, condition: str) -> Element:
+    """The answer to an IQ request that could not be done, for that reason."""
+    attributes = {"type": "error"}
     for theirs, ours in (("id", "id"), ("from", "to")):
         value = request.get(theirs)
         if value is not None:
             attributes[ours] = value
-    children = []
-    if condition is not None:
-        children.append(
-            Element(
-                "error",
-                CLIENT,
-                {"type": _ERROR_TYPES[condition]},
-                [Element(condition, STANZA_ERRORS)],
-            )
-        )
-    return Element("iq", CLIENT, attributes, children)
+    reason = Element(condition, STANZA_ERRORS)
+    child = Element("error", CLIENT, {"type": _ERROR_TYPES[condition]}, [reason])
+    return Element("iq", CLIENT, attributes, [child])
 
 
 def saslElement(name: str, data: bytes, mechanism: str | None = None) -> Element:
