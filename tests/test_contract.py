@@ -414,8 +414,14 @@ class Closing(ContractCase):
         """A notification that waits for its turn is not told after close()."""
         world = self.world().up()
         world.afterEachMessage = world.close
-        world.notify()
-        self.assertEqual(world.connection.stats.notifications, 1)
+        stanza = (
+            b'<iq type="set" id="x" from="example.test"><query xmlns="jabber:iq:private">'
+            b'<data xmlns="urn:xmpp:comcast:info" type="notify" roomid="r"/></query></iq>'
+        )
+        # Two in a message are not told at once.
+        world.transport.say(stanza + stanza)
+        world.settle()
+        self.assertEqual(world.connection.stats.notifications, 2)
         self.assertNotIn("onNotification", world.recorder.names())
 
     def test_cancellingConnect(self) -> None:
