@@ -10,7 +10,7 @@ from typing import Any
 from .addresses import EventManagerAddress, RoutingId
 from .attempt import Attempt, Target
 from .discovery import EventManagerClient
-from .interfaces import INotificationSyntax, IXmppSession
+from .interfaces import IEventManager, INotificationSyntax, IXmppSession
 from .link import Link, LinkOwner
 from .rtc.private_iqs import PrivateIqs
 from .rtc.senders import Senders
@@ -41,17 +41,6 @@ class Floors:
         self._address = address
         self._dialects = dialects
         self._traceId = str(uuid.uuid4())
-        self._discovery = settings.discovery or EventManagerClient(
-            address,
-            reactor,
-            settings.trust,
-            anonymous=settings.anonymous,
-            limits=settings.limits,
-            connectTimeout=settings.connectTimeout,
-        )
-        self._transports = TransportRegistry(
-            None if settings.transport is None else [settings.transport]
-        )
 
     def syntax(self, host: str) -> INotificationSyntax:
         """The language of a session with this websocket server."""
@@ -66,13 +55,14 @@ class Floors:
         hop: tuple[str, ServerInfo, str] | None = None,
     ) -> Attempt:
         """One attempt with this token; C{resumption} and C{hop} as in L{Target}."""
+        settings = self._settings
         target = Target(
             token,
             self.routingId,
             self._address.secure,
             self._traceId,
-            self._discovery,
-            self._transports,
+            self._discovery(),
+            TransportRegistry(None if settings.transport is None else [settings.transport]),
             self._dialects,
             resumption,
             hop,
@@ -81,4 +71,16 @@ class Floors:
         def newLink(session: IXmppSession) -> Link:
             return Link(self._reactor, session, owner, self._settings)
 
-        return Attempt(self._reactor, self._settings, target, newLink)
+        return Attempt(self._reactor, settings, target, newLink)
+
+    def _discovery(self) -> IEventManager:
+        settings = self._settings
+        # Made for each attempt: what it keeps would be idle for hours.
+        return settings.discovery or EventManagerClient(
+            self._address,
+            self._reactor,
+            settings.trust,
+            anonymous=settings.anonymous,
+            limits=settings.limits,
+            connectTimeout=settings.connectTimeout,
+        )

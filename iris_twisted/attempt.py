@@ -36,6 +36,9 @@ __all__ = ["Attempt", "Reached", "Target"]
 
 _T = TypeVar("_T")
 
+# Seconds for which no server's patience with an acknowledgement is too short.
+_SOON = 10.0
+
 
 @attrs.frozen
 class Target:
@@ -259,6 +262,7 @@ class Attempt:
                 limits=settings.limits,
                 iqTimeout=settings.iqTimeout,
                 streamManagement=settings.streamManagement,
+                beatsSoon=settings.pingInterval <= _SOON,
                 resumption=target.resumption,
             )
         )

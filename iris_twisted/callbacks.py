@@ -5,7 +5,6 @@ a call of the API, never one inside another (contract promise 3).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +34,7 @@ class CallbackQueue:
         self._reactor = reactor
         self._target = target
         self._failed = failed
-        self._items: deque[tuple[Callable[[], None], bool]] = deque()
+        self._items: list[tuple[Callable[[], None], bool]] = []
         self._turn: IDelayedCall | None = None
         self._draining = False
 
@@ -62,7 +61,7 @@ class CallbackQueue:
 
     def clear(self) -> None:
         """Forget the callbacks that were not made yet."""
-        self._items = deque(item for item in self._items if item[1])
+        self._items = [item for item in self._items if item[1]]
 
     @property
     def isIdle(self) -> bool:
@@ -96,7 +95,7 @@ class CallbackQueue:
             for _ in range(len(self._items)):
                 if not self._items:
                     break
-                self._items.popleft()[0]()
+                self._items.pop(0)[0]()
         finally:
             self._draining = False
             if self._items:

@@ -5,7 +5,6 @@ and never more under way than there is room for (contract promises 11 and 16).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +32,7 @@ class Delivery:
         self._queue = announcements.queue
         self._room = room
         self._unanswered = 0
-        self._held: deque[tuple[Link, Element, dict[str, Any]]] = deque()
+        self._held: list[tuple[Link, Element, dict[str, Any]]] = []
         self._paused: Link | None = None
         self._generation = 0
 
@@ -95,8 +94,10 @@ class Delivery:
         return done
 
     def _makeRoom(self) -> None:
-        while self._held and self._unanswered < self._room:
-            self._hand(*self._held.popleft())
+        free = self._room - self._unanswered
+        next, self._held = self._held[:free], self._held[free:]
+        for held in next:
+            self._hand(*held)
         if self._paused is not None and self._unanswered < self._room:
             paused, self._paused = self._paused, None
             paused.resume()

@@ -8,7 +8,6 @@ what happens when.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -140,7 +139,7 @@ Effect = (
 class Core:
     """What the transitions write to."""
 
-    effects: deque[Effect] = field(default_factory=deque)
+    effects: list[Effect] = field(default_factory=list)
 
 
 class Lifecycle(Protocol):

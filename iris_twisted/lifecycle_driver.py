@@ -165,7 +165,7 @@ class LifecycleDriver:
         self._performing = True
         try:
             while self._core.effects:
-                self._perform(self._core.effects.popleft())
+                self._perform(self._core.effects.pop(0))
         finally:
             self._performing = False
 

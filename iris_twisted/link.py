@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from .errors import IrisError, NoAnswer, NotConnected, PeerClosed, ServerLeaving
 from .interfaces import IMessageReceiver, IMessageTransport, IXmppSession
+from .sweep import Sweep, sweepFor
 from .xmpp.elements import Element
 from .xmpp.events import (
     Ended,
@@ -89,7 +90,7 @@ class Link:
         self._wasUp = False
         self._reading = True
         self._keepalive: Keepalive | None = None
-        self._tick: IDelayedCall | None = None
+        self._sweep: Sweep | None = None
         self._closing: IDelayedCall | None = None
         self._pings: dict[str, float] = {}
         self._news = True
@@ -190,9 +191,10 @@ class Link:
             self._happened(event)
 
     def transportLost(self, error: Exception) -> None:
-        for call in (self._tick, self._closing):
-            if call is not None and call.active():
-                call.cancel()
+        if self._sweep is not None:
+            self._sweep.leave(self._beat)
+        if self._closing is not None and self._closing.active():
+            self._closing.cancel()
         reason = self._reason
         if reason is None:
             reason = error if isinstance(error, IrisError) else PeerClosed(str(error), cause=error)
@@ -240,7 +242,8 @@ class Link:
         self._wasUp = True
         times = self._times
         self._keepalive = Keepalive(times.pingInterval, times.pingTimeout, self._reactor.seconds())
-        self._tick = self._reactor.callLater(times.pingInterval, self._beat)
+        self._sweep = sweepFor(self._reactor, times.pingInterval)
+        self._sweep.join(self._beat)
         self.up.callback(None)
 
     def _settled(self, id: str, late: bool = False) -> Deferred[Element] | None:
@@ -261,7 +264,6 @@ class Link:
             self._happened(event)
 
     def _beat(self) -> None:
-        self._tick = self._reactor.callLater(self._times.pingInterval, self._beat)
         now = self._reactor.seconds()
         self._expire()
         if self._transport is None or self._keepalive is None:

@@ -23,7 +23,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from iris_twisted.calls import Calls
 from iris_twisted.rtc.names import IRIS, PRIVATE
 from iris_twisted.transport.fast_frames import masked, texts
-from iris_twisted.transport.websocket import WebSocketTransport, _Connection, _Factory
+from iris_twisted.transport.websocket import WebSocketTransport, _Factory, _Options
+from iris_twisted.transport.websocket_connection import WebSocketConnection
 from iris_twisted.values import Destination, Limits
 from iris_twisted.xmpp.elements import CLIENT
 from iris_twisted.xmpp.fast_parser import ChainParser
@@ -120,12 +121,13 @@ def opened(protocol: Any) -> Wire:
     return wire
 
 
-def ours(receiver: Receiver, limit: int = 300) -> tuple[_Connection, Wire]:
+def ours(receiver: Receiver, limit: int = 300) -> tuple[WebSocketConnection, Wire]:
     """Our websocket, open."""
     limits = Limits(frame=limit)
     destination = Destination(WebSocketTransport.schemes[1], "localhost", 80)
-    connection = _Connection(destination, receiver, limits)  # type: ignore[arg-type]
-    _Factory(connection, None, limits, False).buildProtocol(None)
+    options = _Options(None, limits, False)
+    connection = options.connect(destination, receiver, limits)
+    _Factory(connection, options).buildProtocol(None)
     receiver.transport = connection
     return connection, opened(connection)
 

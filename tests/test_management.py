@@ -37,7 +37,7 @@ class Books(SynchronousTestCase):
         books.acknowledge("2")
         self.assertRaises(ProtocolViolation, books.acknowledge, "6")
         books.acknowledge("5")
-        self.assertFalse(books.waitsForPeer)
+        self.assertEqual(list(books.unacknowledged), [])
 
     def test_asking(self) -> None:
         """A flood of ours makes the peer be asked before it is over."""
@@ -46,6 +46,23 @@ class Books(SynchronousTestCase):
             self.assertEqual(books.sent(b"<iq/>"), count >= 249)
         books.asked()
         self.assertFalse(books.sent(b"<iq/>"))
+
+    def test_pingsNeedNoHurry(self) -> None:
+        """Pings alone, and answers to them, are not acknowledged one by one."""
+        books = StreamManagement()
+        for count in range(1, 25):
+            books.sent(b"<iq/>", lasting=False)
+            self.assertEqual(books.wantsAnswer, count >= 20)
+            pong = stanza()
+            books.arrived(pong)
+            books.done(pong)
+            self.assertEqual(books.owesNews, count >= 20)
+        self.assertEqual(books.handled, "24")
+        self.assertFalse(books.owesNews)
+        books.acknowledge("24")
+        self.assertFalse(books.wantsAnswer)
+        books.sent(b"<iq/>")
+        self.assertTrue(books.wantsAnswer)
 
     def test_modulus(self) -> None:
         """Counters go round at 2^32, both ways."""
@@ -122,11 +139,11 @@ class Wire(SessionCase):
         session.receive(b"<message/><presence/><iq type='get' id='1'><x xmlns='y'/></iq>")
         session.receive(f'<r xmlns="{SM}"/>'.encode())
         self.assertEqual(session.takeOutgoing()[-1], f'<a xmlns="{SM}" h="2"/>'.encode())
-        session.sendPing(0.0)
+        session.sendIq("set", [], 0.0)
         session.requestAcknowledgement()
         self.assertEqual(session.takeOutgoing()[-1], f'<r xmlns="{SM}"/>'.encode())
         session.receive(f'<a xmlns="{SM}" h="1"/>'.encode())
-        self.assertFalse(resumption.management.waitsForPeer)
+        self.assertEqual(list(resumption.management.unacknowledged), [])
 
     def test_refused(self) -> None:
         """failed: without it, then; so is what cannot be resumed."""

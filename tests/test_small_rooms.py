@@ -42,7 +42,8 @@ from iris_twisted.settings import Settings
 from iris_twisted.tls import TlsTrust
 from iris_twisted.tokens import TokenWatch, expiryOf
 from iris_twisted.transport import TransportRegistry
-from iris_twisted.transport.websocket import WebSocketTransport, _Connection
+from iris_twisted.transport.websocket import WebSocketTransport
+from iris_twisted.transport.websocket_connection import WebSocketConnection
 from iris_twisted.values import Destination, Limits
 from iris_twisted.xmpp.events import SessionSettings
 from iris_twisted.xmpp.keepalive import Keepalive, Pulse
@@ -78,7 +79,7 @@ class Interfaces(SynchronousTestCase):
             (IOpenSSLClientConnectionCreator, trust.forHost("localhost")),
             (ITransportProvider, WebSocketTransport()),
             (ITransportProvider, MemoryTransports(world)),
-            (IMessageTransport, _Connection(destination, link, Limits())),
+            (IMessageTransport, WebSocketConnection(destination, link, Limits())),
             (IMessageTransport, MemoryTransport(world, destination, link)),
             (IMessageReceiver, link),
             (IXmppSession, session),

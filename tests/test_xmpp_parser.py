@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from iris_twisted.errors import IncorrectParameters
 from iris_twisted.values import Limits
 from iris_twisted.xmpp.elements import CLIENT, STREAM, Element, escape, serialize
-from iris_twisted.xmpp.parser import Closed, FrameParser, Header, Item, StreamParser, Violation
+from iris_twisted.xmpp.parser import Closed, FrameParser, Header, Item, Violation
+from iris_twisted.xmpp.stream_parser import StreamParser
 
 BOMB = (
     b'<!DOCTYPE b [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">'

@@ -7,6 +7,7 @@ without end, and its hundred kilobytes of gzip become a hundred megabytes at onc
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -36,6 +37,14 @@ class _Bounded(ProtocolWrapper):
     def makeConnection(self, transport: Any) -> None:
         self._left = self.factory.limit
         super().makeConnection(transport)
+
+    def write(self, data: bytes) -> None:
+        # Another request, on a connection that was kept.
+        self._left = self.factory.limit
+        super().write(data)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
 
     def dataReceived(self, data: bytes) -> None:
         self._left -= len(data)
@@ -83,7 +92,7 @@ class _Endpoint:
 class BoundedEndpoints:
     """
     @param trust: whose certificates count.
-    @param limit: how many bytes a connection may bring, headers included.
+    @param limit: how many bytes an answer may have, headers included.
     @param timeout: seconds that opening a connection may take.
     """
 

@@ -79,6 +79,8 @@ class EventManagerClient:
     @param trust: whose certificates count.
     @param anonymous: ask as an anonymous user.
     @param connectTimeout: seconds that opening the connection may take.
+    @param pool: whose connections to use; C{None} to keep none, for a request every few
+        hours.
     """
 
     def __init__(
@@ -90,13 +92,13 @@ class EventManagerClient:
         anonymous: bool = False,
         limits: Limits = Limits(),
         connectTimeout: float = 30.0,
+        pool: HTTPConnectionPool | None = None,
     ) -> None:
         self._address = address
         self._reactor = reactor
         self._anonymous = anonymous
         self._limits = limits
-        # A request every few hours at the most: no connection is worth keeping.
-        pool = HTTPConnectionPool(reactor, persistent=False)
+        pool = pool or HTTPConnectionPool(reactor, persistent=False)
         size = limits.discoveryBody + _HEADERS
         endpoints = BoundedEndpoints(reactor, trust, size, connectTimeout)
         self._http = HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, pool))

@@ -41,9 +41,8 @@ class Senders:
     def __init__(self, routingId: RoutingId, server: str, trusted: Iterable[str] = ()) -> None:
         own = parseJid(routingId.text)
         self._own = _bare(own) if own is not None else routingId.bare
-        self._servers = {routingId.domain.lower(), server.lower()}
-        self._domains = set(self._servers)
-        self._accounts = {self._own}
+        self._servers = (routingId.domain.lower(), server.lower())
+        domains, accounts = [*self._servers], [self._own]
         self._judged: dict[str, bool] = {}
         for entry in trusted:
             jid = parseJid(entry) if isinstance(entry, str) else None
@@ -51,7 +50,8 @@ class Senders:
                 raise IncorrectParameters(
                     f"trustedSenders holds bare JIDs and domains, and {entry!r} is neither"
                 )
-            (self._accounts if jid.user else self._domains).add(_bare(jid))
+            (accounts if jid.user else domains).append(_bare(jid))
+        self._domains, self._accounts = tuple(domains), tuple(accounts)
 
     def trusts(self, sender: str | None) -> bool:
         """Whether a notification from there is to be believed."""

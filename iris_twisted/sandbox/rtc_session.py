@@ -25,8 +25,9 @@ from ..xmpp.elements import (
     serialize,
 )
 from ..xmpp.management import MANAGEMENT, StreamManagement, isStanza
-from ..xmpp.parser import Closed, FrameParser, Header, Item, StreamParser, Violation
+from ..xmpp.parser import Closed, FrameParser, Header, Item, Violation
 from ..xmpp.stanzas import encoded
+from ..xmpp.stream_parser import StreamParser
 from .platform import Platform
 from .records import UserSession
 

@@ -5,13 +5,20 @@ Which transport serves a URL scheme: the plugins of C{twisted.plugins}.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
-from twisted import plugin
+from twisted import plugin, plugins
 
 from ..interfaces import ITransportProvider
 from ..values import Scheme
 
 __all__ = ["TransportRegistry"]
+
+
+@lru_cache(maxsize=4)
+def _installed(path: tuple[str, ...]) -> tuple[ITransportProvider, ...]:
+    """The plugins in these folders; to look for them takes milliseconds."""
+    return tuple(plugin.getPlugins(ITransportProvider))
 
 
 class TransportRegistry:
@@ -23,7 +30,7 @@ class TransportRegistry:
 
     def __init__(self, providers: Iterable[ITransportProvider] | None = None) -> None:
         if providers is None:
-            providers = plugin.getPlugins(ITransportProvider)
+            providers = _installed(tuple(plugins.__path__))
         self._providers: dict[str, ITransportProvider] = {}
         self._schemes: dict[str, Scheme] = {}
         for provider in providers:

@@ -1,6 +1,6 @@
 """
-The websocket transport (RFC 6455): Autobahn's protocol under an endpoint of our
-own, which verifies TLS and can be cancelled at every step.
+The websocket transport (RFC 6455): Autobahn under an endpoint of our own, which
+verifies TLS and can be cancelled at every step.
 
 Autobahn's timers are all switched off: they ignore the reactor given and are cut
 to whole seconds. Whoever opens and closes a transport keeps the time.
@@ -8,248 +8,35 @@ to whole seconds. Whoever opens and closes a transport keeps the time.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from autobahn.twisted.websocket import WebSocketClientFactory
 from autobahn.websocket.compress import (
     PerMessageDeflateOffer,
     PerMessageDeflateResponse,
     PerMessageDeflateResponseAccept,
 )
-from autobahn.websocket.types import ConnectingRequest
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import connectionDone
+from twisted.internet.protocol import Factory
 from twisted.plugin import IPlugin
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..errors import ConnectionFailed, IrisError, PeerClosed, ProtocolViolation, ServerLeaving
 from ..interfaces import IMessageReceiver, IMessageTransport, ITlsTrust, ITransportProvider
-from ..network_failures import explain
 from ..values import Destination, Limits, Scheme
-from ..version import __version__
-from .fast_frames import masked, texts
 from .opening import openTransport
 from .silence import Silence
-from .write_brake import WriteBrake
+from .websocket_connection import WebSocketConnection
 
 __all__ = ["WebSocketTransport"]
 
-_HANDSHAKE_LIMIT = 16 * 1024
-_STATUS = re.compile(r"\[(\d{3})\]")
 
-
-@implementer(IMessageTransport)
-class _Connection(WebSocketClientProtocol):  # type: ignore[misc]
-    """
-    One websocket.
-
-    @ivar opened: fires with the connection when it is open, or fails once it is gone.
-    @ivar lost: fires when the socket is gone, whatever went before.
-    """
+class _Options(WebSocketClientFactory):  # type: ignore[misc]
+    """What Autobahn wants to know, of many connections."""
 
     log = Silence()
 
-    transport: Any
-
-    def __init__(
-        self, destination: Destination, receiver: IMessageReceiver, limits: Limits
-    ) -> None:
-        super().__init__()
-        self.bytesReceived = 0
-        self.opened: Deferred[IMessageTransport] = Deferred()
-        self.lost: Deferred[None] = Deferred()
-        self._destination = destination
-        self._receiver = receiver
-        self._limits = limits
-        self._error: IrisError | None = None
-        self._isOpen = False
-        self._brakes: set[str] = set()
-        # The beginning of a frame, and the frames to be written when a read is over.
-        self._begun = b""
-        self._answers: list[bytes] | None = None
-
-    # What Autobahn calls
-
-    def onConnecting(self, transportDetails: Any) -> ConnectingRequest:
-        host = self._destination.host
-        return ConnectingRequest(
-            host=f"[{host}]" if ":" in host else host,
-            port=self._destination.port,
-            resource=self._destination.path,
-            useragent=f"iris-twisted/{__version__}",
-            protocols=["xmpp"],
-        )
-
-    def onConnect(self, response: Any) -> None:
-        if response.protocol != "xmpp":
-            self._fail(
-                ConnectionFailed(f"{self._name} does not speak the websocket protocol 'xmpp'")
-            )
-
-    def onOpen(self) -> None:
-        if self._error is None and not self.opened.called:
-            self._isOpen = True
-            # Not before: during its handshake, TLS pauses who writes and has to read.
-            self.registerProducer(WriteBrake(self), True)
-            self.opened.callback(self)
-
-    def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        if isBinary:
-            self._fail(ProtocolViolation("the server sent a binary frame"))
-        elif self._error is None:
-            self._receiver.messageReceived(payload)
-
-    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:
-        stop: bool | None = super().onCloseFrame(code, reasonRaw)
-        # The server should close the socket first (RFC 6455 7.1.1); not every one does.
-        self.transport.loseConnection()
-        return stop
-
-    def failHandshake(self, reason: str) -> None:
-        status = _STATUS.search(reason)
-        if status is not None:
-            self._fail(
-                ConnectionFailed(
-                    f"{self._name} answered HTTP {status[1]} instead of opening a websocket"
-                )
-            )
-        else:
-            # What stands in quotes is the server's and could be anything.
-            words = reason.partition('"')[0].strip()
-            self._fail(
-                ConnectionFailed(f"{self._name} answered the websocket handshake wrongly: {words}")
-            )
-
-    # What Twisted calls
-
-    def dataReceived(self, data: bytes) -> None:
-        self.bytesReceived += len(data)
-        if self.state != self.STATE_CONNECTING:
-            self._framesReceived(data)
-            return
-        if len(self.data) + len(data) > _HANDSHAKE_LIMIT and b"\r\n\r\n" not in self.data + data:
-            self._fail(ConnectionFailed(f"{self._name} answered the websocket handshake endlessly"))
-            return
-        try:
-            self._dataReceived(data)
-        except (UnicodeError, ValueError, LookupError, AttributeError):
-            # Autobahn takes a handshake apart without much care.
-            self._fail(ConnectionFailed(f"{self._name} answered the websocket handshake wrongly"))
-
-    def _framesReceived(self, data: bytes) -> None:
-        """Take the usual frames, with one write for all answers; leave the others to Autobahn."""
-        if self._begun:
-            data, self._begun = self._begun + data, b""
-        elif self.data or self.current_frame is not None or self.inside_message:
-            self._dataReceived(data)
-            return
-        messages, position, usual = texts(data, self._limits.frame)
-        answers: list[bytes] = []
-        self._answers = answers
-        try:
-            for message in messages:
-                if self._error is None:
-                    self._receiver.messageReceived(message)
-        finally:
-            self._answers = None
-            if answers:
-                self.transport.write(b"".join(answers))
-        if position < len(data):
-            if usual:
-                self._begun = data[position:]
-            else:
-                self._dataReceived(data[position:])
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        super().connectionLost(reason)
-        error = self._error or self._lossOf(reason)
-        if self._isOpen:
-            self._receiver.transportLost(error)
-        else:
-            self.opened.errback(error)
-        self.lost.callback(None)
-
-    # IMessageTransport
-
-    def send(self, message: bytes) -> None:
-        if self.state != self.STATE_OPEN:
-            return
-        frame = None if self._perMessageCompress is not None else masked(message)
-        if frame is None:
-            self._writeAnswers()
-            self.sendMessage(message, isBinary=False)
-        elif self._answers is not None:
-            self._answers.append(frame)
-        else:
-            self.transport.write(frame)
-
-    def close(self) -> None:
-        if self.state == self.STATE_OPEN:
-            self._writeAnswers()
-            self.sendClose(1000)
-
-    def _writeAnswers(self) -> None:
-        """What was said before goes before what Autobahn writes."""
-        if self._answers:
-            self.transport.write(b"".join(self._answers))
-            self._answers.clear()
-
-    def abort(self) -> None:
-        self.transport.abortConnection()
-
-    def pauseProducing(self) -> None:
-        self.brake("receiver")
-
-    def resumeProducing(self) -> None:
-        self.release("receiver")
-
-    def brake(self, reason: str) -> None:
-        """Stop reading, for one reason."""
-        if not self._brakes:
-            self.transport.pauseProducing()
-        self._brakes.add(reason)
-
-    def release(self, reason: str) -> None:
-        """Read again, when no other reason is left."""
-        if reason in self._brakes:
-            self._brakes.remove(reason)
-            if not self._brakes:
-                self.transport.resumeProducing()
-
-    @property
-    def _name(self) -> str:
-        return f"the websocket server {self._destination.name}"
-
-    def _fail(self, error: IrisError) -> None:
-        if self._error is None:
-            self._error = error
-        self.dropConnection(abort=True)
-
-    def _lossOf(self, reason: Failure) -> IrisError:
-        if self.wasMaxFramePayloadSizeExceeded or self.wasMaxMessagePayloadSizeExceeded:
-            return ProtocolViolation(
-                f"the server sent more than {self._limits.frame} bytes at once"
-            )
-        if self.failedByMe:
-            return ProtocolViolation("the server sent an invalid websocket frame")
-        if self.remoteCloseCode == 1001:
-            return ServerLeaving(f"{self._name} is going away")
-        if self.remoteCloseCode is not None:
-            return PeerClosed(f"{self._name} closed the websocket (code {self.remoteCloseCode})")
-        return explain(self._name, reason)
-
-
-class _Factory(WebSocketClientFactory):  # type: ignore[misc]
-    noisy = False
-    log = Silence()
-
-    def __init__(
-        self, connection: _Connection, reactor: Any, limits: Limits, deflate: bool
-    ) -> None:
+    def __init__(self, reactor: Any, limits: Limits, deflate: bool) -> None:
         super().__init__(reactor=reactor, protocols=["xmpp"])
-        self._connection = connection
         self.setProtocolOptions(
             maxFramePayloadSize=limits.frame,
             maxMessagePayloadSize=limits.frame,
@@ -270,9 +57,26 @@ class _Factory(WebSocketClientFactory):  # type: ignore[misc]
                 perMessageCompressionOffers=[PerMessageDeflateOffer()],
                 perMessageCompressionAccept=accept,
             )
+        # As attributes of a class: Autobahn copies them to every connection otherwise, and
+        # prints each time what it copied.
+        attributes: dict[str, Any] = {"CONFIG_ATTRS": ()}
+        for name in WebSocketConnection.CONFIG_ATTRS:
+            value = getattr(self, name)
+            attributes[name] = staticmethod(value) if callable(value) else value
+        self.connect = type("WebSocketConnection", (WebSocketConnection,), attributes)
 
-    def buildProtocol(self, _address: object) -> _Connection:
-        self._connection.factory = self
+
+class _Factory(Factory):
+    """Builds one connection."""
+
+    noisy = False
+
+    def __init__(self, connection: WebSocketConnection, options: _Options) -> None:
+        self._connection = connection
+        self._options = options
+
+    def buildProtocol(self, _address: object) -> WebSocketConnection:
+        self._connection.factory = self._options
         return self._connection
 
 
@@ -290,6 +94,8 @@ class WebSocketTransport:
 
     def __init__(self, perMessageDeflate: bool = False) -> None:
         self._deflate = perMessageDeflate
+        # Those used last, for reactors compare by identity.
+        self._options: tuple[Any, Limits, _Options] | None = None
 
     def open(
         self,
@@ -299,7 +105,10 @@ class WebSocketTransport:
         trust: ITlsTrust,
         limits: Limits,
     ) -> Deferred[IMessageTransport]:
-        connection = _Connection(destination, receiver, limits)
-        factory = _Factory(connection, reactor, limits, self._deflate)
+        known = self._options
+        if known is None or known[0] is not reactor or known[1] != limits:
+            known = self._options = reactor, limits, _Options(reactor, limits, self._deflate)
+        connection = known[2].connect(destination, receiver, limits)
+        factory = _Factory(connection, known[2])
         name = f"the websocket server {destination.name}"
         return openTransport(reactor, destination, trust, name, factory, connection)

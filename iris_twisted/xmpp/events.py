@@ -96,6 +96,7 @@ class SessionSettings:
     @ivar iqTimeout: seconds until an IQ counts as unanswered.
     @ivar newId: makes an id that nobody can guess.
     @ivar streamManagement: whether to use XEP-0198 where it is offered.
+    @ivar beatsSoon: whether C{requestAcknowledgement} is called every few seconds.
     @ivar resumption: what to resume, where that is possible.
     """
 
@@ -108,4 +109,5 @@ class SessionSettings:
     iqTimeout: float = 10.0
     newId: Callable[[], str] = attrs.field(default=lambda: secrets.token_hex(8))
     streamManagement: bool = True
+    beatsSoon: bool = False
     resumption: Resumption | None = attrs.field(default=None, repr=False)

@@ -9,7 +9,6 @@ then known as the same and not delivered twice.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 
 from ..errors import ProtocolViolation
@@ -21,6 +20,10 @@ MANAGEMENT = "urn:xmpp:sm:3"
 _MODULUS = 2**32
 # Stanzas that a peer may leave unacknowledged, besides answering everything else.
 _UNACKNOWLEDGED = 20_000
+# So many of the peer's may be done with before it is told unasked.
+_UNSAID = 20
+# So many pings may stay unacknowledged.
+_PINGS = 20
 # After so many of ours the peer is asked at once, not at the next beat: a flood of
 # answers must not pile up here meanwhile.
 _ASK_AFTER = 250
@@ -56,29 +59,35 @@ class StreamManagement:
         self.id = id
         self.patience: float | None = None
         self.location: str | None = None
-        self._unacknowledged: deque[bytes] = deque()
+        self._unacknowledged: list[bytes] = []
         self._unasked = 0
+        self._lasting = False
         self._acknowledged = 0
         self._received = 0
+        self._said = 0
         # By identity; the element is held, so that no other one can get its id.
         self._undone: dict[int, tuple[int, Element]] = {}
         self.again = 0
 
     # What we sent
 
-    def sent(self, stanza: bytes) -> bool:
+    def sent(self, stanza: bytes, lasting: bool = True) -> bool:
         """
         A stanza is on its way.
 
+        @param lasting: whether anybody would miss it.
         @return: whether to ask the peer at once how many it is done with.
         """
         self._unacknowledged.append(stanza)
         self._unasked += 1
+        self._lasting |= lasting
         return self._unasked >= _ASK_AFTER
 
     def asked(self) -> None:
         """The peer was asked how many it is done with."""
         self._unasked = 0
+        self._lasting = False
+        self._lasting = False
 
     @property
     def isOverdue(self) -> bool:
@@ -94,8 +103,7 @@ class StreamManagement:
         count = (_count(h) - self._acknowledged) % _MODULUS
         if count > len(self._unacknowledged):
             raise ProtocolViolation("the server acknowledged more stanzas than it was sent")
-        for _ in range(count):
-            self._unacknowledged.popleft()
+        del self._unacknowledged[:count]
         self._acknowledged = (self._acknowledged + count) % _MODULUS
 
     def resumed(self, h: str | None) -> None:
@@ -116,9 +124,9 @@ class StreamManagement:
         return tuple(self._unacknowledged)
 
     @property
-    def waitsForPeer(self) -> bool:
-        """Whether there is anything to be acknowledged."""
-        return bool(self._unacknowledged)
+    def wantsAnswer(self) -> bool:
+        """Whether it is time to ask, at a beat: pings alone need no hurry."""
+        return self._lasting or len(self._unacknowledged) >= _PINGS
 
     # What we received
 
@@ -141,8 +149,14 @@ class StreamManagement:
 
     @property
     def handled(self) -> str:
-        """C{h}: how many came in and are done with, without a gap."""
-        return str(self._done % _MODULUS)
+        """C{h}: how many came in and are done with, without a gap; it is said now."""
+        self._said = self._done
+        return str(self._said % _MODULUS)
+
+    @property
+    def owesNews(self) -> bool:
+        """Whether the peer, which did not ask, should hear how far we are, at a beat."""
+        return self._done - self._said >= _UNSAID
 
     @property
     def _done(self) -> int:

@@ -37,12 +37,19 @@ from .events import (
     SessionEvent,
     SessionSettings,
 )
+from .fast_parser import ChainParser
 from .iqs import PendingIqs
 from .login import Login
 from .management import MANAGEMENT, StreamManagement, isStanza
-from .parser import Closed, FrameParser, Header, Item, StreamParser, Violation
+from .parser import Closed, FrameParser, Header, Item, Violation
+from .stream_parser import StreamParser
 
 __all__ = ["XmppSession"]
+
+# Servers ask after every stanza of theirs, and each in one of these two ways.
+_ASKING = (f'<r xmlns="{MANAGEMENT}"/>'.encode(), f"<r xmlns='{MANAGEMENT}'/>".encode())
+# The answer to a ping is one: read without a parser of one's own.
+_EMPTY_IQ = {around: ChainParser([(CLIENT, "iq")], around) for around in ("", CLIENT)}
 
 
 @implementer(IXmppSession)
@@ -63,8 +70,8 @@ class XmppSession:
         self._iqs = PendingIqs(settings.iqTimeout)
         self._management: StreamManagement | None = None
         self._counting = False
-        self._lastHandled = "0"
         self._finished = False
+        self._owesAnswer = self._heardOfOthers = False
         self.jid: str | None = None
 
     @property
@@ -86,6 +93,15 @@ class XmppSession:
         self._openStream()
 
     def receive(self, message: bytes) -> Sequence[SessionEvent]:
+        surroundings = self.surroundings
+        if surroundings is not None:
+            if message in _ASKING and self._management is not None and self._counting:
+                self._asked(self._management)
+                return ()
+            short = _EMPTY_IQ[surroundings].read(message)
+            if short is not None:
+                self._stanza(Element("iq", CLIENT, short[0]))
+                return self._takeEvents()
         for item in self._parser.feed(message):
             if self._ended:
                 break
@@ -93,6 +109,9 @@ class XmppSession:
                 self._handle(item)
             except IrisError as e:
                 self._end(e)
+        return self._takeEvents()
+
+    def _takeEvents(self) -> list[SessionEvent]:
         events, self._events = self._events, []
         return events
 
@@ -105,6 +124,7 @@ class XmppSession:
 
     def admit(self, attributes: dict[str, str]) -> Element:
         iq = Element("iq", CLIENT, attributes)
+        self._heardOfOthers = True
         if self._management is not None and self._counting:
             self._management.arrived(iq)
         return iq
@@ -128,7 +148,10 @@ class XmppSession:
         return id
 
     def sendPing(self, now: float) -> str:
-        return self.sendIq("get", [stanzas.pingPayload()], now)
+        id = self._settings.newId()
+        self._send(stanzas.ping(id), lasting=False)
+        self._iqs.sent(id, None, now)
+        return id
 
     def reply(self, request: Element, condition: str | None = None) -> None:
         if self._management is not None:
@@ -152,9 +175,9 @@ class XmppSession:
         management = self._management
         if not self.isUp or management is None or not self._counting:
             return
-        if management.handled != self._lastHandled:
+        if self._owesAnswer or management.owesNews:
             self._acknowledge(management)
-        if management.waitsForPeer:
+        if management.wantsAnswer:
             self._ask(management)
 
     def expire(self, now: float) -> Sequence[SessionEvent]:
@@ -184,10 +207,10 @@ class XmppSession:
         else:
             self._outgoing.append(stanzas.streamOpening(domain).encode())
 
-    def _send(self, stanza: bytes) -> None:
+    def _send(self, stanza: bytes, *, lasting: bool = True) -> None:
         self._outgoing.append(stanza)
         management = self._management
-        if management is not None and management.sent(stanza) and self._counting:
+        if management is not None and management.sent(stanza, lasting) and self._counting:
             self._ask(management)
 
     def _ask(self, management: StreamManagement) -> None:
@@ -228,7 +251,7 @@ class XmppSession:
         """XEP-0198."""
         management, resumption = self._management, self._settings.resumption
         if name == "r" and management is not None and self._counting:
-            self._acknowledge(management)
+            self._asked(management)
         elif name == "a" and management is not None:
             management.acknowledge(element.get("h"))
         elif name == "enabled" and management is not None and not self._counting:
@@ -254,14 +277,22 @@ class XmppSession:
         else:
             raise ProtocolViolation(f"the server sent stream management {name[:40]!r} out of turn")
 
+    def _asked(self, management: StreamManagement) -> None:
+        # Nobody would miss the answer to a ping: that can be told with the next one.
+        if self._heardOfOthers or not self._settings.beatsSoon:
+            self._acknowledge(management)
+        else:
+            self._owesAnswer = True
+
     def _acknowledge(self, management: StreamManagement) -> None:
-        self._lastHandled = management.handled
-        self._write(Element("a", MANAGEMENT, {"h": self._lastHandled}))
+        self._owesAnswer = self._heardOfOthers = False
+        self._write(Element("a", MANAGEMENT, {"h": management.handled}))
 
     def _stanza(self, stanza: Element) -> None:
         management = self._management if self._counting else None
         if management is not None and not management.arrived(stanza):
             return
+        self._heardOfOthers |= stanza.name != "iq" or stanza.get("type") in ("get", "set")
         # Messages and presence mean nothing here.
         if stanza.name != "iq" or not self._iq(stanza):
             if management is not None:

@@ -32,7 +32,7 @@ __all__ = [
     "iqCondition",
     "isEndless",
     "isUnusual",
-    "pingPayload",
+    "ping",
     "result",
     "saslElement",
     "sessionPayload",
@@ -92,9 +92,9 @@ def sessionPayload() -> Element:
     return Element("session", SESSION)
 
 
-def pingPayload() -> Element:
-    """XEP-0199 section 4.2."""
-    return Element("ping", PING)
+def ping(id: str) -> bytes:
+    """XEP-0199 section 4.2, as it is sent; the id is our own and needs no escaping."""
+    return f'<iq xmlns="{CLIENT}" id="{id}" type="get"><ping xmlns="{PING}"/></iq>'.encode()
 
 
 def result(id: str, sender: str | None) -> bytes:
