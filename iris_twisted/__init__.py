@@ -16,6 +16,7 @@ from .errors import (
     NotSupported,
     TokenRefused,
 )
+from .fleet import IrisFleet
 from .retry import FullJitter
 from .values import ConnectionState, IceServer, Limits, ServerInfo, Stats, TurnCredentials
 from .version import __version__
@@ -30,6 +31,7 @@ __all__ = [
     "IncorrectParameters",
     "InvalidState",
     "IrisError",
+    "IrisFleet",
     "IrisListener",
     "IrisRtcConnection",
     "Limits",

@@ -261,7 +261,7 @@ def locate(
     except IrisError as e:
         raise ApiParameters(f"the event manager's {e.message}") from None
     except ValueError as e:
-        raise ApiParameters(f"the websocket server {withoutPath(server)} {e}") from None
+        raise ApiParameters(f"the websocket server {withoutPath(server)!r} {e}") from None
     if not scheme.secure and not insecure and (secure or not isLoopback(host)):
         raise ConnectionFailed(
             f"{parts.scheme}://{host} would not be encrypted; refused (insecure=True allows it)"

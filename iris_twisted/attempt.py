@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 
 from .addresses import RoutingId, isLoopback, locate, relocate
 from .errors import (
@@ -131,14 +131,24 @@ class Attempt:
         @return: fires with the link that is up; fails with an L{IrisError}, once
             everything that was opened is closed; can be cancelled at any time.
         """
+        gate = self._settings.gate
+        return Deferred.fromCoroutine(self._timed() if gate is None else self._gated(gate))
+
+    async def _gated(self, gate: DeferredSemaphore) -> Reached:
+        """Wait for our turn, which is no time of the attempt's."""
+        await gate.acquire()
+        try:
+            return await self._timed()
+        finally:
+            gate.release()
+
+    async def _timed(self) -> Reached:
         timeout = self._settings.connectTimeout
-        return Deferred.fromCoroutine(
-            _deadlined(
-                self._reactor,
-                timeout,
-                Deferred.fromCoroutine(self._run()),
-                lambda: f"no connection within {timeout:g} seconds: {self._step}",
-            )
+        return await _deadlined(
+            self._reactor,
+            timeout,
+            Deferred.fromCoroutine(self._run()),
+            lambda: f"no connection within {timeout:g} seconds: {self._step}",
         )
 
     async def _run(self) -> Reached:

@@ -55,12 +55,20 @@ class IrisRtcConnection:
 
     @param reactor: C{None} for the global one.
     @param listener: provides L{IIrisListener}.
-    @param settings: see L{Settings<iris_twisted.settings.Settings>}.
+    @param settings: to be shared with other connections; C{None} to make them of
+        the C{keywords}.
+    @param keywords: see L{Settings<iris_twisted.settings.Settings>}; with C{settings},
+        C{tokenProvider} only.
     @raise IncorrectParameters: naming the argument of the wrong type or value.
     """
 
     def __init__(
-        self, reactor: Any = None, *, listener: IIrisListener | None = None, **settings: Any
+        self,
+        reactor: Any = None,
+        *,
+        listener: IIrisListener | None = None,
+        settings: Settings | None = None,
+        **keywords: Any,
     ) -> None:
         if listener is not None and not IIrisListener.providedBy(listener):
             raise IncorrectParameters(
@@ -69,7 +77,12 @@ class IrisRtcConnection:
         if reactor is None:
             from twisted.internet import reactor
         self._listener: IIrisListener = IrisListener() if listener is None else listener
-        self._driver = LifecycleDriver(reactor, Settings(**settings), self)
+        if settings is None:
+            settings = Settings(**keywords)
+        elif set(keywords) - {"tokenProvider"}:
+            raise IncorrectParameters("settings and keywords exclude each other")
+        provider = keywords.get("tokenProvider") or settings.tokenProvider
+        self._driver = LifecycleDriver(reactor, settings, self, provider)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state.value} {self.jid or ''}>".replace(" >", ">")

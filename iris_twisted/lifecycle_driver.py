@@ -5,6 +5,7 @@ its effects after each transition, never inside one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -45,7 +46,13 @@ class LifecycleDriver:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, settings: Settings, connection: object) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        connection: object,
+        tokenProvider: Callable[[], Any] | None = None,
+    ) -> None:
         self.jid: str | None = None
         self.serverInfo: ServerInfo | None = None
         self._reactor = reactor
@@ -68,6 +75,7 @@ class LifecycleDriver:
         self.tokens = TokenKeeper(
             reactor,
             settings,
+            tokenProvider,
             lambda: self._input(machine.tokenChanged),
             self._tell.error,
             self._tell.tokenExpiring,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .connection import IrisListener
+from .values import withoutPath
 
 if TYPE_CHECKING:
     from .connection import IrisRtcConnection
@@ -115,7 +116,8 @@ class TextReport(IrisListener):
         if info is not None:
             turn = info.turnCredentials
             servers = f" and {len(turn.iceServers)} TURN server(s)" if turn else ""
-            self.say(f"Discovery:     found the websocket server {info.websocketServer}{servers}")
+            server = withoutPath(info.websocketServer)
+            self.say(f"Discovery:     found the websocket server {server}{servers}")
         self.say(f"Connected:     as {connection.jid if connection is not None else 'unknown'}")
 
     def onConnectionError(self, errorCode: int, errorMessage: str) -> None:

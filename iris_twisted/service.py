@@ -56,7 +56,8 @@ class IrisRtcService(Service):
         self.connection = IrisRtcConnection(reactor, listener=listener, **settings)
         self.ended: Deferred[IrisError | None] = Deferred()
         self._reactor = reactor
-        self._policy = settings.get("retryPolicy") or FullJitter()
+        shared = settings.get("settings")
+        self._policy = shared.retryPolicy if shared else settings.get("retryPolicy") or FullJitter()
         self._token = irisToken
         self._routingId = routingId
         self._url = eventManagerUrl

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
+from twisted.internet.defer import DeferredSemaphore
 from zope.interface import Interface
 
 from .addresses import RoutingId
@@ -73,6 +74,13 @@ def _limits(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         raise IncorrectParameters(f"{attribute.name} must be a Limits value, not {value!r}")
 
 
+def _gate(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not isinstance(value, DeferredSemaphore):
+        raise IncorrectParameters(
+            f"{attribute.name} must be a DeferredSemaphore or None, not {value!r}"
+        )
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
     """
@@ -104,6 +112,8 @@ class Settings:
         that is resumed loses and repeats nothing.
     @ivar telemetry: send the official client's call statistics.
     @ivar limits: how much a peer may send.
+    @ivar gate: of which each attempt to connect takes a token while it is under way, so
+        that those who share it do not try all at once.
     """
 
     discovery: IEventManager | None = attrs.field(default=None, validator=_provides(IEventManager))
@@ -129,6 +139,7 @@ class Settings:
     streamManagement: bool = attrs.field(default=True, validator=_flag)
     telemetry: bool = attrs.field(default=False, validator=_flag)
     limits: Limits = attrs.field(factory=Limits, validator=_limits)
+    gate: DeferredSemaphore | None = attrs.field(default=None, validator=_gate, repr=False)
     trust: TlsTrust = attrs.field(init=False, repr=False)
 
     @trust.default

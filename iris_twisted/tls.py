@@ -5,8 +5,9 @@ Trust: which certificates are accepted, for discovery and websocket alike.
 from __future__ import annotations
 
 import ipaddress
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from OpenSSL import SSL
 from service_identity.hazmat import DNS_ID, IPAddress_ID, verify_service_identity
@@ -32,6 +33,10 @@ _BEGIN = b"-----BEGIN CERTIFICATE-----"
 _END = b"-----END CERTIFICATE-----"
 
 
+# Whom each connection means to reach; its app data is Twisted's.
+_wanted: WeakKeyDictionary[SSL.Connection, Any] = WeakKeyDictionary()
+
+
 @implementer(IOpenSSLClientConnectionCreator)
 class _ToHost:
     """
@@ -42,9 +47,8 @@ class _ToHost:
     accept it for any host. So the name is verified here, as RFC 9525 says.
     """
 
-    def __init__(self, host: str, context: SSL.Context, verified: bool) -> None:
+    def __init__(self, host: str, context: SSL.Context) -> None:
         self._context = context
-        self._verified = verified
         self._serverName: bytes | None = None
         try:
             ipaddress.ip_address(host)
@@ -58,33 +62,32 @@ class _ToHost:
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
         connection = SSL.Connection(self._context, None)
         connection.set_app_data(tlsProtocol)
+        _wanted[connection] = self._id
         if self._serverName is not None:
             connection.set_tlsext_host_name(self._serverName)
-        if self._verified:
-            connection.set_verify(
-                SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
-                partial(self._verify, tlsProtocol),
-            )
         return connection
 
-    def _verify(
-        self, tls: Any, _: SSL.Connection, certificate: Any, error: int, depth: int, ok: int
-    ) -> bool:
-        if depth == 0:
-            try:
-                verify_service_identity(extract_patterns(certificate), [self._id], [])
-            except Exception:
-                # Whatever was wrong with it: no name, no trust.
-                tls.failVerification(Failure())
-                return False
-        return bool(ok)
+
+def _verify(connection: SSL.Connection, certificate: Any, error: int, depth: int, ok: int) -> bool:
+    """Called by OpenSSL for each certificate of a chain."""
+    if depth == 0:
+        try:
+            verify_service_identity(extract_patterns(certificate), [_wanted[connection]], [])
+        except Exception:
+            # Whatever was wrong with it: no name, no trust.
+            connection.get_app_data().failVerification(Failure())
+            return False
+    return bool(ok)
 
 
 # A context on the platform's trust store costs about a megabyte and several
 # milliseconds: one per trust root, shared by all connections to all hosts.
 @lru_cache(maxsize=16)
 def _verifying(trustRoot: Any) -> SSL.Context:
-    return CertificateOptions(trustRoot=trustRoot).getContext()
+    context = CertificateOptions(trustRoot=trustRoot).getContext()
+    # Once for all connections: each callback of OpenSSL's costs memory of its own.
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
+    return context
 
 
 @lru_cache(maxsize=1)
@@ -151,7 +154,7 @@ class TlsTrust:
 
     def forHost(self, host: str) -> IOpenSSLClientConnectionCreator:
         context = _trusting() if self._insecure else _verifying(self._trustRoot)
-        return _ToHost(host, context, verified=not self._insecure)
+        return _ToHost(host, context)
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
         """See C{IPolicyForHTTPS}."""

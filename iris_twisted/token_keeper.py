@@ -18,6 +18,7 @@ __all__ = ["TokenKeeper"]
 
 class TokenKeeper:
     """
+    @param provider: whom to ask for tokens, if there is one.
     @param changed: called when there is a token that was not tried yet.
     @param complain: called once for each token refused, when nobody has a better one.
     @param expiring: called with the seconds left, ahead of the token's expiry.
@@ -27,6 +28,7 @@ class TokenKeeper:
         self,
         reactor: Any,
         settings: Settings,
+        provider: Callable[[], Any] | None,
         changed: Callable[[], None],
         complain: Callable[[TokenRefused], None],
         expiring: Callable[[float], None],
@@ -37,10 +39,8 @@ class TokenKeeper:
         self._expiring = expiring
         self._watch = TokenWatch(reactor, settings.tokenWarning, self._aboutToExpire)
         self._source: TokenSource | None = None
-        if settings.tokenProvider is not None:
-            self._source = TokenSource(
-                reactor, settings.tokenProvider, settings.retryPolicy, self._got, complain
-            )
+        if provider is not None:
+            self._source = TokenSource(reactor, provider, settings.retryPolicy, self._got, complain)
         self._provided: str | None = None
         self._refused: str | None = None
         self._complainedOf: str | None = None

@@ -68,7 +68,7 @@ class ServerInfo:
     @ivar tokenExpiry: its expiry, epoch seconds, as text: it goes into the path.
     """
 
-    websocketServer: str = attrs.field(repr=lambda server: withoutPath(server))
+    websocketServer: str = attrs.field(repr=lambda server: repr(withoutPath(server)))
     websocketToken: str = attrs.field(repr=False)
     tokenExpiry: str = ""
     turnCredentials: TurnCredentials | None = None
@@ -108,7 +108,7 @@ def withoutPath(server: str) -> str:
     """What of a server's address may be shown: not its path, which may hold a token."""
     head, separator, rest = server.partition("://")
     authority = re.split(r"[/?#]", rest if separator else head, maxsplit=1)[0].rpartition("@")[2]
-    return repr((head + separator + authority if separator else authority)[:120])
+    return (head + separator + authority if separator else authority)[:120]
 
 
 def positive(name: str, value: Any, *, zero: bool = False) -> float:

@@ -155,9 +155,9 @@ class MemoryTransport:
         path = destination.path.split("/")
         self.id = f"session-{len(world.transports)}"
         self.jid = ""
-        self.routingId = RID
+        self.routingId = path[3] if len(path) > 3 else RID
         self.dialect = ""
-        self._session = RtcSession(world.platform, self, RID, path[-1])
+        self._session = RtcSession(world.platform, self, self.routingId, path[-1])
 
     # The client's side
 

@@ -34,6 +34,7 @@ class _Client(WebSocketServerProtocol):  # type: ignore[misc]
         self.jid = ""
         self.routingId = admitted or ""
         self.dialect = ""
+        self._lost = False
         self._platform = platform
         self._session = RtcSession(platform, self, admitted, token)
 
@@ -47,6 +48,7 @@ class _Client(WebSocketServerProtocol):  # type: ignore[misc]
         self._flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost = True
         self._platform.left(self, self._session.lost())
         super().connectionLost(reason)
 
@@ -55,7 +57,9 @@ class _Client(WebSocketServerProtocol):  # type: ignore[misc]
         self._flush()
 
     def abort(self) -> None:
-        self.transport.abortConnection()
+        # A session that is resumed is told to go after its socket did.
+        if not self._lost:
+            self.transport.abortConnection()
 
     def goAway(self) -> None:
         self._session.close()

@@ -133,6 +133,7 @@ class WebSocketConnection(WebSocketClientProtocol):  # type: ignore[misc]
         self.http_request_data = b""
         self.http_status_line = ""
         self.http_headers: dict[str, str] = {}
+        self._transport_details = None
         # Only chopped or synchronous writes queue anything, and there are none.
         self.send_queue = ()
 

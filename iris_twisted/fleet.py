@@ -1,0 +1,204 @@
+"""
+Many connections in one process, from one configuration.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.web.client import HTTPConnectionPool
+
+from .addresses import EventManagerAddress, RoutingId, checkToken
+from .discovery import EventManagerClient
+from .errors import IncorrectParameters
+from .interfaces import IIrisListener
+from .service import IrisRtcService
+from .settings import Settings
+from .values import ConnectionState, Stats, positive
+
+__all__ = ["IrisFleet"]
+
+_TICK = 0.1
+
+
+class IrisFleet(Service):
+    """
+    Keeps a connection up for each account, from start to stop; each is an
+    L{IrisRtcService<iris_twisted.service.IrisRtcService>}.
+
+    What can be shared is shared: the settings, the TLS context, the connections to the
+    event manager, the timer of the pings.
+
+    @param eventManagerUrl: where all accounts ask.
+    @param reactor: C{None} for the global one.
+    @param attempts: how many attempts to connect may be under way at a time; the
+        others wait for their turn, which does not count as time of theirs.
+    @param ramp: how many accounts are started per second.
+    @param settings: see L{Settings<iris_twisted.settings.Settings>}; the same for all.
+    @raise IncorrectParameters: naming the argument of the wrong type or value.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        eventManagerUrl: str,
+        *,
+        reactor: Any = None,
+        attempts: int = 50,
+        ramp: float = 200.0,
+        **settings: Any,
+    ) -> None:
+        if reactor is None:
+            from twisted.internet import reactor
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+            raise IncorrectParameters(f"attempts must be a whole number above 0, not {attempts!r}")
+        self._reactor = reactor
+        self._url = eventManagerUrl
+        self._ramp = positive("ramp", ramp)
+        self._gate = DeferredSemaphore(attempts)
+        self._pool: HTTPConnectionPool | None = None
+        one = Settings(**{**settings, "gate": self._gate})
+        address = EventManagerAddress.parse(eventManagerUrl, one.insecure)
+        if one.discovery is None:
+            self._pool = HTTPConnectionPool(reactor)
+            self._pool.maxPersistentPerHost = attempts
+            one = attrs.evolve(one, discovery=self._discovery(address, one, self._pool))
+        self._settings = one
+        self._services: dict[str, IrisRtcService] = {}
+        self._waiting: dict[str, IrisRtcService] = {}
+        self._credit = 0.0
+        self._starting: IDelayedCall | None = None
+
+    def _discovery(
+        self, address: EventManagerAddress, settings: Settings, pool: HTTPConnectionPool
+    ) -> EventManagerClient:
+        return EventManagerClient(
+            address,
+            self._reactor,
+            settings.trust,
+            anonymous=settings.anonymous,
+            limits=settings.limits,
+            connectTimeout=settings.connectTimeout,
+            pool=pool,
+        )
+
+    # Accounts
+
+    @property
+    def accounts(self) -> Mapping[str, IrisRtcService]:
+        """The services of all accounts, by routing id as it was given."""
+        return MappingProxyType(self._services)
+
+    def add(
+        self,
+        routingId: str,
+        irisToken: str,
+        listener: IIrisListener | None = None,
+        tokenProvider: Callable[[], Any] | None = None,
+    ) -> IrisRtcService:
+        """
+        Keep a connection for this account too, from now on if the fleet is running.
+
+        @param listener: gets its callbacks.
+        @param tokenProvider: is asked for its tokens; see C{Settings.tokenProvider}.
+        @return: its service.
+        @raise IncorrectParameters: when the account is unusable, or there already.
+        """
+        RoutingId.parse(routingId)
+        checkToken("irisToken", irisToken)
+        if routingId in self._services:
+            raise IncorrectParameters(f"{routingId!r} is in the fleet already")
+        service = IrisRtcService(
+            irisToken,
+            routingId,
+            self._url,
+            reactor=self._reactor,
+            listener=listener,
+            settings=self._settings,
+            tokenProvider=tokenProvider,
+        )
+        self._services[routingId] = service
+        if self.running:
+            self._waiting[routingId] = service
+            self._start()
+        return service
+
+    def remove(self, routingId: str) -> Deferred[None]:
+        """
+        Close the connection of an account, and forget it.
+
+        @return: fires when nothing is left of it.
+        @raise KeyError: when there is no such account.
+        """
+        service = self._services.pop(routingId)
+        self._waiting.pop(routingId, None)
+        return service.stopService()
+
+    # All of them
+
+    @property
+    def states(self) -> Counter[ConnectionState]:
+        """How many connections are in each state."""
+        return Counter(service.connection.state for service in self._services.values())
+
+    @property
+    def attemptsUnderWay(self) -> int:
+        """How many attempts to connect are under way now."""
+        return self._gate.limit - self._gate.tokens
+
+    @property
+    def stats(self) -> Stats:
+        """The counters of all accounts that are in the fleet now, added up."""
+        total = Stats()
+        for service in self._services.values():
+            stats = service.connection.stats
+            for field in attrs.fields(Stats):
+                value = getattr(stats, field.name)
+                if isinstance(value, int):
+                    setattr(total, field.name, getattr(total, field.name) + value)
+        return total
+
+    def startService(self) -> None:
+        super().startService()
+        self._waiting = dict(self._services)
+        self._start()
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        if self._starting is not None:
+            self._starting.cancel()
+            self._starting = None
+        self._waiting.clear()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        # Those first that wait for their turn: it shall not come to them now.
+        services = reversed(self._services.values())
+        await gatherResults([service.stopService() for service in services])
+        if self._pool is not None:
+            await self._pool.closeCachedConnections()
+
+    def _start(self) -> None:
+        """Start the accounts that wait for it, so many per second."""
+        if self._starting is None and self._waiting:
+            self._credit = 0.0
+            self._startSome()
+
+    def _startSome(self) -> None:
+        self._starting = None
+        self._credit = min(self._credit + self._ramp * _TICK, max(1.0, self._ramp * _TICK))
+        while self._waiting and self._credit >= 1:
+            self._credit -= 1
+            routingId = next(iter(self._waiting))
+            self._waiting.pop(routingId).startService()
+        if self._waiting:
+            self._starting = self._reactor.callLater(_TICK, self._startSome)
