@@ -32,19 +32,29 @@ class JsonReport(IrisListener):
 
     @param write: takes a line; it may raise, and then a notification is not acknowledged.
     @param seconds: tells the epoch seconds.
+    @param account: whose callbacks they are, as C{account} in each line; C{None} where
+        there is only one.
     """
 
-    def __init__(self, write: Callable[[str], None], seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        seconds: Callable[[], float],
+        account: str | None = None,
+    ) -> None:
         self._write = write
         self._seconds = seconds
+        self._account = account
 
     def _line(self, callback: str, *args: object) -> None:
         time = datetime.fromtimestamp(self._seconds(), UTC)
-        line = {
+        line: dict[str, Any] = {
             "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "callback": callback,
             "args": args,
         }
+        if self._account is not None:
+            line["account"] = self._account
         self._write(json.dumps(line))
 
     def onConnected(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.application.service import IService, MultiService
@@ -14,6 +15,7 @@ from twisted.logger import LogLevel
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
+from .accounts import Account, readAccounts
 from .addresses import EventManagerAddress, RoutingId, checkToken
 from .errors import IncorrectParameters, IrisError
 from .exit_status import statusFor, stopWith
@@ -22,7 +24,7 @@ from .reports import JsonReport, TextReport
 from .service import IrisRtcService
 from .settings import Settings
 from .terminal import lineWriter
-from .token_file import TokenFile, readToken
+from .token_file import TokenFiles, readToken
 from .xmpp.events import DIALECTS
 
 __all__ = ["Options", "makeService"]
@@ -46,6 +48,7 @@ class Options(UsageOptions):
     optParameters = [
         ["event-manager", "e", None, "The event manager: host, host:port or https:// URL."],
         ["routing-id", "r", None, "Who to connect as: user@domain."],
+        ["accounts", "A", None, "A file of many accounts, each with a token file: CSV, or TOML."],
         ["token-file", "t", None, "A file with the iris token, read again when it changes; - is "
          "stdin. Without it, the environment variable IRIS_TOKEN."],
         ["dialect", "d", "auto", "How to speak XMPP: auto, stream or framed."],
@@ -80,17 +83,24 @@ class Options(UsageOptions):
                     f"--{name} must be one of {', '.join(allowed)}, not {self[name]!r}"
                 )
         if self["event-manager"] is None:
-            for name in ("token-file", "ca-file"):
+            for name in ("token-file", "ca-file", "accounts"):
                 if self[name] is not None:
                     raise UsageError(f"--{name} needs --event-manager")
             self["routing-id"] = self["routing-id"] or _DEMO_USER
             self["token"] = None
+        elif self["accounts"] is not None:
+            for name in ("routing-id", "token-file"):
+                if self[name] is not None:
+                    raise UsageError(f"--{name} and --accounts exclude each other")
+            self._check("event-manager", EventManagerAddress.parse, self["insecure"])
+            self._check("accounts", self._readAccounts)
         else:
             if self["routing-id"] is None:
                 raise UsageError("--routing-id is missing: who to connect as, user@domain")
             self._check("event-manager", EventManagerAddress.parse, self["insecure"])
             self["token"] = self._token()
-        self._check("routing-id", RoutingId.parse)
+        if self["accounts"] is None:
+            self._check("routing-id", RoutingId.parse)
         if self["ca-file"] is not None:
             self._check("ca-file", lambda path: Settings(trustRoot=path))
         self._quietLogs()
@@ -100,6 +110,10 @@ class Options(UsageOptions):
             parse(self[name], *args)
         except IncorrectParameters as e:
             raise UsageError(f"--{name}: {e.message}") from None
+
+    def _readAccounts(self, path: str) -> None:
+        accounts = readAccounts(path)
+        self["tokens"] = {account: readToken(account.tokenFile) for account in accounts}
 
     def _token(self) -> str:
         path = self["token-file"]
@@ -157,6 +171,9 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     quiet = options["output"] != "text"
     if options["event-manager"] is None:
         return _demo(options, reactor, text, listener, write, settings)
+    settings["trustRoot"] = options["ca-file"]
+    if options["accounts"] is not None:
+        return _fleet(options, reactor, write, settings)
     url = options["event-manager"]
     path = options["token-file"]
     fromFile = path not in (None, "-")
@@ -168,7 +185,6 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         listener=listener,
         waitForToken=fromFile,
         waiting=lambda seconds: None if quiet else text.waiting(seconds),
-        trustRoot=options["ca-file"],
         **settings,
     )
     text.connection = service.connection
@@ -183,7 +199,45 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     services = MultiService()
     service.setServiceParent(services)
     if fromFile:
-        TokenFile(reactor, path, service.updateToken).setServiceParent(services)
+        files = TokenFiles(reactor)
+        files.watch(path, service.updateToken)
+        files.setServiceParent(services)
+    return services
+
+
+def _prefixed(write: Callable[[str], None], routingId: str, line: str) -> None:
+    write(f"{routingId}  {line}")
+
+
+def _fleet(
+    options: Options, reactor: Any, write: Callable[[str], None], settings: dict[str, Any]
+) -> IService:
+    from .fleet import IrisFleet
+
+    fleet = IrisFleet(options["event-manager"], reactor=reactor, **settings)
+    files = TokenFiles(reactor)
+    living = set(options["tokens"])
+
+    def ended(error: IrisError | None, account: Account) -> None:
+        living.discard(account)
+        if error is not None and not living:
+            stopWith(reactor, statusFor(error))
+
+    for account, token in options["tokens"].items():
+        routingId = account.routingId
+        listener: IIrisListener
+        if options["output"] == "text":
+            listener = text = TextReport(partial(_prefixed, write, routingId))
+        else:
+            listener = JsonReport(write, reactor.seconds, routingId)
+        service = fleet.add(routingId, token, listener)
+        if options["output"] == "text":
+            text.connection = service.connection
+        service.ended.addCallback(ended, account)
+        files.watch(account.tokenFile, service.updateToken)
+    services = MultiService()
+    for part in (fleet, files):
+        part.setServiceParent(services)
     return services
 
 

@@ -1,5 +1,5 @@
 """
-An iris token in a file, read again when the file changes.
+Iris tokens in files, read again when the files change.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from .addresses import checkToken
 from .errors import IncorrectParameters
 
-__all__ = ["TokenFile", "readToken"]
+__all__ = ["TokenFiles", "readToken"]
 
 _LONGEST = 64 * 1024
 
@@ -37,29 +37,29 @@ def readToken(path: str) -> str:
     return checkToken(f"the token in {path!r}", content.decode("utf-8", "replace").strip())
 
 
-class TokenFile(Service):
+class TokenFiles(Service):
     """
-    Watches a token file.
+    Watches token files, all of them by one timer.
 
-    @param changed: called with each new token.
     @param interval: seconds between looks.
     """
 
     _log = Logger()
 
-    def __init__(
-        self, reactor: Any, path: str, changed: Callable[[str], None], interval: float = 2.0
-    ) -> None:
-        self._path = path
-        self._changed = changed
+    def __init__(self, reactor: Any, interval: float = 2.0) -> None:
         self._interval = interval
-        self._seen: object = None
+        self._files: dict[str, tuple[Callable[[str], None], object]] = {}
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
 
+    def watch(self, path: str, changed: Callable[[str], None]) -> None:
+        """
+        @param changed: called with each new token of this file from now on.
+        """
+        self._files[path] = changed, self._signature(path)
+
     def startService(self) -> None:
         super().startService()
-        self._seen = self._signature()
         self._looking.start(self._interval, now=False)
 
     def stopService(self) -> None:
@@ -67,21 +67,23 @@ class TokenFile(Service):
         if self._looking.running:
             self._looking.stop()
 
-    def _signature(self) -> object:
+    @staticmethod
+    def _signature(path: str) -> object:
         try:
-            status = os.stat(self._path)
+            status = os.stat(path)
         except OSError:
             return None
         return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _look(self) -> None:
-        signature = self._signature()
-        if signature == self._seen:
-            return
-        self._seen = signature
-        try:
-            token = readToken(self._path)
-        except IncorrectParameters as e:
-            self._log.warn("{reason}; the old token stays", reason=e.message)
-        else:
-            self._changed(token)
+        for path, (changed, seen) in list(self._files.items()):
+            signature = self._signature(path)
+            if signature == seen:
+                continue
+            self._files[path] = changed, signature
+            try:
+                token = readToken(path)
+            except IncorrectParameters as e:
+                self._log.warn("{reason}; the old token stays", reason=e.message)
+            else:
+                changed(token)

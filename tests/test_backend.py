@@ -10,7 +10,7 @@ import treq
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.errors import ConnectionFailed, TokenRefused
+from iris_twisted.errors import ConnectionFailed, IncorrectParameters, TokenRefused
 from iris_twisted.sandbox import Account, Backend, SandboxError
 from iris_twisted.sandbox import tap as sandboxTap
 from iris_twisted.sandbox.backend import readAccounts
@@ -51,12 +51,12 @@ class Accounts(SynchronousTestCase):
             (GOOD[:-2], "cannot be read"),
         ):
             path = self.file(text)
-            with self.assertRaises(SandboxError) as caught:
+            with self.assertRaises(IncorrectParameters) as caught:
                 readAccounts(path)
             self.assertIn(path, str(caught.exception))
             self.assertIn(words, str(caught.exception))
             self.assertNotIn("CANARY", str(caught.exception))
-        with self.assertRaises(SandboxError) as caught:
+        with self.assertRaises(IncorrectParameters) as caught:
             readAccounts("/nowhere/accounts.toml")
         self.assertIn("/nowhere/accounts.toml cannot be read", str(caught.exception))
 

@@ -32,7 +32,7 @@ from iris_twisted.exit_status import statusFor
 from iris_twisted.sandbox import startSandbox
 from iris_twisted.sandbox import tap as sandboxTap
 from iris_twisted.tap import Options
-from iris_twisted.token_file import TokenFile, readToken
+from iris_twisted.token_file import TokenFiles, readToken
 
 from .processes import startTwist
 
@@ -166,7 +166,7 @@ class OptionsCase(SynchronousTestCase):
             self.assertEqual(statusFor(error), status)
 
 
-class TokenFiles(SynchronousTestCase):
+class Tokens(SynchronousTestCase):
     """A token file is read again when it changes."""
 
     def test_changes(self) -> None:
@@ -175,7 +175,8 @@ class TokenFiles(SynchronousTestCase):
         path.write_text("one")
         self.assertEqual(readToken(str(path)), "one")
         clock, tokens = Clock(), list[str]()
-        service = TokenFile(clock, str(path), tokens.append)
+        service = TokenFiles(clock)
+        service.watch(str(path), tokens.append)
         service.startService()
         clock.advance(2)
         self.assertEqual(tokens, [])
@@ -219,6 +220,32 @@ class Running(TestCase):
         self.assertEqual(await program.signal("INT"), -signal.SIGINT)
         self.assertEqual(program.stderr, "")
         self.assertTrue(program.stdout.endswith("the connection was closed\n"), program.stdout)
+
+    async def test_accounts(self) -> None:
+        """Many accounts from one file: each line says whose it is; tokens are read again."""
+        sandbox = await startSandbox(reactor)
+        self.addCleanup(sandbox.stop)
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        rows = ["routing-id,token-file"]
+        for number in range(3):
+            routingId = f"u{number}@sandbox.test"
+            (folder / f"{number}.token").write_text(sandbox.token(routingId))
+            rows.append(f"{routingId},{number}.token")
+        (folder / "accounts.csv").write_text("\n".join(rows))
+        options = ("--event-manager", sandbox.url, "--accounts", str(folder / "accounts.csv"))
+        for output in ("text", "json"):
+            program = startTwist(self, "iris", *options, "--output", output)
+            for number in range(3):
+                await program.until(f"u{number}@sandbox.test/")
+            sandbox.placeCall("u1@sandbox.test", room="the-room")
+            await program.until("the-room")
+            line = next(ln for ln in program.stdout.splitlines() if "the-room" in ln)
+            if output == "text":
+                self.assertTrue(line.startswith("u1@sandbox.test  Call:"), line)
+            else:
+                self.assertEqual(json.loads(line)["account"], "u1@sandbox.test")
+            await program.signal("INT")
 
     async def test_json(self) -> None:
         """One object per line, and nothing else on stdout."""

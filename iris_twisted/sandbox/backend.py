@@ -5,21 +5,19 @@ An event manager in front of a real XMPP server: who may have which password of 
 from __future__ import annotations
 
 import hmac
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
-from ..addresses import RoutingId, checkToken, locate
-from ..errors import IncorrectParameters, IrisError
+from ..accounts import accountTables
+from ..addresses import checkToken, locate
+from ..errors import IrisError
 from ..transport import TransportRegistry
 from ..values import ServerInfo
 from .records import SandboxError
 
 __all__ = ["Account", "Backend", "readAccounts"]
-
-_KEYS = ("routing-id", "token", "password")
 
 
 @attrs.frozen
@@ -72,31 +70,10 @@ def readAccounts(path: str) -> dict[str, Account]:
     """
     @param path: a TOML file of C{[[account]]} tables with C{routing-id}, C{token} and
         C{password}.
-    @raise SandboxError: naming the file and what is wrong with it, no secret.
+    @raise IncorrectParameters: naming the file and what is wrong with it, no secret.
     """
-    try:
-        with open(path, "rb") as file:
-            content = tomllib.load(file)
-    except (OSError, ValueError) as e:
-        # tomllib's words name line and column, and quote at most one character.
-        raise SandboxError(f"{path} cannot be read: {e}") from None
-    tables = content.get("account")
-    if set(content) != {"account"} or not isinstance(tables, list) or not tables:
-        raise SandboxError(f"{path} must hold [[account]] tables, and nothing else")
     accounts: dict[str, Account] = {}
-    for number, table in enumerate(tables, 1):
-        where = f"{path}, account {number}"
-        if not isinstance(table, dict) or set(table) != set(_KEYS):
-            raise SandboxError(f"{where} must have {', '.join(_KEYS)}, and nothing else")
-        for key in _KEYS:
-            if not isinstance(table[key], str) or not table[key]:
-                raise SandboxError(f"{where}: {key} must be text")
-        try:
-            routingId = RoutingId.parse(table["routing-id"]).bare
-            token = checkToken("token", table["token"])
-        except IncorrectParameters as e:
-            raise SandboxError(f"{where}: {e.message}") from None
-        if routingId in accounts:
-            raise SandboxError(f"{where}: {table['routing-id']} is there already")
-        accounts[routingId] = Account(token, table["password"])
+    for routingId, token, password in accountTables(path, ("routing-id", "token", "password")):
+        checkToken(f"{path}, {routingId}: token", token)
+        accounts[routingId.lower()] = Account(token, password)
     return accounts

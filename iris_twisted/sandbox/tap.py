@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
+from ..errors import IncorrectParameters
 from ..exit_status import ExitStatus, stopWith
 from ..terminal import lineWriter
 from .backend import Backend, readAccounts
@@ -79,8 +80,8 @@ class Options(UsageOptions):
         if self["backend"] is not None:
             try:
                 self["users"] = readAccounts(self["accounts"])
-            except SandboxError as e:
-                raise UsageError(f"--accounts: {e}") from None
+            except IncorrectParameters as e:
+                raise UsageError(f"--accounts: {e.message}") from None
             try:
                 self["realServer"] = Backend(self["backend"], self["users"])
             except SandboxError as e:
