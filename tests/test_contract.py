@@ -23,7 +23,7 @@ from iris_twisted.errors import (
     TokenRefused,
 )
 from iris_twisted.retry import FullJitter
-from iris_twisted.values import ConnectionState, Limits
+from iris_twisted.values import ConnectionState, Limits, ServerInfo
 
 from .doubles import RID, TOKEN, URL, FixedDelay, World
 
@@ -137,7 +137,8 @@ class FirstConnect(ContractCase):
     def test_saslFailure(self) -> None:
         """SASL refusal is -105, after discovery was asked once more (promise 8)."""
         world = self.world()
-        # The double's server knows alice only.
+        # Where the path says nobody's name, the double's server knows alice only.
+        world.discovery.outcomes = [ServerInfo("wss://rtc.example.test/x", "t", "1")] * 2
         outcome = world.connect(routingId="bob@example.test")
         world.settle()
         self.assertEqual([e.code for e in outcome], [-105])

@@ -24,6 +24,10 @@ __all__ = ["Platform"]
 _CALLS_KEPT = 1000
 
 
+def _bare(jid: str) -> str:
+    return jid.lower().partition("/")[0]
+
+
 @attrs.define
 class Platform:
     """
@@ -53,6 +57,8 @@ class Platform:
     detached: dict[str, tuple[UserSession, float]] = attrs.field(factory=dict)
     calls: dict[str, Call] = attrs.field(factory=dict)
     refusedTokens: set[str] = attrs.field(factory=set)
+    _users: dict[str, dict[str, UserSession]] = attrs.field(factory=dict)
+    _purged: float = -1.0
     _websocketTokens: dict[str, str] = attrs.field(factory=dict)
 
     # Tokens
@@ -141,8 +147,18 @@ class Platform:
             self.detached.pop(user.id, None)
         return user, session
 
+    def arrived(self, user: UserSession) -> None:
+        """A session is bound, or resumed."""
+        self.sessions[user.id] = user
+        self._users.setdefault(_bare(user.jid), {})[user.id] = user
+
     def _purge(self) -> None:
-        deadline = self.now() - self.resumptionPatience
+        now = self.now()
+        # Thousands may come back at once, and none of them needs it to the second.
+        if 0 <= now - self._purged < 1.0:
+            return
+        self._purged = now
+        deadline = now - self.resumptionPatience
         gone = {id for id, (_, since) in self.detached.items() if since < deadline}
         for id in gone:
             del self.detached[id]
@@ -238,11 +254,11 @@ class Platform:
     def sessionsOf(self, jid: str) -> list[UserSession]:
         """The sessions that a full JID, or a bare one, names; those to be resumed too."""
         self._purge()
+        known = self._users.get(_bare(jid), {})
+        for id in [id for id in known if id not in self.sessions and id not in self.detached]:
+            del known[id]
         wanted = jid.lower()
-        everybody = [*self.sessions.values(), *(user for user, _ in self.detached.values())]
-        if "/" in wanted:
-            return [s for s in everybody if s.jid.lower() == wanted]
-        return [s for s in everybody if s.jid.lower().partition("/")[0] == wanted]
+        return [s for s in known.values() if "/" not in wanted or s.jid.lower() == wanted]
 
     def route(self, sender: UserSession, iq: Element) -> str | None:
         """

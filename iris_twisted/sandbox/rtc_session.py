@@ -257,7 +257,7 @@ class RtcSession:
         self._write(Element("resumed", MANAGEMENT, answer))
         self._bound = True
         self._user.jid = user.jid
-        self._platform.sessions[self._user.id] = self._user
+        self._platform.arrived(self._user)
         self.management = management
         self._platform.managed[previd] = self._user, self
         self.outgoing.extend(management.unacknowledged)
@@ -268,7 +268,7 @@ class RtcSession:
             return
         self._bound = True
         self._user.jid = f"{self._name}/{secrets.token_hex(4)}"
-        self._platform.sessions[self._user.id] = self._user
+        self._platform.arrived(self._user)
         jid = Element("jid", BIND, text=self._user.jid)
         self._answer(iq, "", Element("bind", BIND, children=[jid]))
 
