@@ -6,8 +6,9 @@ them log in, then prepared bytes go straight to the socket.
 
 It prints its URL, then obeys lines on stdin: C{flood COUNT SIZE} pushes so many
 notifications of about so many bytes to the newest client, C{rate PER_SECOND SECONDS}
-spreads them over all clients, each with the time of its sending; C{management yes} or
-C{no} lets the sandbox offer XEP-0198.
+spreads them over all clients, each with the time of its sending; C{restart SECONDS} stops
+it for so long, and C{report} tells who came back when; C{management yes} or C{no} lets the
+sandbox offer XEP-0198.
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IPullProducer
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.stdio import StandardIO
-from twisted.internet.task import LoopingCall, react
+from twisted.internet.task import LoopingCall, deferLater, react
 from twisted.protocols.basic import LineOnlyReceiver
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from iris_twisted.sandbox import startSandbox
 from iris_twisted.sandbox.rtc_server import _Client
+from iris_twisted.sandbox.rtc_session import RtcSession
 
 # The notification of protocol.md section 5.
 DATA = (
@@ -67,6 +72,28 @@ def padded(size: int) -> dict[str, Any]:
     return USERDATA if missing <= 0 else {**USERDATA, "padding": "x" * missing}
 
 
+class OverTcp(Protocol):
+    """A client that speaks XMPP over TCP, without websockets."""
+
+    transport: Any
+    firehose: Any
+
+    def __init__(self) -> None:
+        self.id, self.jid, self.routingId, self.dialect = "tcp", "", "", "stream"
+
+    def connectionMade(self) -> None:
+        self.session = RtcSession(self.firehose.sandbox.platform, self, None, "")
+        self.firehose.clients.append(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.session.receive(data)
+        messages, self.session.outgoing = self.session.outgoing, []
+        self.transport.write(b"".join(messages))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.firehose.sandbox.platform.left(self, self.session.lost())
+
+
 @implementer(IPullProducer)
 class Flood:
     """Pushes so many notifications, a block at a time, while the socket takes them."""
@@ -76,7 +103,8 @@ class Flood:
         self._left = count
         dialect = client.dialect or "stream"
         userdata = padded(size)
-        self._frames = [frame(stanza(n, dialect, userdata)) for n in range(DIFFERENT)]
+        wrap = bytes if isinstance(client, OverTcp) else frame
+        self._frames = [wrap(stanza(n, dialect, userdata)) for n in range(DIFFERENT)]
         self._block = max(1, 64 * 1024 // len(self._frames[0]))
         self._next = 0
         self._transport.unregisterProducer()
@@ -103,12 +131,15 @@ class Firehose(LineOnlyReceiver):
     def __init__(self, sandbox: Any) -> None:
         self.sandbox = sandbox
         self.clients: list[Any] = []
+        self.began = time.monotonic()
+        self.arrivals: list[float] = []
         self.ended: Deferred[None] = Deferred()
         opened = _Client.onOpen
 
         def onOpen(client: Any) -> None:
             opened(client)
             self.clients.append(client)
+            self.arrivals.append(time.monotonic() - self.began)
 
         _Client.onOpen = onOpen
 
@@ -149,20 +180,37 @@ class Firehose(LineOnlyReceiver):
     def management(self, offered: str) -> None:
         self.sandbox.platform.streamManagement = offered == "yes"
 
-    def restart(self, port: str) -> None:
-        """Cut everybody off."""
-        for client in self.clients:
-            client.transport.abortConnection()
+    def restart(self, seconds: str) -> None:
+        """Stop, and start anew on the same port, knowing nobody."""
+        Deferred.fromCoroutine(self._restart(float(seconds)))
+
+    async def _restart(self, seconds: float) -> None:
+        port = int(self.sandbox.url.rpartition(":")[2])
+        await self.sandbox.stop()
+        self.clients.clear()
+        self.began, self.arrivals = time.monotonic(), []
+        await deferLater(reactor, seconds)
+        self.sandbox = await startSandbox(reactor, port=port)
+
+    def report(self) -> None:
+        """When each client came back after the restart, in seconds."""
+        print(json.dumps(self.arrivals), flush=True)
 
 
 async def main(tls: bool) -> None:
     sandbox = await startSandbox(reactor, tls=tls)
     sandbox.platform.mechanisms = ("NOAUTH", "PLAIN", "ANONYMOUS")
     firehose = Firehose(sandbox)
-    print(json.dumps({"url": sandbox.url, "caFile": sandbox.caFile}), flush=True)
+    OverTcp.firehose = firehose
+    factory = Factory.forProtocol(OverTcp)
+    factory.noisy = False
+    tcp = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
+    about = {"url": sandbox.url, "caFile": sandbox.caFile, "tcp": tcp.getHost().port}
+    print(json.dumps(about), flush=True)
     StandardIO(firehose)
     await firehose.ended
-    await sandbox.stop()
+    await tcp.stopListening()
+    await firehose.sandbox.stop()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """
-L{IrisRtcConnection} with everything on; further arguments are its settings, as JSON.
+L{IrisRtcConnection} with everything on. Further arguments: its settings as JSON, and the
+name of a trick of L{benchmarks.without} to go without.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from twisted.logger import (
 
 from iris_twisted import IrisRtcConnection
 
+from ..without import TRICKS
 from .measure import Meter
 
 RID = "alice@sandbox.test"
@@ -41,4 +43,6 @@ async def main(url: str, count: int, settings: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     options = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    if len(sys.argv) > 4:
+        TRICKS[sys.argv[4]]()
     react(lambda _: Deferred.fromCoroutine(main(sys.argv[1], int(sys.argv[2]), options)))

@@ -22,12 +22,12 @@ function prepare(scope, BaseSocket, scheme, tell) {
     fetchAsItIs(String(url).replace(/^https?:\/\/\[([^\]]+)\]/, `${scheme}//$1`), options);
 }
 
-function drive(scope, tell) {
+function drive(scope, tell, config = { logLevel: -1 }) {
   const connection = new scope.IrisRtcConnection();
   for (const name of EVENTS) connection[name] = (...args) => tell(name, ...args);
   return {
     connect(token, routingId, eventManager) {
-      scope.IrisRtcConfig.updateConfig({ urls: { eventManager }, logLevel: -1 });
+      scope.IrisRtcConfig.updateConfig({ urls: { eventManager }, ...config });
       connection.connect(token, routingId, eventManager);
     },
     reject: (payload) => connection.rejectSession(payload),

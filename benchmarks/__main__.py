@@ -1,0 +1,264 @@
+"""
+All of it, in one run:
+
+    python -m benchmarks [--short] [NAME ...]
+
+NAME is one of hot-path, tricks, sizes, latency, many, start-up. It prints tables, and
+writes C{results.json}, C{RESULTS.md} and plots into C{benchmarks/results}; with
+C{--short} it only shows that everything works, with numbers too small to mean anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from .programs import ROOT, Clients, Firehose, Program
+from .without import TRICKS
+
+RESULTS = Path(__file__).resolve().parent / "results"
+BASE = "raw Autobahn"
+OURS = "iris-twisted"
+
+Table = tuple[list[str], list[list[Any]]]
+
+
+class Run:
+    """
+    One run.
+
+    @ivar short: whether only to show that it works.
+    @ivar values: what goes into C{results.json}.
+    """
+
+    def __init__(self, short: bool) -> None:
+        self.short = short
+        self.values: dict[str, Any] = {}
+        self.notes: list[str] = []
+        self._clients: Clients | None = None
+
+    @property
+    def clients(self) -> Clients:
+        """Made when they are needed."""
+        if self._clients is None:
+            self._clients = Clients()
+        return self._clients
+
+    # CPU per notification
+
+    def cpu(self, names: list[str], count: int, size: int = 0, runs: int = 5) -> dict[str, float]:
+        """Microseconds per notification: medians of interleaved runs."""
+        taken: dict[str, list[float]] = {name: [] for name in names}
+        with Firehose() as firehose:
+            assert isinstance(firehose, Firehose)
+            for _ in range(2 if self.short else runs):
+                for name in names:
+                    # The slow ones get fewer: the number does not matter to them.
+                    part = count // 5 if name in ("iris-js-sdk", "slixmpp") else count
+                    with self.clients.start(name, firehose, part) as client:
+                        while client.line() != "up":
+                            pass
+                        firehose.tell("flood", part, size)
+                        got = client.value()
+                    taken[name].append(got["cpu"] / got["count"] * 1e6)
+        return {name: statistics.median(values) for name, values in taken.items()}
+
+    def hotPath(self) -> Table:
+        """CPU per notification, beside others."""
+        others = [
+            n for n in ("@xmpp/client", "slixmpp", "iris-js-sdk") if n not in self.clients.missing
+        ]
+        names = [BASE, OURS, f"{OURS}, no XEP-0198", f"{OURS}, framed", *others]
+        values = self.cpu(names, 1000 if self.short else 50_000)
+        self.notes += [f"left out: {name} ({why})" for name, why in self.clients.missing.items()]
+        self.values["hotPath"] = values
+        return ["client", "us per notification", "relative"], [
+            [name, value, value / values[BASE]] for name, value in values.items()
+        ]
+
+    def tricks(self) -> Table:
+        """CPU per notification without one trick each."""
+        names = [BASE, OURS, *(f"{OURS}, without {trick}" for trick in TRICKS)]
+        values = self.cpu(names, 1000 if self.short else 30_000)
+        self.values["tricks"] = values
+        rows = [
+            [name, value, value / values[OURS]] for name, value in values.items() if name != BASE
+        ]
+        return ["", "us per notification", "relative to all tricks"], rows
+
+    def sizes(self) -> Table:
+        """CPU per notification at several sizes: a straight line."""
+        rows, values = [], {}
+        for size in (512, 4096, 32768, 200 * 1024):
+            count = max(200, (100 if self.short else 5000) * 1024 // size * 4)
+            got = self.cpu([BASE, OURS], min(count, 30_000), size, runs=3)
+            values[size] = got
+            rows.append([size, got[BASE], got[OURS], got[OURS] / got[BASE]])
+        self.values["sizes"] = values
+        return ["bytes", f"us, {BASE}", f"us, {OURS}", "relative"], rows
+
+    # Many
+
+    def many(self) -> Table:
+        """Memory and CPU of many connections; and a restart of the server."""
+        rows = []
+        self.values["many"] = {}
+        for count, tls in (
+            [(20, False), (20, True)]
+            if self.short
+            else [
+                *((count, False) for count in (100, 1000, 5000)),
+                *((count, True) for count in (100, 1000, 5000)),
+            ]
+        ):
+            with Firehose(tls) as firehose:
+                assert isinstance(firehose, Firehose)
+                with self._fleet(firehose, count) as fleet:
+                    up = fleet.value()
+                    fleet.tell("idle", 1 if self.short else 15)
+                    up |= fleet.value()
+            self.values["many"][f"{count} by {'TLS' if tls else 'TCP'}"] = up
+            rows.append(
+                [
+                    count,
+                    "TLS" if tls else "plain",
+                    up["kibPerConnection"],
+                    up["cpuMillisecondsPerConnect"],
+                    up["idlePercentPerThousand"],
+                    up["seconds"],
+                ]
+            )
+        self._restart(20 if self.short else 5000)
+        return [
+            "connections",
+            "",
+            "KiB each",
+            "ms CPU per connect",
+            "% of a core per 1,000 idle",
+            "seconds until all were up",
+        ], rows
+
+    def _restart(self, count: int) -> None:
+        with Firehose() as firehose:
+            assert isinstance(firehose, Firehose)
+            with self._fleet(firehose, count) as fleet:
+                fleet.value()
+                fleet.tell("wait")
+                firehose.tell("restart", 1 if self.short else 5)
+                back = fleet.value()
+                firehose.tell("report")
+                arrivals = firehose.value()
+        self.values["restart"] = {**back, "arrivals": [round(a, 2) for a in arrivals]}
+        self.notes.append(
+            f"after a restart of the server, {back['up'] - 1} of {count} were back in "
+            f"{back['seconds']:.0f} seconds, with {back['peak']} attempts under way at most"
+        )
+
+    def _fleet(self, firehose: Firehose, count: int) -> Program:
+        python = [sys.executable, "-m", "benchmarks.clients.fleet"]
+        caFile = [firehose.caFile] if firehose.caFile else []
+        return Program([*python, firehose.url, str(count), *caFile])
+
+    def latency(self) -> Table:
+        """From the server's write to the callback."""
+        clients, rate, seconds = (20, 100, 2) if self.short else (1000, 1000, 20)
+        with Firehose() as firehose:
+            assert isinstance(firehose, Firehose)
+            with self._fleet(firehose, clients) as fleet:
+                fleet.value()
+                fleet.tell("latency", seconds + 2)
+                firehose.tell("rate", rate, seconds)
+                got = fleet.value()
+        self.values["latency"] = got
+        rows = [[name, value] for name, value in got["milliseconds"].items()]
+        return [f"{rate} per second over {clients} connections", "ms"], rows
+
+    def startUp(self) -> Table:
+        """Seconds until it is imported."""
+        taken: dict[str, list[float]] = {}
+        for _ in range(2 if self.short else 15):
+            for words in ("autobahn.twisted.websocket, treq", "iris_twisted"):
+                code = f"from time import *; t = perf_counter(); import {words}"
+                command = [sys.executable, "-c", f"{code}; print(perf_counter() - t)"]
+                out = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+                taken.setdefault(words, []).append(float(out.stdout))
+        values = {words: statistics.median(times) for words, times in taken.items()}
+        self.values["startUp"] = values
+        base = values["autobahn.twisted.websocket, treq"]
+        return ["import", "ms", "relative"], [
+            [words, value * 1e3, value / base] for words, value in values.items()
+        ]
+
+
+def shown(table: Table) -> str:
+    """As Markdown."""
+    head, rows = table
+    lines = [head, ["---"] * len(head)]
+    lines += [[f"{c:.2f}" if isinstance(c, float) else str(c) for c in row] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def machine() -> str:
+    """What it was measured on."""
+    with open("/proc/cpuinfo") as info:
+        models = [ln.partition(":")[2].strip() for ln in info if ln.startswith("model name")]
+    packages = ", ".join(f"{name} {version(name)}" for name in ("twisted", "autobahn", "treq"))
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores of {models[0] if models else '?'}, "
+        f"{platform.system()}, Python {platform.python_version()}, {packages}"
+    )
+
+
+def main() -> None:
+    run_ = {
+        "hot-path": Run.hotPath,
+        "tricks": Run.tricks,
+        "sizes": Run.sizes,
+        "latency": Run.latency,
+        "many": Run.many,
+        "start-up": Run.startUp,
+    }
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="only show that everything works")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(run_)}")
+    options = parser.parse_args()
+    if set(options.names) - set(run_):
+        parser.error(f"there are {', '.join(run_)}")
+    run = Run(options.short)
+    text = [f"Measured on {machine()}."]
+    chosen: dict[str, Callable[[Run], Table]] = {
+        name: run_[name] for name in run_ if name in options.names or not options.names
+    }
+    for name, measure in chosen.items():
+        title = f"## {(measure.__doc__ or name).rstrip('.')}"
+        print(f"\n{title}\n", flush=True)
+        table = shown(measure(run))
+        print(table, flush=True)
+        text += [title, table]
+    for note in run.notes:
+        print(f"\n{note}")
+        text.append(f"* {note}")
+    if options.short:
+        return
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / "results.json"
+    values = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(values | run.values, indent=1) + "\n")
+    (RESULTS / "latest.md").write_text("\n\n".join(text) + "\n")
+    from .plots import plot
+
+    plot(values | run.values, RESULTS)
+
+
+if __name__ == "__main__":
+    main()
