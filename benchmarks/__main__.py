@@ -4,8 +4,8 @@ All of it, in one run:
     python -m benchmarks [--short] [NAME ...]
 
 NAME is one of hot-path, tricks, sizes, latency, many, start-up. It prints tables, and
-writes C{results.json}, C{RESULTS.md} and plots into C{benchmarks/results}; with
-C{--short} it only shows that everything works, with numbers too small to mean anything.
+writes C{RESULTS.md}, C{results/results.json} and plots; with C{--short} it only shows
+that everything works, with counts too small for the numbers to mean anything.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 from .programs import ROOT, Clients, Firehose, Program
 from .without import TRICKS
 
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = Path(__file__).resolve().parent
 BASE = "raw Autobahn"
 OURS = "iris-twisted"
 
@@ -158,7 +158,7 @@ class Run:
                 back = fleet.value()
                 firehose.tell("report")
                 arrivals = firehose.value()
-        self.values["restart"] = {**back, "arrivals": [round(a, 2) for a in arrivals]}
+        self.values["restart"] = {**back, "arrivals": arrivals}
         self.notes.append(
             f"after a restart of the server, {back['up'] - 1} of {count} were back in "
             f"{back['seconds']:.0f} seconds, with {back['peak']} attempts under way at most"
@@ -235,7 +235,11 @@ def main() -> None:
     if set(options.names) - set(run_):
         parser.error(f"there are {', '.join(run_)}")
     run = Run(options.short)
-    text = [f"Measured on {machine()}."]
+    text = [
+        "# The latest run of `python -m benchmarks`",
+        f"Measured on {machine()}. Medians of interleaved runs; CPU is that of the client's "
+        f"process alone.",
+    ]
     chosen: dict[str, Callable[[Run], Table]] = {
         name: run_[name] for name in run_ if name in options.names or not options.names
     }
@@ -248,16 +252,20 @@ def main() -> None:
     for note in run.notes:
         print(f"\n{note}")
         text.append(f"* {note}")
+    text += [f"![{name}](results/{name}.svg)" for name in ("hot-path", "sizes", "restart")]
     if options.short:
         return
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / "results.json"
-    values = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps(values | run.values, indent=1) + "\n")
-    (RESULTS / "latest.md").write_text("\n\n".join(text) + "\n")
+    folder = RESULTS / "results"
+    folder.mkdir(exist_ok=True)
+    path = folder / "results.json"
+    values = (json.loads(path.read_text()) if path.exists() else {}) | run.values
+    path.write_text(json.dumps(values, indent=1) + "\n")
+    if not options.names:
+        (RESULTS / "RESULTS.md").write_text("\n\n".join(text) + "\n")
     from .plots import plot
 
-    plot(values | run.values, RESULTS)
+    # As they are in the file: its keys are text.
+    plot(json.loads(path.read_text()), folder)
 
 
 if __name__ == "__main__":

@@ -63,8 +63,10 @@ class Program:
         return text.strip()
 
     def value(self) -> Any:
-        """The JSON of its next line."""
-        return json.loads(self.line())
+        """The JSON of its next line that is some; others may be warnings."""
+        while (line := self.line())[:1] not in ("{", "["):
+            pass
+        return json.loads(line)
 
 
 class Firehose(Program):

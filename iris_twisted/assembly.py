@@ -25,20 +25,23 @@ __all__ = ["Floors"]
 class Floors:
     """
     Everything below the connection, for one routing id at one event manager.
+
+    @param dialects: which dialect each server spoke last time, by its name.
+    @raise IncorrectParameters: naming what is wrong with the routing id or the URL.
     """
 
     def __init__(
         self,
         reactor: Any,
         settings: Settings,
-        routingId: RoutingId,
-        address: EventManagerAddress,
         dialects: dict[str, str],
+        routingId: Any,
+        eventManagerUrl: Any,
     ) -> None:
         self._reactor = reactor
         self._settings = settings
-        self.routingId = routingId
-        self._address = address
+        self.routingId = RoutingId.parse(routingId)
+        self._address = EventManagerAddress.parse(eventManagerUrl, settings.insecure)
         self._dialects = dialects
         self._traceId = str(uuid.uuid4())
 

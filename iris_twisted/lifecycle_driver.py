@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from . import lifecycle
-from .addresses import EventManagerAddress, RoutingId, checkToken
+from .addresses import checkToken
 from .announcements import Announcements
 from .assembly import Floors
 from .attempt import Reached
@@ -33,14 +33,14 @@ from .settings import Settings
 from .token_keeper import TokenKeeper
 from .values import ConnectionState, ServerInfo, Stats
 from .waiters import Waiters
-from .xmpp.elements import Element
 
 __all__ = ["LifecycleDriver"]
 
 
 class LifecycleDriver:
     """
-    @param connection: whose callbacks are made.
+    @param connection: whose callbacks are made; C{hears} tells whether it would
+        notice C{onEvent}.
     @ivar jid: the JID bound last, while there is one; C{serverInfo}: what discovery said last.
     """
 
@@ -51,7 +51,8 @@ class LifecycleDriver:
         reactor: Any,
         settings: Settings,
         connection: object,
-        tokenProvider: Callable[[], Any] | None = None,
+        tokenProvider: Callable[[], Any] | None,
+        hears: Callable[[], bool],
     ) -> None:
         self.jid: str | None = None
         self.serverInfo: ServerInfo | None = None
@@ -62,8 +63,9 @@ class LifecycleDriver:
         self._performing = False
         self._stats = Stats()
         observe = self._observe if settings.telemetry else None
-        self._tell = Announcements(reactor, connection, self._stats, observe)
+        self._tell = Announcements(reactor, connection, self._stats, observe, hears)
         self._calls = Calls(self._tell, settings.limits.unanswered, self._stats)
+        self.messageGlanced, self.iqRequested = self._calls.glanced, self._calls.requested
         self._connects = Waiters(self._tell.queue, connection, self._abandoned)
         self._closes = Waiters(self._tell.queue, None, lambda: None)
         self._retrying = Retrying(
@@ -110,13 +112,8 @@ class LifecycleDriver:
         else:
             try:
                 token = checkToken("irisToken", irisToken)
-                self._floors = Floors(
-                    self._reactor,
-                    self._settings,
-                    RoutingId.parse(routingId),
-                    EventManagerAddress.parse(eventManagerUrl, self._settings.insecure),
-                    self._dialects,
-                )
+                where = self._dialects, routingId, eventManagerUrl
+                self._floors = Floors(self._reactor, self._settings, *where)
             except IncorrectParameters as e:
                 self._tell.error(e)
                 return Waiters.refused(self._tell.queue, e)
@@ -139,13 +136,7 @@ class LifecycleDriver:
         link = self._link if self.state is ConnectionState.CONNECTED else None
         return link if link is not None and link.isAlive else None
 
-    # LinkOwner
-
-    def messageGlanced(self, link: Link, message: bytes) -> bool:
-        return self._calls.glanced(link, message)
-
-    def iqRequested(self, link: Link, iq: Element) -> None:
-        self._calls.requested(link, iq)
+    # LinkOwner, with C{messageGlanced} and C{iqRequested}
 
     def pingAnswered(self, roundTrip: float) -> None:
         self._stats.pingRoundTrip = roundTrip

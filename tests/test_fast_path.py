@@ -176,6 +176,7 @@ frames = st.one_of(
     st.just(b"\x81\x7e\x00\x03abc"),
     st.just(b"\xc1\x03abc"),
     st.just(b"\x81\x7f\x00\x00\x00\x00\x00\x00\x00\x03abc"),
+    st.just(b"\x81\xff\x00\x00"),
 )
 
 
@@ -200,9 +201,14 @@ class Frames(SynchronousTestCase):
     def test_taken(self) -> None:
         """It is the fast path that takes the usual frames."""
         data = b"".join(frame(b"x" * size) for size in (0, 1, 125, 126, 300))
-        messages, position, usual = texts(data + b"\x81", 300)
+        messages, position, missing = texts(data + b"\x81", 300)
         self.assertEqual([len(m) for m in messages], [0, 1, 125, 126, 300])
-        self.assertEqual((position, usual), (len(data), True))
+        self.assertEqual((position, missing), (len(data), 1))
+        large = frame(b"x" * 70_000)
+        self.assertEqual(texts(large, 70_000), ([b"x" * 70_000], len(large), 0))
+        for length, missing in ((1, 1), (2, 8), (9, 1), (10, 70_000), (len(large) - 1, 1)):
+            self.assertEqual(texts(large[:length], 70_000), ([], 0, missing))
+        self.assertEqual(texts(large, 69_999), ([], 0, 0))
 
     def test_oneWrite(self) -> None:
         """All answers of one read are written at once, in order, before what Autobahn writes."""

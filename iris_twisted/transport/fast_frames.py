@@ -18,40 +18,44 @@ __all__ = ["masked", "texts"]
 _TEXT = 0x81
 
 
-def texts(data: bytes, limit: int) -> tuple[list[bytes], int, bool]:
+def texts(data: bytes, limit: int) -> tuple[list[bytes], int, int]:
     """
     The messages at the beginning of C{data} that are one whole, unmasked text frame each.
 
     @param limit: how many bytes a message may have.
-    @return: the messages, how many bytes they took, and whether what remains could
-        be the beginning of one more; if not, it is nothing for this module.
+    @return: the messages; how many bytes they took; and how many bytes must follow what
+        remains until that is one more, at least. 0: nothing remains, or something that
+        is nothing for this module.
     """
     messages: list[bytes] = []
     position, end = 0, len(data)
-    while end - position >= 2:
+    while position < end:
         if data[position] != _TEXT:
-            return messages, position, False
-        length = data[position + 1]
+            return messages, position, 0
         start = position + 2
-        if length == 126:
-            start = position + 4
+        if start > end:
+            return messages, position, 1
+        length = data[position + 1]
+        if length > 125:
+            # In two bytes, or eight; masked ones have the highest bit.
+            size, least = (2, 126) if length == 126 else (8, 65536)
+            start += size
+            if length > 127:
+                return messages, position, 0
             if start > end:
-                return messages, position, True
-            length = data[position + 2] << 8 | data[position + 3]
-            if length < 126:
+                return messages, position, start - end
+            length = int.from_bytes(data[position + 2 : start], "big")
+            if length < least:
                 # RFC 6455 section 5.2: the shortest form must be used.
-                return messages, position, False
-        elif length > 126:
-            # Masked, or with a length of eight bytes.
-            return messages, position, False
+                return messages, position, 0
         if length > limit:
-            return messages, position, False
+            return messages, position, 0
         stop = start + length
         if stop > end:
-            return messages, position, True
+            return messages, position, stop - end
         messages.append(data[start:stop])
         position = stop
-    return messages, position, position == end or data[position] == _TEXT
+    return messages, position, 0
 
 
 _HEADS = [bytes((_TEXT, 0x80 | length)) for length in range(126)]

@@ -55,8 +55,10 @@ class WebSocketConnection(WebSocketClientProtocol):  # type: ignore[misc]
         self._error: IrisError | None = None
         self._isOpen = False
         self._brakes: set[str] = set()
-        # The beginning of a frame, and the frames to be written when a read is over.
-        self._begun = b""
+        # The beginning of a frame, what it lacks at least, and the frames to be written when
+        # a read is over.
+        self._begun: list[bytes] = []
+        self._missing = 0
         self._answers: list[bytes] | None = None
 
     # What Autobahn calls
@@ -140,11 +142,16 @@ class WebSocketConnection(WebSocketClientProtocol):  # type: ignore[misc]
     def _framesReceived(self, data: bytes) -> None:
         """Take the usual frames, with one write for all answers; leave the others to Autobahn."""
         if self._begun:
-            data, self._begun = self._begun + data, b""
+            self._begun.append(data)
+            self._missing -= len(data)
+            if self._missing > 0:
+                return
+            data = b"".join(self._begun)
+            self._begun.clear()
         elif self.data or self.current_frame is not None or self.inside_message:
             self._dataReceived(data)
             return
-        messages, position, usual = texts(data, self._limits.frame)
+        messages, position, self._missing = texts(data, self._limits.frame)
         answers: list[bytes] = []
         self._answers = answers
         try:
@@ -155,11 +162,10 @@ class WebSocketConnection(WebSocketClientProtocol):  # type: ignore[misc]
             self._answers = None
             if answers:
                 self.transport.write(b"".join(answers))
-        if position < len(data):
-            if usual:
-                self._begun = data[position:]
-            else:
-                self._dataReceived(data[position:])
+        if self._missing:
+            self._begun.append(data[position:])
+        elif position < len(data):
+            self._dataReceived(data[position:])
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)

@@ -10,11 +10,12 @@ from collections.abc import Callable
 import attrs
 
 from ..addresses import RoutingId
-from ..errors import IrisError
+from ..errors import IrisError, StanzaError
 from ..values import Limits
 from .elements import Element
 from .iqs import PendingIqs
 from .management import StreamManagement
+from .stanzas import iqCondition
 
 __all__ = [
     "DIALECTS",
@@ -26,6 +27,7 @@ __all__ = [
     "Resumption",
     "SessionEvent",
     "SessionSettings",
+    "outcome",
 ]
 
 DIALECTS = ("stream", "framed")
@@ -71,6 +73,15 @@ class Ended:
     """The session is over; nothing follows. The transport is the caller's to close."""
 
     error: IrisError
+
+
+def outcome(iq: Element) -> IqAnswered | IqFailed:
+    """What an answer to an IQ of ours says."""
+    id = iq.attributes["id"]
+    if iq.get("type") == "result":
+        return IqAnswered(id, iq)
+    condition = iqCondition(iq)
+    return IqFailed(id, StanzaError(f"the server answered with an error: {condition}", condition))
 
 
 SessionEvent = Established | IqRequest | IqAnswered | IqFailed | Ended

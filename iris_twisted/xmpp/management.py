@@ -69,6 +69,13 @@ class StreamManagement:
         self._undone: dict[int, tuple[int, Element]] = {}
         self.again = 0
 
+    def mayBeResumed(self, enabled: Element) -> None:
+        """The peer keeps the session, and says for how long and where (XEP-0198 section 3)."""
+        self.id = enabled.get("id")
+        self.location = enabled.get("location")
+        patience = enabled.get("max") or ""
+        self.patience = float(patience) if patience.isdecimal() else None
+
     # What we sent
 
     def sent(self, stanza: bytes, lasting: bool = True) -> bool:

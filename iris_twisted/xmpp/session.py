@@ -14,10 +14,10 @@ from ..errors import (
     NoAnswer,
     ProtocolViolation,
     ServerLeaving,
-    StanzaError,
 )
 from ..interfaces import IXmppSession
 from . import stanzas
+from .acknowledging import ASKING, Acknowledging
 from .elements import (
     CLIENT,
     FRAMING,
@@ -30,24 +30,22 @@ from .endings import ending
 from .events import (
     Ended,
     Established,
-    IqAnswered,
     IqFailed,
     IqRequest,
     Resumption,
     SessionEvent,
     SessionSettings,
+    outcome,
 )
 from .fast_parser import ChainParser
 from .iqs import PendingIqs
 from .login import Login
-from .management import MANAGEMENT, StreamManagement, isStanza
+from .management import MANAGEMENT, isStanza
 from .parser import Closed, FrameParser, Header, Item, Violation
 from .stream_parser import StreamParser
 
 __all__ = ["XmppSession"]
 
-# Servers ask after every stanza of theirs, and each in one of these two ways.
-_ASKING = (f'<r xmlns="{MANAGEMENT}"/>'.encode(), f"<r xmlns='{MANAGEMENT}'/>".encode())
 # The answer to a ping is one: read without a parser of one's own.
 _EMPTY_IQ = {around: ChainParser([(CLIENT, "iq")], around) for around in ("", CLIENT)}
 
@@ -68,10 +66,8 @@ class XmppSession:
         self._events: list[SessionEvent] = []
         self._early: list[Element] = []
         self._iqs = PendingIqs(settings.iqTimeout)
-        self._management: StreamManagement | None = None
-        self._counting = False
+        self._acks = Acknowledging(self._write, settings.beatsSoon)
         self._finished = False
-        self._owesAnswer = self._heardOfOthers = False
         self.jid: str | None = None
 
     @property
@@ -84,49 +80,49 @@ class XmppSession:
 
     @property
     def resumption(self) -> Resumption | None:
-        management = self._management
-        if self._finished or management is None or management.id is None or self.jid is None:
+        books = self._acks.books
+        if self._finished or books is None or books.id is None or self.jid is None:
             return None
-        return Resumption(self.jid, management, self._iqs)
+        return Resumption(self.jid, books, self._iqs)
 
     def start(self) -> None:
         self._openStream()
 
     def receive(self, message: bytes) -> Sequence[SessionEvent]:
-        surroundings = self.surroundings
-        if surroundings is not None:
-            if message in _ASKING and self._management is not None and self._counting:
-                self._asked(self._management)
-                return ()
-            short = _EMPTY_IQ[surroundings].read(message)
-            if short is not None:
-                self._stanza(Element("iq", CLIENT, short[0]))
-                return self._takeEvents()
-        for item in self._parser.feed(message):
+        for item in self._items(message):
             if self._ended:
                 break
             try:
                 self._handle(item)
             except IrisError as e:
                 self._end(e)
-        return self._takeEvents()
-
-    def _takeEvents(self) -> list[SessionEvent]:
         events, self._events = self._events, []
         return events
+
+    def _items(self, message: bytes) -> Sequence[Item]:
+        """What a message brings; the commonest without a parser of one's own."""
+        surroundings = self.surroundings
+        if surroundings is not None:
+            if message in ASKING:
+                return [Element("r", MANAGEMENT)]
+            short = _EMPTY_IQ[surroundings].read(message)
+            if short is not None:
+                return [Element("iq", CLIENT, short[0])]
+        return self._parser.feed(message)
 
     @property
     def surroundings(self) -> str | None:
         if self._ended or self.jid is None or not self._parser.atRest:
             return None
-        management = self._management
-        return None if management is not None and management.again else self._surroundings
+        books = self._acks.books
+        return None if books is not None and books.again else self._surroundings
 
     def admit(self, attributes: dict[str, str]) -> Element:
         iq = Element("iq", CLIENT, attributes)
-        self._heardOfOthers = True
-        if self._management is not None and self._counting:
-            self._management.arrived(iq)
+        acks = self._acks
+        acks.heardOfOthers = True
+        if acks.incoming is not None:
+            acks.incoming.arrived(iq)
         return iq
 
     def takeOutgoing(self) -> Sequence[bytes]:
@@ -154,8 +150,9 @@ class XmppSession:
         return id
 
     def reply(self, request: Element, condition: str | None = None) -> None:
-        if self._management is not None:
-            self._management.done(request)
+        books = self._acks.books
+        if books is not None:
+            books.done(request)
         attributes = request.attributes
         id = attributes.get("id")
         # Without an id nothing could be matched; other types must never be answered.
@@ -167,25 +164,21 @@ class XmppSession:
             answer = stanzas.encoded(stanzas.error(request, condition))
         if self.isUp:
             self._send(answer)
-        elif self.resumption is not None and self._management is not None:
+        elif self.resumption is not None and books is not None:
             # The connection is gone: the answer goes with the resumption.
-            self._management.sent(answer)
+            books.sent(answer)
 
     def requestAcknowledgement(self) -> None:
-        management = self._management
-        if not self.isUp or management is None or not self._counting:
-            return
-        if self._owesAnswer or management.owesNews:
-            self._acknowledge(management)
-        if management.wantsAnswer:
-            self._ask(management)
+        if self.isUp:
+            self._acks.beat()
 
     def expire(self, now: float) -> Sequence[SessionEvent]:
         words = f"no answer within {self._settings.iqTimeout:g} seconds"
         events: list[SessionEvent] = [
             IqFailed(id, NoAnswer(words)) for id in self._iqs.expired(now)
         ]
-        if self.isUp and self._management is not None and self._management.isOverdue:
+        books = self._acks.books
+        if self.isUp and books is not None and books.isOverdue:
             self._ended = self._finished = True
             events.append(Ended(ProtocolViolation("the server acknowledges nothing any more")))
         return events
@@ -201,21 +194,14 @@ class XmppSession:
         self._ended = True
 
     def _openStream(self) -> None:
-        domain = self._settings.routingId.domain
-        if self._settings.dialect == "framed":
-            self._write(stanzas.framedOpening(domain))
-        else:
-            self._outgoing.append(stanzas.streamOpening(domain).encode())
+        settings = self._settings
+        self._outgoing.append(stanzas.opening(settings.dialect, settings.routingId.domain))
 
     def _send(self, stanza: bytes, *, lasting: bool = True) -> None:
         self._outgoing.append(stanza)
-        management = self._management
-        if management is not None and management.sent(stanza, lasting) and self._counting:
-            self._ask(management)
-
-    def _ask(self, management: StreamManagement) -> None:
-        management.asked()
-        self._write(Element("r", MANAGEMENT))
+        books = self._acks.books
+        if books is not None and books.sent(stanza, lasting):
+            self._acks.ask()
 
     def _write(self, element: Element) -> None:
         self._outgoing.append(stanzas.encoded(element))
@@ -249,54 +235,30 @@ class XmppSession:
 
     def _managed(self, name: str, element: Element) -> None:
         """XEP-0198."""
-        management, resumption = self._management, self._settings.resumption
-        if name == "r" and management is not None and self._counting:
-            self._asked(management)
-        elif name == "a" and management is not None:
-            management.acknowledge(element.get("h"))
-        elif name == "enabled" and management is not None and not self._counting:
-            self._counting = True
-            if element.get("resume") in ("true", "1"):
-                management.id = element.get("id")
-                management.location = element.get("location")
-                patience = element.get("max") or ""
-                management.patience = float(patience) if patience.isdecimal() else None
-        elif name == "failed" and management is not None and not self._counting:
-            self._management = None
-        elif name == "failed" and self._login.isResuming:
+        resumption = self._settings.resumption
+        if name == "failed" and self._login.isResuming:
             self._login.bind()
         elif name == "resumed" and self._login.isResuming and resumption is not None:
-            resumption.management.resumed(element.get("h"))
-            self._management, self._counting = resumption.management, True
+            self._acks.goOn(resumption.management, element.get("h"))
             self._iqs = resumption.iqs
             self.jid = resumption.jid
             self._login.resumed()
             self._events.append(Established(self.jid, resumed=True))
-            self._outgoing.extend(self._management.unacknowledged)
+            self._outgoing.extend(resumption.management.unacknowledged)
             self.requestAcknowledgement()
-        else:
+        elif not self._acks.heard(name, element):
             raise ProtocolViolation(f"the server sent stream management {name[:40]!r} out of turn")
 
-    def _asked(self, management: StreamManagement) -> None:
-        # Nobody would miss the answer to a ping: that can be told with the next one.
-        if self._heardOfOthers or not self._settings.beatsSoon:
-            self._acknowledge(management)
-        else:
-            self._owesAnswer = True
-
-    def _acknowledge(self, management: StreamManagement) -> None:
-        self._owesAnswer = self._heardOfOthers = False
-        self._write(Element("a", MANAGEMENT, {"h": management.handled}))
-
     def _stanza(self, stanza: Element) -> None:
-        management = self._management if self._counting else None
-        if management is not None and not management.arrived(stanza):
+        acks = self._acks
+        books = acks.incoming
+        if books is not None and not books.arrived(stanza):
             return
-        self._heardOfOthers |= stanza.name != "iq" or stanza.get("type") in ("get", "set")
+        acks.heardOfOthers |= stanza.name != "iq" or stanza.get("type") in ("get", "set")
         # Messages and presence mean nothing here.
         if stanza.name != "iq" or not self._iq(stanza):
-            if management is not None:
-                management.done(stanza)
+            if books is not None:
+                books.done(stanza)
 
     def _iq(self, iq: Element) -> bool:
         """
@@ -306,7 +268,7 @@ class XmppSession:
             if self._login.awaitsIq:
                 self._login.answered(iq, self._account())
             elif self._iqs.answered(iq, self._account()):
-                self._events.append(self._outcome(iq))
+                self._events.append(outcome(iq))
             return False
         if stanzas.isEndless(iq):
             raise ProtocolViolation("the server sent an IQ with an endless id or sender")
@@ -322,15 +284,6 @@ class XmppSession:
         routingId = self._settings.routingId
         return (routingId.text, routingId.domain, self.jid or routingId.text)
 
-    def _outcome(self, iq: Element) -> SessionEvent:
-        id = iq.attributes["id"]
-        if iq.get("type") == "result":
-            return IqAnswered(id, iq)
-        condition = stanzas.iqCondition(iq)
-        return IqFailed(
-            id, StanzaError(f"the server answered with an error: {condition}", condition)
-        )
-
     def _restart(self) -> None:
         self._parser = self._newParser(self._settings.limits)
         self._openStream()
@@ -339,8 +292,7 @@ class XmppSession:
         self.jid = jid
         self._events.append(Established(self.jid))
         if self._login.managementOffered:
-            self._write(Element("enable", MANAGEMENT, {"resume": "true"}))
-            self._management = StreamManagement()
+            self._acks.enable()
         early, self._early = self._early, []
         for iq in early:
             self._request(iq)

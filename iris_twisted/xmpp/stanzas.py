@@ -27,16 +27,15 @@ __all__ = [
     "condition",
     "encoded",
     "error",
-    "framedOpening",
     "iq",
     "iqCondition",
     "isEndless",
     "isUnusual",
+    "opening",
     "ping",
     "result",
     "saslElement",
     "sessionPayload",
-    "streamOpening",
 ]
 
 # RFC 7622 section 3.1 bounds a JID, in bytes; an id should be no longer than a part of one.
@@ -61,17 +60,17 @@ def encoded(element: Element) -> bytes:
     return serialize(element).encode()
 
 
-def streamOpening(domain: str) -> str:
-    """The unclosed header of the stream dialect, to the byte as the official client's."""
+def opening(dialect: str, domain: str) -> bytes:
+    """
+    How a stream begins: RFC 7395 section 3.4 in the framed dialect; the unclosed header
+    in the stream dialect, to the byte as the official client's.
+    """
+    if dialect == "framed":
+        return encoded(Element("open", FRAMING, {"to": domain, "version": "1.0"}))
     return (
         f'<stream:stream xmlns="{CLIENT}" xmlns:stream="{STREAM}" '
         f'to="{escape("domain", domain)}" version="1.0">'
-    )
-
-
-def framedOpening(domain: str) -> Element:
-    """RFC 7395 section 3.4."""
-    return Element("open", FRAMING, {"to": domain, "version": "1.0"})
+    ).encode()
 
 
 def iq(kind: str, id: str, payload: Iterable[Element], to: str | None = None) -> Element:
