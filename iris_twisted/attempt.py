@@ -6,12 +6,13 @@ and nothing left over when it fails or is cancelled (contract promises 1 and 17)
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 
 from .addresses import RoutingId, isLoopback, locate, relocate
+from .deadline import deadlined
 from .errors import (
     ApiParameters,
     BackendError,
@@ -33,8 +34,6 @@ from .xmpp.events import Resumption, SessionSettings
 from .xmpp.session import XmppSession
 
 __all__ = ["Attempt", "Reached", "Target"]
-
-_T = TypeVar("_T")
 
 # Seconds for which no server's patience with an acknowledgement is too short.
 _SOON = 10.0
@@ -70,34 +69,6 @@ class Reached:
     link: Link
     info: ServerInfo
     host: str
-
-
-async def _deadlined(
-    reactor: Any, seconds: float, work: Deferred[_T], words: Callable[[], str]
-) -> _T:
-    """
-    Wait so long and no longer.
-
-    @param words: what to say when it took too long.
-    @raise NoAnswer: when it did; what was cancelled is cleaned up before.
-    """
-    expired = False
-
-    def expire() -> None:
-        nonlocal expired
-        expired = True
-        work.cancel()
-
-    call = reactor.callLater(seconds, expire)
-    try:
-        return await work
-    except (CancelledError, IrisError):
-        if expired:
-            raise NoAnswer(words()) from None
-        raise
-    finally:
-        if call.active():
-            call.cancel()
 
 
 class _DialectRefused(Exception):
@@ -144,7 +115,7 @@ class Attempt:
 
     async def _timed(self) -> Reached:
         timeout = self._settings.connectTimeout
-        return await _deadlined(
+        return await deadlined(
             self._reactor,
             timeout,
             Deferred.fromCoroutine(self._run()),

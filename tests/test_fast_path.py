@@ -340,6 +340,7 @@ class Elements(SynchronousTestCase):
             self.assertIsNotNone(parser.read(FRAMED.encode()))
 
 
+GLANCED = Calls.glanced
 stanzas = st.one_of(
     st.sampled_from(
         [
@@ -379,7 +380,6 @@ class Together(SynchronousTestCase):
     """A connection with the fast path beside one without."""
 
     def heard(self, fast: bool, script: list[tuple[str, list[int], str]], **options: Any) -> Any:
-        world = World(**options)
         waiting: list[Deferred[None]] = []
 
         def ring(info: dict[str, Any]) -> Any:
@@ -393,17 +393,17 @@ class Together(SynchronousTestCase):
                 world.close()
             return None
 
-        world.recorder.react["onNotification"] = ring
-        glanced = Calls.glanced
         taken = 0
 
         def glance(calls: Calls, link: Any, message: bytes) -> bool:
             nonlocal taken
-            took = fast and glanced(calls, link, message)
+            took = fast and GLANCED(calls, link, message)
             taken += took
             return took
 
         self.patch(Calls, "glanced", glance)
+        world = World(**options)
+        world.recorder.react["onNotification"] = ring
         world.up()
         world.transport.say(b"<message/>")
         for text, places, _ in script:

@@ -9,23 +9,11 @@ from collections.abc import Sequence
 
 from zope.interface import implementer
 
-from ..errors import (
-    IrisError,
-    NoAnswer,
-    ProtocolViolation,
-    ServerLeaving,
-)
+from ..errors import IrisError, NoAnswer, ProtocolViolation, ServerLeaving
 from ..interfaces import IXmppSession
 from . import stanzas
 from .acknowledging import ASKING, Acknowledging
-from .elements import (
-    CLIENT,
-    FRAMING,
-    PING,
-    SASL,
-    STREAM,
-    Element,
-)
+from .elements import CLIENT, FRAMING, PING, SASL, STREAM, Element
 from .endings import ending
 from .events import (
     Ended,
@@ -174,9 +162,8 @@ class XmppSession:
 
     def expire(self, now: float) -> Sequence[SessionEvent]:
         words = f"no answer within {self._settings.iqTimeout:g} seconds"
-        events: list[SessionEvent] = [
-            IqFailed(id, NoAnswer(words)) for id in self._iqs.expired(now)
-        ]
+        overdue = self._iqs.expired(now)
+        events: list[SessionEvent] = [IqFailed(id, NoAnswer(words)) for id in overdue]
         books = self._acks.books
         if self.isUp and books is not None and books.isOverdue:
             self._ended = self._finished = True
@@ -187,8 +174,7 @@ class XmppSession:
         # The Iris platform dislikes a closing tag in its own dialect (protocol.md section 9).
         if self._settings.dialect == "framed" and not self._ended:
             self._write(Element("close", FRAMING))
-        self._ended = True
-        self._finished = True
+        self._ended = self._finished = True
 
     def lost(self) -> None:
         self._ended = True
@@ -207,8 +193,7 @@ class XmppSession:
         self._outgoing.append(stanzas.encoded(element))
 
     def _end(self, error: IrisError) -> None:
-        self._ended = True
-        self._finished = True
+        self._ended = self._finished = True
         self._events.append(Ended(error))
 
     def _handle(self, item: Item) -> None:
