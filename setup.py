@@ -34,6 +34,7 @@ setup(
         "zope.interface>=7.0.1",
     ],
     extras_require={
+        "benchmark": ["matplotlib>=3.8", "slixmpp>=1.8.5"],
         "test": ["coverage>=7.4", "hypothesis>=6.100", "slixmpp>=1.8.5"],
         "typing": ["mypy>=1.14", "mypy-zope>=1.0.9"],
         "lint": ["ruff>=0.9"],
