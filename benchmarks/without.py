@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from iris_twisted import callbacks, calls, connection
+from iris_twisted import callbacks, calls
 from iris_twisted.rtc import private_iqs
 from iris_twisted.transport import websocket_connection
 from iris_twisted.transport.websocket_connection import WebSocketConnection
@@ -53,11 +53,6 @@ def _oneParser() -> None:
     fast_parser._RECYCLE_AFTER = 1
 
 
-def _event() -> None:
-    """C{onEvent} is made for everything, whether anybody hears it or not."""
-    connection.IrisRtcConnection._hearsEvents = lambda self: True  # type: ignore[method-assign]
-
-
 def _json() -> None:
     """The decoder of the standard library, as one calls it."""
 
@@ -74,6 +69,5 @@ TRICKS: dict[str, Callable[[], None]] = {
     "glance": _glance,
     "call-now": _callNow,
     "one-parser": _oneParser,
-    "event": _event,
     "json": _json,
 }

@@ -22,7 +22,6 @@ class Announcements:
     """
     @param target: whose attributes are the callbacks.
     @param stats: where failing callbacks are counted.
-    @param hears: whether anybody would notice C{onEvent}.
     @param observe: is shown each event, when it happens; C{None} for nobody.
     @ivar queue: where the callbacks wait for their turn.
     """
@@ -33,11 +32,9 @@ class Announcements:
         target: object,
         stats: Stats,
         observe: Callable[[dict[str, Any]], None] | None,
-        hears: Callable[[], bool],
     ) -> None:
         self._stats = stats
         self._observe = observe
-        self._hears = hears
         self._owesDisconnected = False
         self.queue = CallbackQueue(reactor, target, self._failed)
 
@@ -79,11 +76,9 @@ class Announcements:
     def notificationNow(self, info: dict[str, Any]) -> Deferred[object] | None:
         """A notification came; as L{CallbackQueue.now} does."""
         self._stats.notifications += 1
-        event = None
-        if self._observe is not None or self._hears():
-            event = {"type": "connection", "state": "SDK_NotificationReceived", "details": info}
-            if self._observe is not None:
-                self._observe(event)
+        event = {"type": "connection", "state": "SDK_NotificationReceived", "details": info}
+        if self._observe is not None:
+            self._observe(event)
         return self.queue.now(event, "onNotification", info)
 
     def rejected(self, payload: dict[str, Any]) -> None:

@@ -68,20 +68,19 @@ class CallbackQueue:
         """Whether no callback is being made, or waits for its turn."""
         return not self._items and not self._draining
 
-    def now(self, event: object | None, name: str, argument: object) -> Deferred[object] | None:
+    def now(self, event: object, name: str, argument: object) -> Deferred[object] | None:
         """
-        Make a callback at once, and C{onEvent} before it unless that is C{None}. Only
-        while L{isIdle}, in a reactor turn that is nobody else's.
+        Make a callback at once, and C{onEvent} before it. Only while L{isIdle}, in a
+        reactor turn that is nobody else's.
 
         @return: C{None} when the callback is done; or a Deferred that fires when it is,
             or fails with what is logged and counted already.
         """
         self._draining = True
         try:
-            if event is not None:
-                finishing = self._make("onEvent", (event,))
-                if finishing is not None:
-                    finishing.addErrback(lambda _: None)
+            finishing = self._make("onEvent", (event,))
+            if finishing is not None:
+                finishing.addErrback(lambda _: None)
             return self._make(name, (argument,))
         finally:
             self._draining = False

@@ -58,7 +58,7 @@ class Calls:
         if found is None:
             return False
         attributes, info = found
-        self._delivery.hand(link, link.session.admit(attributes), info)
+        self._delivery.hand(link, attributes, info)
         return True
 
     def requested(self, link: Link, iq: Element) -> None:

@@ -82,18 +82,10 @@ class IrisRtcConnection:
         elif set(keywords) - {"tokenProvider"}:
             raise IncorrectParameters("settings and keywords exclude each other")
         provider = keywords.get("tokenProvider") or settings.tokenProvider
-        self._deaf = (
-            type(self).onEvent is IrisRtcConnection.onEvent
-            and type(self._listener).onEvent is IrisListener.onEvent
-        )
-        self._driver = LifecycleDriver(reactor, settings, self, provider, self._hearsEvents)
+        self._driver = LifecycleDriver(reactor, settings, self, provider)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.state.value} {self.jid or ''}>".replace(" >", ">")
-
-    def _hearsEvents(self) -> bool:
-        """Whether C{onEvent} does anything: there is one for each notification."""
-        return not self._deaf or "onEvent" in self.__dict__
 
     @property
     def state(self) -> ConnectionState:

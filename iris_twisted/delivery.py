@@ -51,8 +51,12 @@ class Delivery:
         """Whether there is room, and nothing waits for its turn."""
         return self._unanswered < self._room and not self._held and self._queue.isIdle
 
-    def hand(self, link: Link, iq: Element, info: dict[str, Any]) -> None:
-        """A notification came while L{isIdle}: hand it over now."""
+    def hand(self, link: Link, attributes: dict[str, str], info: dict[str, Any]) -> None:
+        """
+        A notification came while L{isIdle}: hand it over now.
+
+        @param attributes: of its IQ.
+        """
         generation = self._generation
         finishing = self._announcements.notificationNow(info)
         if generation != self._generation:
@@ -60,9 +64,9 @@ class Delivery:
                 finishing.addErrback(lambda _: None)
             return
         if finishing is None:
-            link.reply(iq)
+            link.acknowledge(attributes)
             return
-        done = self._begin(link, iq)
+        done = self._begin(link, link.session.admit(attributes))
         finishing.addCallbacks(lambda _: done(None), done)
         if self._unanswered >= self._room:
             self._paused = link

@@ -70,6 +70,9 @@ class IMessageReceiver(Interface):
         Called in order for each text message; for a byte stream, for each read.
         Never before C{open}'s Deferred was given to the caller has fired.
 
+        It may make callbacks of the application, which may call C{send}, C{close} and
+        C{abort}: so it must not be called from within a call of the transport.
+
         @param message: UTF-8. It need not be checked yet: the XML parser does.
         """
 
@@ -168,11 +171,13 @@ class IXmppSession(Interface):
     def admit(attributes: dict[str, str]) -> Element:
         """
         Called in the place of L{receive} for a message that is one whole IQ request,
-        when L{surroundings} allows it; the caller has read it, and is not going to
-        change its attributes.
+        when L{surroundings} allows it; the caller has read it.
 
         @return: what to L{reply} to.
         """
+
+    def acknowledge(attributes: dict[str, str]) -> None:
+        """Like L{admit} and L{reply} in one, when nothing came in between."""
 
     def takeOutgoing() -> Sequence[bytes]:
         """The messages to send since the last call, in order."""

@@ -39,8 +39,7 @@ __all__ = ["LifecycleDriver"]
 
 class LifecycleDriver:
     """
-    @param connection: whose callbacks are made; C{hears} tells whether it would
-        notice C{onEvent}.
+    @param connection: whose callbacks are made.
     @ivar jid: the JID bound last, while there is one; C{serverInfo}: what discovery said last.
     """
 
@@ -52,7 +51,6 @@ class LifecycleDriver:
         settings: Settings,
         connection: object,
         tokenProvider: Callable[[], Any] | None,
-        hears: Callable[[], bool],
     ) -> None:
         self.jid: str | None = None
         self.serverInfo: ServerInfo | None = None
@@ -63,7 +61,7 @@ class LifecycleDriver:
         self._performing = False
         self._stats = Stats()
         observe = self._observe if settings.telemetry else None
-        self._tell = Announcements(reactor, connection, self._stats, observe, hears)
+        self._tell = Announcements(reactor, connection, self._stats, observe)
         self._calls = Calls(self._tell, settings.limits.unanswered, self._stats)
         self.messageGlanced, self.iqRequested = self._calls.glanced, self._calls.requested
         self._connects = Waiters(self._tell.queue, connection, self._abandoned)

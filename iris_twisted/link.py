@@ -159,6 +159,11 @@ class Link:
         link.session.reply(iq, condition)
         link._flush()
 
+    def acknowledge(self, attributes: dict[str, str]) -> None:
+        """Answer an IQ request with a result, in the turn in which it came."""
+        self.session.acknowledge(attributes)
+        self._flush()
+
     def resumable(self) -> Resumption | None:
         """What is needed to resume its session, while the server keeps it."""
         resumption = self.session.resumption

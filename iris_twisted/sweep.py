@@ -16,7 +16,7 @@ from twisted.logger import Logger
 __all__ = ["Sweep", "sweepFor"]
 
 # Whoever comes is served at full intervals, early by one of so many parts of it at most.
-_PARTS = 30
+_PARTS = 300
 
 
 class Sweep:

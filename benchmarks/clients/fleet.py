@@ -110,8 +110,9 @@ async def main(url: str, count: int, caFile: str | None) -> None:
     listener = Listener()
     for number in range(count):
         fleet.add(f"u{number}@sandbox.test", "any", listener)
-    while fleet.states[UP] < count + 1:
-        await deferLater(reactor, 0.05)
+    # To look at all of them costs too.
+    while fleet.attemptsUnderWay or fleet.states[UP] < count + 1:
+        await deferLater(reactor, 0.2)
     bench = Bench(fleet, count + 1)
     cpu, wall = time.process_time() - cpu, time.monotonic() - wall
     bench.tell(

@@ -150,6 +150,10 @@ class StreamManagement:
         self._undone[id(stanza)] = self._received, stanza
         return True
 
+    def arrivedAndDone(self) -> None:
+        """A new stanza came in, and we are done with it."""
+        self._received += 1
+
     def done(self, stanza: Element) -> None:
         """We are done with a stanza that came in; once is enough."""
         self._undone.pop(id(stanza), None)

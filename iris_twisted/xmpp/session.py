@@ -29,7 +29,7 @@ from .fast_parser import ChainParser
 from .iqs import PendingIqs
 from .login import Login
 from .management import MANAGEMENT, isStanza
-from .parser import Closed, FrameParser, Header, Item, Violation
+from .parser import Closed, FrameParser, Item, Violation
 from .stream_parser import StreamParser
 
 __all__ = ["XmppSession"]
@@ -105,6 +105,13 @@ class XmppSession:
         books = self._acks.books
         return None if books is not None and books.again else self._surroundings
 
+    def acknowledge(self, attributes: dict[str, str]) -> None:
+        acks = self._acks
+        acks.heardOfOthers = True
+        if acks.incoming is not None:
+            acks.incoming.arrivedAndDone()
+        self._send(stanzas.result(attributes["id"], attributes.get("from")))
+
     def admit(self, attributes: dict[str, str]) -> Element:
         iq = Element("iq", CLIENT, attributes)
         acks = self._acks
@@ -161,9 +168,10 @@ class XmppSession:
             self._acks.beat()
 
     def expire(self, now: float) -> Sequence[SessionEvent]:
-        words = f"no answer within {self._settings.iqTimeout:g} seconds"
-        overdue = self._iqs.expired(now)
-        events: list[SessionEvent] = [IqFailed(id, NoAnswer(words)) for id in overdue]
+        events: list[SessionEvent] = []
+        for id in self._iqs.expired(now):
+            words = f"no answer within {self._settings.iqTimeout:g} seconds"
+            events.append(IqFailed(id, NoAnswer(words)))
         books = self._acks.books
         if self.isUp and books is not None and books.isOverdue:
             self._ended = self._finished = True
@@ -197,26 +205,27 @@ class XmppSession:
         self._events.append(Ended(error))
 
     def _handle(self, item: Item) -> None:
-        if isinstance(item, Violation):
+        if isinstance(item, Element):
+            self._element(item)
+        elif isinstance(item, Violation):
             raise item.error
-        if isinstance(item, Closed):
+        elif isinstance(item, Closed):
             raise ServerLeaving("the server closed the XMPP stream")
-        if isinstance(item, Header):
-            return
-        end = ending(item)
-        if end is not None:
+
+    def _element(self, element: Element) -> None:
+        namespace, name = element.namespace, element.name
+        if namespace == CLIENT:
+            if isStanza(element):
+                self._stanza(element)
+        elif namespace == MANAGEMENT:
+            self._managed(name, element)
+        elif namespace == SASL:
+            self._login.sasl(name, element)
+        elif (end := ending(element)) is not None:
             raise end
-        match item.namespace, item.name:
-            case str(namespace), "features" if namespace == STREAM:
-                self._login.features(item)
-            case str(namespace), name if namespace == SASL:
-                self._login.sasl(name, item)
-            case str(namespace), name if namespace == MANAGEMENT:
-                self._managed(name, item)
-            case _ if isStanza(item):
-                self._stanza(item)
-            case _:
-                pass  # A newer server's word, of no meaning here.
+        elif namespace == STREAM and name == "features":
+            self._login.features(element)
+        # Anything else is a newer server's word, of no meaning here.
 
     def _managed(self, name: str, element: Element) -> None:
         """XEP-0198."""
