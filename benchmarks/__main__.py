@@ -3,7 +3,7 @@ All of it, in one run:
 
     python -m benchmarks [--short] [NAME ...]
 
-NAME is one of hot-path, tricks, sizes, latency, many, start-up. It prints tables, and
+NAME is one of hot-path, tricks, sizes, latency, many, reconnects, start-up. It prints tables, and
 writes C{RESULTS.md}, C{results/results.json} and plots; with C{--short} it only shows
 that everything works, with counts too small for the numbers to mean anything.
 """
@@ -183,6 +183,17 @@ class Run:
         rows = [[name, value] for name, value in got["milliseconds"].items()]
         return [f"{rate} per second over {clients} connections", "ms"], rows
 
+    def reconnects(self) -> Table:
+        """Memory over reconnects, with the sandbox in the same process."""
+        counts = ["2", "10"] if self.short else ["100", "2000"]
+        command = [sys.executable, "-m", "benchmarks.clients.reconnects", *counts]
+        with Program(command) as program:
+            sizes = program.value()
+        self.values["reconnects"] = sizes
+        first = next(iter(sizes.values()))
+        rows = [[count, size, size / first] for count, size in sizes.items()]
+        return ["reconnects", "KiB resident", "relative"], rows
+
     def startUp(self) -> Table:
         """Seconds until it is imported."""
         taken: dict[str, list[float]] = {}
@@ -226,6 +237,7 @@ def main() -> None:
         "sizes": Run.sizes,
         "latency": Run.latency,
         "many": Run.many,
+        "reconnects": Run.reconnects,
         "start-up": Run.startUp,
     }
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 __all__ = ["Sweep", "sweepFor"]
 
 # Whoever comes is served at full intervals, early by one of so many parts of it at most.
-_PARTS = 300
+_PARTS = 100
 
 
 class Sweep:

@@ -17,7 +17,16 @@ from ..rtc.names import IRIS, PRIVATE
 from ..tokens import expiryOf
 from ..xmpp.elements import CLIENT, Element, escape
 from .iris_tokens import makeToken
-from .records import DROPS, HANG_STEPS, Answer, Call, ManagedSession, SandboxError, UserSession
+from .records import (
+    DROPS,
+    HANG_STEPS,
+    TURN,
+    Answer,
+    Call,
+    ManagedSession,
+    SandboxError,
+    UserSession,
+)
 
 __all__ = ["Platform"]
 
@@ -88,21 +97,11 @@ class Platform:
         """
         if not self.accepts(token):
             return None
-        turn = {
-            "ttl": "3600",
-            "ice_servers": [
-                {
-                    "urls": ["turn:turn.sandbox.test:3478?transport=udp"],
-                    "username": "sandbox",
-                    "credential": "TURN-PASSWORD",
-                }
-            ],
-        }
         return {
             "websocket_server": host,
             "websocket_server_token": self.websocketToken(routingId),
             "websocket_server_token_expiry_time": str(int(self.now()) + 3600),
-            "turn_credentials": json.dumps(turn),
+            "turn_credentials": json.dumps(TURN),
         }
 
     def admits(self, routingId: str, token: str) -> bool:
@@ -135,8 +134,11 @@ class Platform:
 
     def left(self, user: UserSession, waits: bool) -> None:
         """A socket was lost; does its session wait to be resumed?"""
-        if self.sessions.pop(user.id, None) is not None and waits:
+        bound = self.sessions.pop(user.id, None) is not None
+        if bound and waits:
             self.detached[user.id] = user, self.now()
+        elif bound:
+            self._forget(user)
 
     def takeOver(self, previd: str) -> tuple[UserSession | None, ManagedSession | None]:
         """The session to resume, if it is still kept; it is nobody's then."""
@@ -145,12 +147,19 @@ class Platform:
         if user is not None:
             self.sessions.pop(user.id, None)
             self.detached.pop(user.id, None)
+            self._forget(user)
         return user, session
 
     def arrived(self, user: UserSession) -> None:
         """A session is bound, or resumed."""
         self.sessions[user.id] = user
         self._users.setdefault(_bare(user.jid), {})[user.id] = user
+
+    def _forget(self, user: UserSession) -> None:
+        known = self._users.get(_bare(user.jid), {})
+        known.pop(user.id, None)
+        if not known:
+            self._users.pop(_bare(user.jid), None)
 
     def _purge(self) -> None:
         now = self.now()
@@ -161,7 +170,8 @@ class Platform:
         deadline = now - self.resumptionPatience
         gone = {id for id, (_, since) in self.detached.items() if since < deadline}
         for id in gone:
-            del self.detached[id]
+            user, _ = self.detached.pop(id)
+            self._forget(user)
         for previd, (user, _) in list(self.managed.items()):
             if user.id not in self.sessions and user.id not in self.detached:
                 del self.managed[previd]
@@ -254,9 +264,8 @@ class Platform:
     def sessionsOf(self, jid: str) -> list[UserSession]:
         """The sessions that a full JID, or a bare one, names; those to be resumed too."""
         self._purge()
+        self._purge()
         known = self._users.get(_bare(jid), {})
-        for id in [id for id in known if id not in self.sessions and id not in self.detached]:
-            del known[id]
         wanted = jid.lower()
         return [s for s in known.values() if "/" not in wanted or s.jid.lower() == wanted]
 

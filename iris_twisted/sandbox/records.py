@@ -14,6 +14,7 @@ from ..xmpp.management import StreamManagement
 __all__ = [
     "DROPS",
     "HANG_STEPS",
+    "TURN",
     "Answer",
     "Call",
     "ManagedSession",
@@ -22,6 +23,16 @@ __all__ = [
 ]
 
 HANG_STEPS = ("discovery", "upgrade", "stream", "sasl", "bind", "session", "ping")
+TURN = {
+    "ttl": "3600",
+    "ice_servers": [
+        {
+            "urls": ["turn:turn.sandbox.test:3478?transport=udp"],
+            "username": "sandbox",
+            "credential": "TURN-PASSWORD",
+        }
+    ],
+}
 DROPS = ("abort", "close", "disconnect")
 
 
