@@ -247,23 +247,14 @@ class Platform:
         domain = jid.partition("/")[0].rpartition("@")[2]
         data = Element("data", IRIS, dict(info))
         sender = f"notify.{domain}" if call is not None else domain
-        return Element(
-            "iq",
-            CLIENT,
-            {
-                "type": "set",
-                "id": f"call-{call or secrets.token_hex(4)}",
-                "from": sender,
-                "to": jid,
-            },
-            [Element("query", PRIVATE, children=[data])],
-        )
+        id = f"call-{call or secrets.token_hex(4)}"
+        attributes = {"type": "set", "id": id, "from": sender, "to": jid}
+        return Element("iq", CLIENT, attributes, [Element("query", PRIVATE, children=[data])])
 
     # Routing
 
     def sessionsOf(self, jid: str) -> list[UserSession]:
         """The sessions that a full JID, or a bare one, names; those to be resumed too."""
-        self._purge()
         self._purge()
         known = self._users.get(_bare(jid), {})
         wanted = jid.lower()
