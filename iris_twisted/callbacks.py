@@ -1,6 +1,7 @@
 """
-Callbacks, one after the other, in reactor turns of their own: never from within
-a call of the API, never one inside another (contract promise 3).
+Callbacks, one after the other: never from within a call of the API, never one inside
+another (contract promise 3). Each has a reactor turn to wait for, but a notification
+that comes while nothing waits is told in the turn in which it was read.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class CallbackQueue:
         self._items: list[tuple[Callable[[], None], bool]] = []
         self._turn: IDelayedCall | None = None
         self._draining = False
+        self._cleared = 0
 
     def do(self, item: Callable[[], None], *, always: bool = False) -> None:
         """
@@ -61,6 +63,7 @@ class CallbackQueue:
 
     def clear(self) -> None:
         """Forget the callbacks that were not made yet."""
+        self._cleared += 1
         self._items = [item for item in self._items if item[1]]
 
     @property
@@ -77,11 +80,13 @@ class CallbackQueue:
             or fails with what is logged and counted already.
         """
         self._draining = True
+        cleared = self._cleared
         try:
             finishing = self._make("onEvent", (event,))
             if finishing is not None:
                 finishing.addErrback(lambda _: None)
-            return self._make(name, (argument,))
+            # It may have closed the connection, and then nothing else is told.
+            return None if cleared != self._cleared else self._make(name, (argument,))
         finally:
             self._draining = False
             if self._items:

@@ -393,6 +393,10 @@ class Together(SynchronousTestCase):
                 world.close()
             return None
 
+        def event(event: dict[str, Any]) -> None:
+            if script[0][2] == "close on event" and "Notification" in event["state"]:
+                world.close()
+
         taken = 0
 
         def glance(calls: Calls, link: Any, message: bytes) -> bool:
@@ -404,6 +408,7 @@ class Together(SynchronousTestCase):
         self.patch(Calls, "glanced", glance)
         world = World(**options)
         world.recorder.react["onNotification"] = ring
+        world.recorder.react["onEvent"] = event
         world.up()
         world.transport.say(b"<message/>")
         for text, places, _ in script:
@@ -428,7 +433,7 @@ class Together(SynchronousTestCase):
             st.tuples(
                 stanzas,
                 st.lists(st.integers(0, 600), max_size=2),
-                st.sampled_from(["", "", "fail", "wait", "close"]),
+                st.sampled_from(["", "", "fail", "wait", "close", "close on event"]),
             ),
             min_size=1,
             max_size=6,
@@ -448,6 +453,13 @@ class Together(SynchronousTestCase):
         for dialect, text in (("stream", NOTIFICATION), ("framed", FRAMED)):
             script = [(text, [], "")] * 20
             self.assertEqual(self.heard(True, script, dialect=dialect)[3], 20)
+
+    def test_closedByTheEvent(self) -> None:
+        """Promise 4: whoever closes in onEvent gets no onNotification after it."""
+        for fast in (True, False):
+            calls, _, stats, _ = self.heard(fast, [(NOTIFICATION, [], "close on event")])
+            self.assertNotIn("'onNotification'", str(calls))
+            self.assertEqual(stats.notifications, 1)
 
     def test_otherSurroundings(self) -> None:
         """A server whose stream is in another namespace gets no fast path."""

@@ -57,7 +57,7 @@ class WebSocketConnection(WebSocketClientProtocol):  # type: ignore[misc]
         self._brakes: set[str] = set()
         # The beginning of a frame, what it lacks at least, and the frames to be written when
         # a read is over.
-        self._begun: list[bytes] = []
+        self._begun = bytearray()
         self._missing = 0
         self._answers: list[bytes] | None = None
 
@@ -142,11 +142,11 @@ class WebSocketConnection(WebSocketClientProtocol):  # type: ignore[misc]
     def _framesReceived(self, data: bytes) -> None:
         """Take the usual frames, with one write for all answers; leave the others to Autobahn."""
         if self._begun:
-            self._begun.append(data)
+            self._begun += data
             self._missing -= len(data)
             if self._missing > 0:
                 return
-            data = b"".join(self._begun)
+            data = bytes(self._begun)
             self._begun.clear()
         elif self.data or self.current_frame is not None or self.inside_message:
             self._dataReceived(data)
@@ -163,7 +163,7 @@ class WebSocketConnection(WebSocketClientProtocol):  # type: ignore[misc]
             if answers:
                 self.transport.write(b"".join(answers))
         if self._missing:
-            self._begun.append(data[position:])
+            self._begun += data[position:]
         elif position < len(data):
             self._dataReceived(data[position:])
 
