@@ -1,8 +1,8 @@
 -- Prosody as the XMPP server behind an event manager of iris-twisted (README, "Host it
--- yourself"). It runs as it is, for a trial; what you give in the environment counts
--- instead: IRIS_DOMAIN, IRIS_DATA, IRIS_INTERFACE, IRIS_HTTP_PORT, IRIS_XMPP_PORT, and
--- IRIS_MODULES, the folder of mod_iris.lua; IRIS_AS_ROOT=yes lets it run as root, in a
--- container.
+-- yourself"). Started in a clone it runs as it is, for a trial; what you give in the
+-- environment counts instead: IRIS_DOMAIN, IRIS_DATA, IRIS_INTERFACE, IRIS_HTTP_PORT,
+-- IRIS_XMPP_PORT, and IRIS_MODULES, the folder of mod_iris.lua; IRIS_AS_ROOT=yes lets it
+-- run as root, in a container.
 -- Where clients come from other machines, put a proxy that speaks TLS in front of it.
 daemonize = false
 local data = ENV_IRIS_DATA or "/tmp/iris-prosody"
@@ -24,7 +24,7 @@ http_default_host = ENV_IRIS_DOMAIN or "example.test"
 
 -- smacks is XEP-0198: no call is lost over a broken connection. iris is mod_iris.lua in
 -- this folder: without it, rejects are refused.
-plugin_paths = { ENV_IRIS_MODULES or "docs/prosody" }
+plugin_paths = { ENV_IRIS_MODULES or (ENV_PWD or ".") .. "/docs/prosody" }
 modules_enabled = { "saslauth", "disco", "ping", "smacks", "websocket", "iris" }
 modules_disabled = { "s2s", "offline" }
 smacks_hibernation_time = 300

@@ -86,7 +86,8 @@ class ProsodyCase(NetworkCase):
             "IRIS_DATA": str(self._data()),
             "IRIS_HTTP_PORT": str(self.http),
             "IRIS_XMPP_PORT": str(self.c2s),
-            "IRIS_MODULES": str(self.config.parent),
+            # As a shell would have it.
+            "PWD": str(HERE.parent.parent),
             "IRIS_AS_ROOT": "yes",
         }
         self._register(*users)

@@ -207,6 +207,7 @@ class SelfHosted(ProsodyCase):
     async def test_asTheReadmeSays(self) -> None:
         """An event manager before Prosody: a call from any XMPP client is on the terminal."""
         await self.selfHosted("alice@example.test", "bob@example.test")
+        self.assertNotIn("error", self.server.stdout)
         accounts = Path(self.mktemp()).absolute()
         accounts.write_text(
             f'[[account]]\nrouting-id = "alice@example.test"\ntoken = "iris-CANARY"\n'
