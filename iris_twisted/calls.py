@@ -16,7 +16,7 @@ from .errors import IncorrectParameters, IrisError, NotConnected, ServerLeaving
 from .interfaces import INotificationSyntax
 from .link import Link
 from .rtc.private_iqs import Leave, Notification, Refused
-from .values import Stats
+from .values import Limits, Stats
 from .xmpp.elements import Element
 
 __all__ = ["Calls"]
@@ -24,16 +24,17 @@ __all__ = ["Calls"]
 
 class Calls:
     """
-    @param room: how many notifications may be unanswered.
+    @param limits: how much a peer may send.
     """
 
     _log = Logger()
 
-    def __init__(self, announcements: Announcements, room: int, stats: Stats) -> None:
+    def __init__(self, announcements: Announcements, limits: Limits, stats: Stats) -> None:
         self._announcements = announcements
         self._stats = stats
         self._syntax: INotificationSyntax | None = None
-        self._delivery = Delivery(announcements, room)
+        self._delivery = Delivery(announcements, limits.unanswered)
+        self._longest = limits.frame
 
     def speak(self, syntax: INotificationSyntax) -> None:
         """A session is up: this is its language."""
@@ -53,6 +54,8 @@ class Calls:
         """
         surroundings = link.session.surroundings
         if surroundings is None or self._syntax is None or not self._delivery.isIdle:
+            return False
+        if len(message) > self._longest:
             return False
         found = self._syntax.glance(message, surroundings)
         if found is None:

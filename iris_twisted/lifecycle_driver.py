@@ -62,7 +62,7 @@ class LifecycleDriver:
         self._stats = Stats()
         observe = self._observe if settings.telemetry else None
         self._tell = Announcements(reactor, connection, self._stats, observe)
-        self._calls = Calls(self._tell, settings.limits.unanswered, self._stats)
+        self._calls = Calls(self._tell, settings.limits, self._stats)
         self.messageGlanced, self.iqRequested = self._calls.glanced, self._calls.requested
         self._connects = Waiters(self._tell.queue, connection, self._abandoned)
         self._closes = Waiters(self._tell.queue, None, lambda: None)

@@ -48,15 +48,17 @@ class TokenFiles(Service):
 
     def __init__(self, reactor: Any, interval: float = 2.0) -> None:
         self._interval = interval
-        self._files: dict[str, tuple[Callable[[str], None], object]] = {}
+        self._files: dict[str, tuple[list[Callable[[str], None]], object]] = {}
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
 
     def watch(self, path: str, changed: Callable[[str], None]) -> None:
         """
-        @param changed: called with each new token of this file from now on.
+        @param changed: called with each new token of this file from now on, like all
+            others that were given for it.
         """
-        self._files[path] = changed, self._signature(path)
+        known, seen = self._files.get(path, ([], self._signature(path)))
+        self._files[path] = [*known, changed], seen
 
     def startService(self) -> None:
         super().startService()
@@ -76,14 +78,15 @@ class TokenFiles(Service):
         return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _look(self) -> None:
-        for path, (changed, seen) in list(self._files.items()):
+        for path, (watchers, seen) in list(self._files.items()):
             signature = self._signature(path)
             if signature == seen:
                 continue
-            self._files[path] = changed, signature
+            self._files[path] = watchers, signature
             try:
                 token = readToken(path)
             except IncorrectParameters as e:
                 self._log.warn("{reason}; the old token stays", reason=e.message)
             else:
-                changed(token)
+                for changed in watchers:
+                    changed(token)

@@ -191,6 +191,11 @@ class Tokens(SynchronousTestCase):
         path.write_text("fourth-token")
         clock.advance(2)
         self.assertEqual(tokens, ["second", "fourth-token"])
+        # Two accounts may have one file.
+        service.watch(str(path), lambda token: tokens.append(f"other {token}"))
+        path.write_text("fifth")
+        clock.advance(2)
+        self.assertEqual(tokens[2:], ["fifth", "other fifth"])
         service.stopService()
         self.assertEqual(clock.getDelayedCalls(), [])
         service.stopService()

@@ -461,6 +461,24 @@ class Together(SynchronousTestCase):
             self.assertNotIn("'onNotification'", str(calls))
             self.assertEqual(stats.notifications, 1)
 
+    def test_limits(self) -> None:
+        """What is over a limit is refused, in whatever form it comes."""
+        size = len(NOTIFICATION)
+        for limits, taken in (
+            (Limits(frame=size), 3),
+            (Limits(frame=size - 1), 0),
+            # The mechanisms of the features are as deep.
+            (Limits(depth=3, children=10), 3),
+        ):
+            results = [
+                self.heard(
+                    fast, [(NOTIFICATION, [], "")] * 3, limits=limits, streamManagement=False
+                )
+                for fast in (True, False)
+            ]
+            self.assertEqual(results[0][:3], results[1][:3])
+            self.assertEqual(results[0][3], taken)
+
     def test_otherSurroundings(self) -> None:
         """A server whose stream is in another namespace gets no fast path."""
         world = World(dialect="stream").up()

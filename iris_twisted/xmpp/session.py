@@ -90,7 +90,7 @@ class XmppSession:
     def _items(self, message: bytes) -> Sequence[Item]:
         """What a message brings; the commonest without a parser of one's own."""
         surroundings = self.surroundings
-        if surroundings is not None:
+        if surroundings is not None and len(message) <= self._settings.limits.frame:
             if message in ASKING:
                 return [Element("r", MANAGEMENT)]
             short = _EMPTY_IQ[surroundings].read(message)
