@@ -21,11 +21,15 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, eventAsText, globalLogPublisher
 from twisted.trial.unittest import TestCase
+from twisted.web.client import HTTPConnectionPool
 
 from iris_twisted import IrisRtcConnection
-from iris_twisted.errors import ConnectionFailed, IrisError
+from iris_twisted.addresses import EventManagerAddress
+from iris_twisted.discovery import EventManagerClient
+from iris_twisted.errors import ApiParameters, ConnectionFailed, IrisError
 from iris_twisted.sandbox import Sandbox, SandboxError, startSandbox
 from iris_twisted.sandbox.platform import Platform
+from iris_twisted.tls import TlsTrust
 from iris_twisted.transport.websocket import WebSocketTransport
 from iris_twisted.values import ConnectionState
 
@@ -266,6 +270,26 @@ class Discovery(NetworkCase):
         connection = self.connection(connectTimeout=0.3)
         error = await self.refused(connection, "t", f"http://127.0.0.1:{port}")
         self.assertIn("within 0.3 seconds", error.message)
+
+    async def test_noCookies(self) -> None:
+        """What a fleet shares keeps no cookie: it would be another account's."""
+        seen: list[bytes] = []
+
+        def reply(protocol: Any, data: bytes) -> None:
+            seen.append(data)
+            head = b"HTTP/1.1 200 OK\r\nSet-Cookie: who=alice\r\nContent-Length: 2\r\n\r\n"
+            protocol.transport.write(head + b"{}")
+
+        port = await self.server(reply)
+        address = EventManagerAddress.parse(f"http://127.0.0.1:{port}")
+        pool = HTTPConnectionPool(reactor)
+        self.addCleanup(pool.closeCachedConnections)
+        client = EventManagerClient(address, reactor, TlsTrust(), pool=pool)
+        for routingId in (RID, "bob@sandbox.test"):
+            with self.assertRaises(ApiParameters):
+                await client.discover("t", routingId, "trace")
+        self.assertEqual(len(seen), 2)
+        self.assertNotIn(b"cookie", b"".join(seen).lower())
 
     async def test_whatIsSent(self) -> None:
         """The request of protocol.md: path, bearer token, trace id."""

@@ -101,7 +101,7 @@ class EventManagerClient:
         pool = pool or HTTPConnectionPool(reactor, persistent=False)
         size = limits.discoveryBody + _HEADERS
         endpoints = BoundedEndpoints(reactor, trust, size, connectTimeout)
-        self._http = HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, pool))
+        self._agent = Agent.usingEndpointFactory(reactor, endpoints, pool)
 
     def discover(self, irisToken: str, routingId: str, traceId: str) -> Deferred[ServerInfo]:
         return Deferred.fromCoroutine(self._discover(irisToken, routingId, traceId))
@@ -109,7 +109,8 @@ class EventManagerClient:
     async def _discover(self, irisToken: str, routingId: str, traceId: str) -> ServerInfo:
         origin = self._address.origin
         try:
-            response = await self._http.get(
+            # One for each request: what keeps the cookies of one account must not serve another.
+            response = await HTTPClient(self._agent).get(
                 self._address.discoveryUrl(routingId, self._anonymous),
                 headers=Headers(
                     {
