@@ -86,4 +86,5 @@ class Floors:
             anonymous=settings.anonymous,
             limits=settings.limits,
             connectTimeout=settings.connectTimeout,
+            proxies=settings.proxies,
         )

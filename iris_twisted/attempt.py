@@ -248,6 +248,7 @@ class Attempt:
             )
         )
         link = self._newLink(session)
+        place = attrs.evolve(place, proxy=settings.proxies.choose(place.host, place.scheme.secure))
         self._step = f"{place.name} did not open a connection"
         transport = await target.transports.serving(place.scheme).open(
             place, link, self._reactor, settings.trust, settings.limits

@@ -89,6 +89,7 @@ class IrisFleet(Service):
             limits=settings.limits,
             connectTimeout=settings.connectTimeout,
             pool=pool,
+            proxies=settings.proxies,
         )
 
     # Accounts

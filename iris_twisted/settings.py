@@ -14,6 +14,7 @@ from zope.interface import Interface
 from .addresses import RoutingId
 from .errors import IncorrectParameters
 from .interfaces import IEventManager, IRetryPolicy, ITransportProvider
+from .proxies import Proxies
 from .retry import FullJitter
 from .rtc.senders import Senders
 from .tls import TlsTrust
@@ -74,6 +75,13 @@ def _limits(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         raise IncorrectParameters(f"{attribute.name} must be a Limits value, not {value!r}")
 
 
+def _proxy(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not isinstance(value, (str, Proxies)):
+        raise IncorrectParameters(
+            f"{attribute.name} must be a URL or Proxies, not {type(value).__name__}"
+        )
+
+
 def _gate(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and not isinstance(value, DeferredSemaphore):
         raise IncorrectParameters(
@@ -112,6 +120,8 @@ class Settings:
         that is resumed loses and repeats nothing.
     @ivar telemetry: send the official client's call statistics.
     @ivar limits: how much a peer may send.
+    @ivar proxy: the URL of an HTTP proxy for discovery and transports, or L{Proxies}, e.g.
+        C{Proxies.ofEnvironment()}; C{None} for none.
     @ivar gate: of which each attempt to connect takes a token while it is under way, so
         that those who share it do not try all at once.
     """
@@ -140,11 +150,18 @@ class Settings:
     telemetry: bool = attrs.field(default=False, validator=_flag)
     limits: Limits = attrs.field(factory=Limits, validator=_limits)
     gate: DeferredSemaphore | None = attrs.field(default=None, validator=_gate, repr=False)
+    proxy: str | Proxies | None = attrs.field(default=None, validator=_proxy, repr=False)
     trust: TlsTrust = attrs.field(init=False, repr=False)
 
     @trust.default
     def _makeTrust(self) -> TlsTrust:
         return TlsTrust(self.trustRoot, self.insecure)
+
+    proxies: Proxies = attrs.field(init=False, repr=False)
+
+    @proxies.default
+    def _makeProxies(self) -> Proxies:
+        return self.proxy if isinstance(self.proxy, Proxies) else Proxies(self.proxy)
 
     def __attrs_post_init__(self) -> None:
         # Shows at once what the first notification would show otherwise.

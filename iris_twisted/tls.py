@@ -21,7 +21,6 @@ from twisted.internet.ssl import (
 )
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
 from .errors import IncorrectParameters
@@ -107,7 +106,7 @@ def _fromPem(pem: bytes) -> Any:
     return trustRootFromCertificates([Certificate.loadPEM(block) for block in blocks])
 
 
-@implementer(ITlsTrust, IPolicyForHTTPS)
+@implementer(ITlsTrust)
 class TlsTrust:
     """
     Which certificates to trust.
@@ -155,7 +154,3 @@ class TlsTrust:
     def forHost(self, host: str) -> IOpenSSLClientConnectionCreator:
         context = _trusting() if self._insecure else _verifying(self._trustRoot)
         return _ToHost(host, context)
-
-    def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:
-        """See C{IPolicyForHTTPS}."""
-        return self.forHost(hostname.decode("ascii").strip("[]"))

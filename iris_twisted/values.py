@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 import re
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from .errors import IncorrectParameters
+
+if TYPE_CHECKING:
+    from .proxies import Proxy
 
 __all__ = [
     "ConnectionState",
@@ -90,12 +93,14 @@ class Destination:
 
     @ivar path: the request path, with the secret websocket token in it; for
         transports that have no paths it means nothing.
+    @ivar proxy: what to go through, if anything.
     """
 
     scheme: Scheme
     host: str
     port: int
     path: str = attrs.field(default="/", repr=False)
+    proxy: Proxy | None = None
 
     @property
     def name(self) -> str:

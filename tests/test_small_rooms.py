@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
+from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface.verify import verifyClass, verifyObject
 
 from iris_twisted import errors
 from iris_twisted.addresses import EventManagerAddress, RoutingId
 from iris_twisted.connection import IrisListener, IrisRtcConnection
 from iris_twisted.discovery import EventManagerClient
-from iris_twisted.discovery.bounded import BoundedEndpoints
 from iris_twisted.errors import Fault, IncorrectParameters, IrisError
+from iris_twisted.http.bounded import BoundedEndpoints
 from iris_twisted.interfaces import (
     IEventManager,
     IIrisListener,
@@ -34,6 +34,7 @@ from iris_twisted.interfaces import (
     IXmppSession,
 )
 from iris_twisted.link import Link
+from iris_twisted.proxies import Proxies
 from iris_twisted.reports import JsonReport, TextReport, printable
 from iris_twisted.retry import FullJitter
 from iris_twisted.rtc.private_iqs import PrivateIqs
@@ -73,9 +74,8 @@ class Interfaces(SynchronousTestCase):
         for interface, implementer in (
             (IEventManager, EventManagerClient(address, world.clock, trust)),
             (IEventManager, Discovery(world.platform)),
-            (IAgentEndpointFactory, BoundedEndpoints(world.clock, trust, 1, 1.0)),
+            (IAgentEndpointFactory, BoundedEndpoints(world.clock, "x", trust, 1, 1.0, Proxies())),
             (ITlsTrust, trust),
-            (IPolicyForHTTPS, trust),
             (IOpenSSLClientConnectionCreator, trust.forHost("localhost")),
             (ITransportProvider, WebSocketTransport()),
             (ITransportProvider, MemoryTransports(world)),

@@ -55,8 +55,14 @@ def openTransport(
     """
 
     async def run() -> IMessageTransport:
-        tls = trust.forHost(destination.host) if destination.scheme.secure else None
-        endpoint = clientEndpoint(reactor, destination.host, destination.port, tls)
+        endpoint = clientEndpoint(
+            reactor,
+            trust,
+            destination.host,
+            destination.port,
+            secure=destination.scheme.secure,
+            proxy=destination.proxy,
+        )
         try:
             await endpoint.connect(factory)
         except CancelledError:

@@ -16,11 +16,13 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import URI
-from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
+from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
 from ..endpoints import clientEndpoint
 from ..errors import ConnectionFailed
+from ..interfaces import ITlsTrust
+from ..proxies import Proxies
 
 __all__ = ["BoundedEndpoints"]
 
@@ -58,8 +60,8 @@ class _Bounded(ProtocolWrapper):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._overfull:
             error = ConnectionFailed(
-                f"the event manager {self.factory.origin} answered with more than "
-                f"{self.factory.limit} bytes, headers included: check that it is one"
+                f"{self.factory.name} answered with more than "
+                f"{self.factory.limit} bytes, headers included: check the URL"
             )
             reason = Failure(error)
         super().connectionLost(reason)
@@ -69,21 +71,21 @@ class _Factory(WrappingFactory):
     protocol = _Bounded
     noisy = False
 
-    def __init__(self, factory: IProtocolFactory, limit: int, origin: str) -> None:
+    def __init__(self, factory: IProtocolFactory, limit: int, name: str) -> None:
         super().__init__(factory)
         self.limit = limit
-        self.origin = origin
+        self.name = name
 
 
 @implementer(IStreamClientEndpoint)
 class _Endpoint:
-    def __init__(self, endpoint: IStreamClientEndpoint, limit: int, origin: str) -> None:
+    def __init__(self, endpoint: IStreamClientEndpoint, limit: int, name: str) -> None:
         self._endpoint = endpoint
         self._limit = limit
-        self._origin = origin
+        self._name = name
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        factory = _Factory(protocolFactory, self._limit, self._origin)
+        factory = _Factory(protocolFactory, self._limit, self._name)
         connected: Deferred[Any] = self._endpoint.connect(factory)
         return connected.addCallback(lambda wrapper: wrapper.wrappedProtocol)
 
@@ -91,23 +93,41 @@ class _Endpoint:
 @implementer(IAgentEndpointFactory)
 class BoundedEndpoints:
     """
+    @param what: what is at their other ends, as in "the event manager".
     @param trust: whose certificates count.
     @param limit: how many bytes an answer may have, headers included.
     @param timeout: seconds that opening a connection may take.
+    @param proxies: what is on the way.
     """
 
-    def __init__(self, reactor: Any, trust: IPolicyForHTTPS, limit: int, timeout: float) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        what: str,
+        trust: ITlsTrust,
+        limit: int,
+        timeout: float,
+        proxies: Proxies,
+    ) -> None:
         self._reactor = reactor
+        self._what = what
         self._trust = trust
         self._limit = limit
         self._timeout = timeout
+        self._proxies = proxies
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """See C{IAgentEndpointFactory}."""
-        tls = None
-        if uri.scheme == b"https":
-            tls = self._trust.creatorForNetloc(uri.host, uri.port)
-        host = uri.host.decode("ascii")
-        endpoint = clientEndpoint(self._reactor, host, uri.port, tls, self._timeout)
-        origin = f"{uri.scheme.decode()}://{uri.netloc.decode()}"
-        return _Endpoint(endpoint, self._limit, origin)
+        secure = uri.scheme == b"https"
+        host = uri.host.decode("ascii").strip("[]")
+        endpoint = clientEndpoint(
+            self._reactor,
+            self._trust,
+            host,
+            uri.port,
+            secure=secure,
+            proxy=self._proxies.choose(host, secure),
+            timeout=self._timeout,
+        )
+        name = f"{self._what} {uri.scheme.decode()}://{uri.netloc.decode()}"
+        return _Endpoint(endpoint, self._limit, name)

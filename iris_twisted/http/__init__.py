@@ -1,0 +1,7 @@
+"""
+HTTP requests whose answers have bounds.
+"""
+
+from .requests import Answer, HttpRequests
+
+__all__ = ["Answer", "HttpRequests"]
