@@ -159,16 +159,19 @@ class EventManagerAddress:
     prefix: str = ""
 
     @classmethod
-    def parse(cls, value: Any, insecure: bool = False) -> EventManagerAddress:
+    def parse(
+        cls, value: Any, insecure: bool = False, name: str = "eventManagerUrl"
+    ) -> EventManagerAddress:
         """
         @param value: C{host}, C{host:port}, or an C{https://} URL with an optional
             path; C{http://} only for a loopback host, or when C{insecure}.
+        @param name: what it is called in the error.
         @raise IncorrectParameters: naming what is wrong with it.
         """
         if not isinstance(value, str):
-            raise IncorrectParameters(f"eventManagerUrl must be text, not {type(value).__name__}")
+            raise IncorrectParameters(f"{name} must be text, not {type(value).__name__}")
         if not value:
-            raise IncorrectParameters("eventManagerUrl must not be empty")
+            raise IncorrectParameters(f"{name} must not be empty")
         text = value if "://" in value else f"https://{value}"
         try:
             parts, host, port = _split(text)
@@ -182,7 +185,7 @@ class EventManagerAddress:
             if any(part in (".", "..") for part in prefix.split("/")) or "//" in prefix:
                 raise ValueError("has '.', '..' or empty path segments")
         except ValueError as e:
-            raise IncorrectParameters(f"eventManagerUrl {value!r} {e}") from None
+            raise IncorrectParameters(f"{name} {value!r} {e}") from None
         default = 443 if parts.scheme == "https" else 80
         # What is percent-encoded already stays as it is.
         return cls(parts.scheme, host, port or default, quote(prefix, safe="/%@:;,=+!$&'()*~"))
@@ -197,10 +200,14 @@ class EventManagerAddress:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
+    def url(self, path: str) -> str:
+        """The URL of a path below it, whose segments are encoded already."""
+        return f"{self.origin}{self.prefix}/{path}"
+
     def discoveryUrl(self, routingId: str, anonymous: bool) -> str:
         """The URL to GET (protocol.md section 1)."""
         kind = "v1.1/wsturnserver/anonymoususer" if anonymous else "v1/wsturnserverinfo/routingid"
-        return f"{self.origin}{self.prefix}/{kind}/{segment('routingId', routingId)}"
+        return self.url(f"{kind}/{segment('routingId', routingId)}")
 
 
 def _allowed(host: str, allowedHosts: Iterable[str]) -> bool:

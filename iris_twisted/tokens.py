@@ -14,10 +14,23 @@ from twisted.internet.interfaces import IDelayedCall
 
 from .json_text import decodeJson
 
-__all__ = ["TokenWatch", "expiryOf"]
+__all__ = ["TokenWatch", "claimsOf", "expiryOf"]
 
 # A timer is never set further ahead: the wall clock may be set, a laptop may sleep.
 _LONGEST_WAIT = 3600.0
+
+
+def claimsOf(token: str) -> dict[str, Any]:
+    """The claims of a JWT (RFC 7519 section 4), unverified; none when it is no JWT."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        padded = parts[1] + "=" * (-len(parts[1]) % 4)
+        claims = decodeJson(base64.urlsafe_b64decode(padded).decode("utf-8"))
+    except (binascii.Error, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
 
 
 def expiryOf(token: str) -> float | None:
@@ -26,15 +39,7 @@ def expiryOf(token: str) -> float | None:
 
     @return: epoch seconds, or C{None} when there is none that makes sense.
     """
-    parts = token.split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        padded = parts[1] + "=" * (-len(parts[1]) % 4)
-        claims = decodeJson(base64.urlsafe_b64decode(padded).decode("utf-8"))
-    except (binascii.Error, ValueError):
-        return None
-    exp = claims.get("exp") if isinstance(claims, dict) else None
+    exp = claimsOf(token).get("exp")
     if isinstance(exp, bool) or not isinstance(exp, (int, float)):
         return None
     try:

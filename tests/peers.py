@@ -123,13 +123,14 @@ class _Answering(Resource):
             for name, values in request.requestHeaders.getAllRawHeaders()
         }
         self._server.received.append((headers, body))
+        self._server.paths.append(request.uri.decode())
         status, extra = self._server.answer(headers, body)
         if status == 0:
             return NOT_DONE_YET
         request.setResponseCode(status)
         for name, value in extra.items():
             request.setHeader(name, value)
-        return b""
+        return self._server.body
 
 
 class WebServer:
@@ -137,11 +138,15 @@ class WebServer:
     A web server on loopback.
 
     @ivar received: headers (lower-case names) and body of each request.
+    @ivar paths: as they were asked for.
+    @ivar body: of each answer.
     @ivar answer: gives status and headers of the answer; the status 0 is silence.
     """
 
     def __init__(self) -> None:
         self.received: list[tuple[dict[str, str], bytes]] = []
+        self.paths: list[str] = []
+        self.body = b""
         self.answer: Callable[[dict[str, str], bytes], tuple[int, dict[str, str]]]
         self.answer = lambda _, __: (200, {})
         self.url = ""
@@ -169,5 +174,7 @@ class WebServer:
         """Close everything."""
         await maybeDeferred(self._port.stopListening)
         for protocol in self._open:
-            if protocol.transport is not None:
-                protocol.transport.abortConnection()
+            # Twisted's own is a shell around that of the version of HTTP.
+            transport = protocol._channel.transport
+            if transport is not None:
+                transport.abortConnection()

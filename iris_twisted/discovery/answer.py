@@ -10,6 +10,7 @@ from typing import Any
 
 from ..addresses import segment
 from ..errors import ApiParameters, ConnectionFailed, IncorrectParameters, TokenRefused
+from ..http.remarks import remark
 from ..json_text import decodeJson
 from ..values import IceServer, ServerInfo, TurnCredentials
 
@@ -18,16 +19,6 @@ __all__ = ["readAnswer", "readTurnCredentials"]
 
 def _json(body: bytes) -> Any:
     return decodeJson(body.decode("utf-8"))
-
-
-def _remark(answer: Any, secret: str) -> str:
-    """The server's own words on its error, without anything that is not to be shown."""
-    error = answer.get("error") if isinstance(answer, dict) else None
-    message = error.get("message") if isinstance(error, dict) else None
-    if not isinstance(message, str) or not message.strip():
-        return ""
-    shown = "".join(c if c.isprintable() else " " for c in message.replace(secret, "..."))
-    return f" ({shown.strip()[:200]})"
 
 
 def readAnswer(origin: str, status: int, body: bytes, token: str, now: float) -> ServerInfo:
@@ -45,7 +36,7 @@ def readAnswer(origin: str, status: int, body: bytes, token: str, now: float) ->
         answer = body
     if status == 401 and isinstance(answer, dict) and isinstance(answer.get("error"), dict):
         raise TokenRefused(
-            f"the event manager {origin} refused the iris token{_remark(answer, token)}; "
+            f"the event manager {origin} refused the iris token{remark(answer, token)}; "
             f"get a new one"
         )
     if 300 <= status < 400:
@@ -60,7 +51,7 @@ def readAnswer(origin: str, status: int, body: bytes, token: str, now: float) ->
         )
     if status != 200:
         raise ConnectionFailed(
-            f"the event manager {origin} answered {status}{_remark(answer, token)}"
+            f"the event manager {origin} answered {status}{remark(answer, token)}"
         )
     if answer is body:
         what = "an empty body" if not body.strip() else "something that is not JSON"

@@ -6,7 +6,7 @@ browser's preflight asks for.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.web.resource import NoResource, Resource
@@ -17,7 +17,7 @@ from .backend import Backend
 from .platform import Platform
 from .records import Answer, SandboxError
 
-__all__ = ["Control", "Discovery", "Root"]
+__all__ = ["Branch", "Control", "Discovery", "Root", "answerJson", "notFound"]
 
 
 class Root(Resource):
@@ -46,14 +46,38 @@ class _Preflight(Resource):
         return b""
 
 
-def _json(request: Request, status: int, value: Any) -> bytes:
+def answerJson(request: Request, status: int, value: Any) -> bytes:
     request.setResponseCode(status)
     request.setHeader("content-type", "application/json")
     return json.dumps(value).encode() + b"\n"
 
 
+def notFound(request: Request) -> bytes:
+    """There is nothing at that path."""
+    return answerJson(request, 404, {"error": {"code": 404, "message": "Not found"}})
+
+
+class _Nothing(Resource):
+    isLeaf = True
+
+    def render(self, request: Request) -> bytes:
+        return notFound(request)
+
+
+class Branch(Resource):
+    """Other resources below one name, and nothing else."""
+
+    def __init__(self, children: Mapping[bytes, Resource]) -> None:
+        super().__init__()
+        for name, child in children.items():
+            self.putChild(name, child)
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        return _Nothing()
+
+
 class Discovery(Resource):
-    """C{/v1} and C{/v1.1}: the event manager (protocol.md section 1)."""
+    """The event manager (protocol.md section 1)."""
 
     isLeaf = True
 
@@ -61,19 +85,19 @@ class Discovery(Resource):
         self,
         platform: Platform,
         source: Platform | Backend,
-        prefix: list[str],
+        name: str,
         asked: Callable[[str], None],
     ) -> None:
         super().__init__()
         self._platform = platform
         self._source = source
-        self._prefix = prefix
+        self._name = name
         self._asked = asked
 
     def render_GET(self, request: Request) -> Any:
         path = [part.decode("utf-8", "replace") for part in request.postpath or []]
-        if len(path) != 3 or path[:2] != self._prefix:
-            return _json(request, 404, {"error": {"code": 404, "message": "Not found"}})
+        if len(path) != 2 or path[0] != self._name:
+            return notFound(request)
         if "discovery" in self._platform.hanging:
             return NOT_DONE_YET
         answer = self._platform.answer
@@ -83,14 +107,14 @@ class Discovery(Resource):
                 request.setHeader(name, value)
             return answer.body
         scheme, _, token = (request.getHeader("authorization") or "").partition(" ")
-        routingId = path[2]
+        routingId = path[1]
         found = None
         if scheme == "Bearer" and token:
             found = self._source.discover(routingId, token, request.getHeader("host"))
         if found is None:
-            return _json(request, 401, {"error": {"code": 401, "message": "Invalid token"}})
+            return answerJson(request, 401, {"error": {"code": 401, "message": "Invalid token"}})
         self._asked(routingId)
-        return _json(request, 200, found)
+        return answerJson(request, 200, found)
 
 
 class Control(Resource):
@@ -122,15 +146,15 @@ class Control(Resource):
         action = self._actions.get((method, topic, bool(argument)))
         if action is None or len(path) > 2:
             message = f"{method} /control/{'/'.join(path)} is nothing that the sandbox can do"
-            return _json(request, 404, {"error": message})
+            return answerJson(request, 404, {"error": message})
         try:
             result = action(self._body(request), argument)
         except SandboxError as e:
-            return _json(request, 400, {"error": str(e)})
+            return answerJson(request, 400, {"error": str(e)})
         if result is None:
             request.setResponseCode(204)
             return b""
-        return _json(request, 201 if method == "POST" else 200, result)
+        return answerJson(request, 201 if method == "POST" else 200, result)
 
     @staticmethod
     def _body(request: Request) -> dict[str, Any]:

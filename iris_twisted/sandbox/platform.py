@@ -16,7 +16,7 @@ from ..errors import IncorrectParameters
 from ..rtc.names import IRIS, PRIVATE
 from ..tokens import expiryOf
 from ..xmpp.elements import CLIENT, Element, escape
-from .iris_tokens import makeToken
+from .directory import Directory
 from .records import (
     DROPS,
     HANG_STEPS,
@@ -49,6 +49,7 @@ class Platform:
     @ivar sessions: who is connected and bound, by id.
     @ivar managed: the sessions that can be resumed, by the id for that.
     @ivar detached: those of them whose socket was lost, and since when.
+    @ivar directory: who may log in, and what they want to be notified of.
     @ivar hanging: the steps at which it falls silent.
     @ivar answer: what discovery answers, if not the truth.
     """
@@ -66,15 +67,19 @@ class Platform:
     detached: dict[str, tuple[UserSession, float]] = attrs.field(factory=dict)
     calls: dict[str, Call] = attrs.field(factory=dict)
     refusedTokens: set[str] = attrs.field(factory=set)
+    directory: Directory = attrs.field(init=False)
     _users: dict[str, dict[str, UserSession]] = attrs.field(factory=dict)
     _purged: float = -1.0
     _websocketTokens: dict[str, str] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.directory = Directory(self.now)
 
     # Tokens
 
     def token(self, routingId: str, lifetime: float = 3600.0) -> str:
         """An iris token that discovery accepts for so many seconds."""
-        return makeToken(routingId, self.now() + lifetime)
+        return self.directory.token(routingId, lifetime)
 
     def accepts(self, token: str) -> bool:
         """Whether discovery believes an iris token."""
@@ -224,7 +229,8 @@ class Platform:
         self.calls[id] = call
         while len(self.calls) > _CALLS_KEPT:
             del self.calls[next(iter(self.calls))]
-        self._ring(call)
+        if self.directory.wants(to, topic):
+            self._ring(call)
         return call
 
     def cancelCall(self, id: str) -> Call:

@@ -15,7 +15,8 @@ from twisted.web.server import Site
 from twisted.web.static import File
 
 from .backend import Backend
-from .http import Control, Discovery, Root
+from .http import Branch, Control, Discovery, Root
+from .login_http import PasswordLogin, services
 from .platform import Platform
 from .records import Answer, Call, UserSession
 from .rtc_server import RtcResource
@@ -84,12 +85,15 @@ class Sandbox:
         self._port: IListeningPort | None = None
         self._certificates: Certificates | None = None
         root = Root()
-        anonymous = ["wsturnserver", "anonymoususer"]
-        known = ["wsturnserverinfo", "routingid"]
         source = backend or self.platform
-        root.putChild(b"v1", Discovery(self.platform, source, known, self._asked))
+        known = Discovery(self.platform, source, "routingid", self._asked)
+        root.putChild(b"v1", Branch({b"wsturnserverinfo": known}))
         if backend is None:
-            root.putChild(b"v1.1", Discovery(self.platform, source, anonymous, self._asked))
+            directory = self.platform.directory
+            anonymous = Discovery(self.platform, source, "anonymoususer", self._asked)
+            root.putChild(b"v1", Branch({b"wsturnserverinfo": known, **services(directory)}))
+            later = {b"wsturnserver": anonymous, b"login": PasswordLogin(directory)}
+            root.putChild(b"v1.1", Branch(later))
             root.putChild(b"xmpp-websocket", RtcResource(self.platform))
             root.putChild(b"control", Control(self.platform))
         if pages is not None:
