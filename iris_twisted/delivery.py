@@ -11,10 +11,16 @@ from typing import Any
 from twisted.python.failure import Failure
 
 from .announcements import Announcements
+from .errors import NotKept
 from .link import Link
 from .xmpp.elements import Element
 
 __all__ = ["Delivery"]
+
+
+def _condition(failure: Failure) -> str:
+    """What its sender is told of a notification that the application did not take."""
+    return "resource-constraint" if failure.check(NotKept) else "internal-server-error"
 
 
 class Delivery:
@@ -91,7 +97,7 @@ class Delivery:
             if generation != self._generation:
                 return
             self._unanswered -= 1
-            link.reply(iq, None if failure is None else "internal-server-error")
+            link.reply(iq, None if failure is None else _condition(failure))
             if self._unanswered <= self._room // 2:
                 self._makeRoom()
 

@@ -21,11 +21,14 @@ __all__ = [
     "NoAnswer",
     "NotAuthorized",
     "NotConnected",
+    "NotKept",
     "NotSupported",
+    "NotTaken",
     "PeerClosed",
     "ProtocolViolation",
     "SeeOther",
     "ServerLeaving",
+    "SinkRefused",
     "StanzaError",
     "TokenRefused",
 ]
@@ -173,6 +176,35 @@ class ApiParameters(IrisError):
 
     code = -109
     name = "ERR_API_PARAMETERS"
+
+
+class NotKept(IrisError):
+    """
+    A notification could not be kept: there is no room, or the outbox is broken. Its IQ is
+    answered C{resource-constraint} (RFC 6120 section 8.3.3.18).
+    """
+
+    fault = Fault.CALLER
+
+
+class NotTaken(IrisError):
+    """
+    A sink could not take a call now.
+
+    @ivar retryAfter: seconds until it may, if it said so.
+    """
+
+    def __init__(
+        self, message: str, *, retryAfter: float | None = None, cause: BaseException | None = None
+    ) -> None:
+        super().__init__(message, cause=cause)
+        self.retryAfter = retryAfter
+
+
+class SinkRefused(NotTaken):
+    """A sink will never take this call."""
+
+    retryable = False
 
 
 class TokenRefused(IrisError):

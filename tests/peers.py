@@ -133,6 +133,13 @@ class _Answering(Resource):
         return self._server.body
 
 
+class _Site(Site):
+    noisy = False
+
+    def log(self, request: Any) -> None:
+        """What is asked may be a secret of the test's."""
+
+
 class WebServer:
     """
     A web server on loopback.
@@ -154,8 +161,7 @@ class WebServer:
     @classmethod
     async def start(cls, reactor: Any) -> WebServer:
         self = cls()
-        self._site = Site(_Answering(self))
-        self._site.noisy = False
+        self._site = _Site(_Answering(self))
         endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
         self._open: list[Any] = []
         build = self._site.buildProtocol

@@ -1,0 +1,162 @@
+"""
+The outbox: takes each call, and gives it to all its sinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from ..errors import IrisError, NotKept, NotTaken
+from ..interfaces import INotificationSink, IRetryPolicy
+from ..retry import FullJitter
+from ..sinks.record import CallRecord
+from .drain import Drain
+from .spool import Spool
+from .tables import Due
+
+__all__ = ["Outbox", "OutboxObserver"]
+
+
+class OutboxObserver:
+    """Is told what happens; this one does not care."""
+
+    def accepted(self, seconds: float) -> None:
+        """A call may be acknowledged, so long after it came."""
+
+    def ended(self, sink: str, outcome: str, seconds: float) -> None:
+        """An attempt to give a call to a sink was C{taken}, has C{failed}, or is C{dead}."""
+
+
+class Outbox:
+    """
+    @param path: of the spool; C{None} for one in memory: then a call is acknowledged only
+        when its durable sinks have it, and the platform keeps what they do not take.
+    @param make: makes the sink of a specification.
+    @param policy: when to try a sink again; C{None} for full jitter up to five minutes.
+    @param retryFor: seconds from a call's arrival until it is a dead letter; C{None} for a
+        day, and for one minute in memory, since somebody waits.
+    @param observer: is told what happens.
+    @raise IncorrectParameters: when the spool cannot be opened.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        path: str | None,
+        make: Callable[[str], INotificationSink],
+        *,
+        policy: IRetryPolicy | None = None,
+        retryFor: float | None = None,
+        observer: OutboxObserver | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._spool = Spool(reactor, path)
+        self._keeps = path is not None
+        self._make = make
+        self._policy = policy or FullJitter(cap=300.0)
+        self._retryFor = retryFor or (24 * 3600.0 if self._keeps else 60.0)
+        self._observer = observer or OutboxObserver()
+        self._drains: dict[str, Drain] = {}
+        self._waiting: dict[int, tuple[set[str], Deferred[None]]] = {}
+
+    def use(self, specs: Iterable[str]) -> None:
+        """
+        Make these sinks, and begin with what they are owed from before.
+
+        @raise IncorrectParameters: naming what is wrong with one.
+        """
+        for spec in specs:
+            if spec not in self._drains:
+                self._drains[spec] = drain = Drain(
+                    self._reactor,
+                    self._spool,
+                    spec,
+                    self._make(spec),
+                    self._policy,
+                    self._retryFor,
+                    partial(self._ended, spec),
+                )
+                drain.wake()
+
+    def offer(
+        self, account: str, notification: dict[str, Any], specs: Iterable[str]
+    ) -> Deferred[None]:
+        """
+        A call came.
+
+        @param specs: whom to give it to; all were named to L{use}.
+        @return: fires when the call may be acknowledged; fails with L{NotKept
+            <iris_twisted.errors.NotKept>} when there is no room for it, and with what a
+            sink said when that is the only place where it could have gone.
+        """
+        return Deferred.fromCoroutine(self._offer(account, notification, list(specs)))
+
+    async def _offer(self, account: str, notification: dict[str, Any], specs: list[str]) -> None:
+        began = self._reactor.seconds()
+        id = await self._spool.add(CallRecord.of(account, notification, began), specs)
+        durable = {spec for spec in specs if self._drains[spec].sink.durable}
+        taken: Deferred[None] | None = None
+        if durable and not self._keeps:
+            taken = Deferred()
+            self._waiting[id] = durable, taken
+        for spec in specs:
+            self._drains[spec].wake()
+        if taken is not None:
+            await taken
+        self._observer.accepted(self._reactor.seconds() - began)
+
+    def _ended(
+        self, spec: str, due: Due, outcome: str, seconds: float, error: IrisError | None
+    ) -> None:
+        self._observer.ended(self._drains[spec].sink.name, outcome, seconds)
+        if outcome == "dead" and not self._keeps:
+            # Nobody can look at it there.
+            self._spool.taken(due.id, spec).addErrback(lambda failure: failure.trap(NotKept))
+        owed, taken = self._waiting.get(due.id, (set(), None))
+        if taken is None or spec not in owed or outcome == "failed":
+            return
+        if error is not None:
+            del self._waiting[due.id]
+            taken.errback(error)
+            return
+        owed.discard(spec)
+        if not owed:
+            del self._waiting[due.id]
+            taken.callback(None)
+
+    async def depths(self) -> dict[tuple[str, bool], int]:
+        """
+        How many deliveries there are, by the name of their sink and whether they are dead.
+        Of a sink that is not configured any more the name is C{other}.
+
+        @raise NotKept: when the spool does not work.
+        """
+        names = {spec: drain.sink.name for spec, drain in self._drains.items()}
+        depths: dict[tuple[str, bool], int] = {
+            (name, dead): 0 for name in names.values() for dead in (False, True)
+        }
+        for (spec, dead), count in (await self._spool.depths()).items():
+            key = names.get(spec, "other"), dead
+            depths[key] = depths.get(key, 0) + count
+        return depths
+
+    def reopen(self) -> None:
+        """Files may have been moved away."""
+        for drain in self._drains.values():
+            drain.sink.reopen()
+
+    async def stop(self) -> None:
+        """Stop giving, and close everything; what is owed is kept, if there is a spool."""
+        for drain in self._drains.values():
+            await drain.stop()
+        waiting, self._waiting = self._waiting, {}
+        for _, taken in waiting.values():
+            taken.errback(NotTaken("the program stopped"))
+        await self._spool.close()

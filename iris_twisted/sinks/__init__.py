@@ -1,0 +1,8 @@
+"""
+Where calls go: to stdout, a file, a program, a webhook, or to what a plugin brings.
+"""
+
+from .record import CallRecord
+from .registry import SinkContext, makeSink, sinkProviders
+
+__all__ = ["CallRecord", "SinkContext", "makeSink", "sinkProviders"]

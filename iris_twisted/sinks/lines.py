@@ -1,0 +1,155 @@
+"""
+Calls as JSON lines, to stdout or into a file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from ..errors import IncorrectParameters, NotTaken
+from ..group_commit import GroupCommit
+from ..interfaces import INotificationSink, INotificationSinkProvider
+from .record import CallRecord
+from .registry import SinkContext
+
+__all__ = ["FileSink", "FileSinks", "StdoutSink", "StdoutSinks"]
+
+
+@implementer(INotificationSink)
+class StdoutSink:
+    """
+    Writes to stdout. Whoever reads there may lose what was written: not durable.
+    """
+
+    name = "stdout"
+    durable = False
+    concurrency = 1
+
+    def __init__(self, context: SinkContext) -> None:
+        self._write = context.write
+
+    def take(self, record: CallRecord) -> Deferred[None]:
+        try:
+            self._write(record.line)
+        except (OSError, ValueError) as e:
+            return fail(_cannotWrite("stdout", e))
+        return succeed(None)
+
+    def reopen(self) -> None:
+        """There is nothing to open again."""
+
+    def stop(self) -> Deferred[None]:
+        return succeed(None)
+
+
+def _cannotWrite(what: str, error: Exception) -> NotTaken:
+    reason = error.strerror if isinstance(error, OSError) else error
+    return NotTaken(f"{what} cannot be written: {reason}", cause=error)
+
+
+@implementer(INotificationSink)
+class FileSink:
+    """
+    Appends to a file, which is flushed to the disk before a call counts as taken.
+
+    @param path: is made with the mode 0600 when there is none.
+    """
+
+    durable = True
+    concurrency = 256
+
+    _log = Logger()
+
+    def __init__(self, path: str, context: SinkContext) -> None:
+        self.name = f"file:{path}"
+        self._path = path
+        self._reopen = False
+        self._file: int | None = None
+        self._commits: GroupCommit[str, None] = GroupCommit(context.reactor, self._append)
+
+    def take(self, record: CallRecord) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._take(record))
+
+    async def _take(self, record: CallRecord) -> None:
+        try:
+            await self._commits.submit(record.line)
+        except OSError as e:
+            raise _cannotWrite(self._path, e) from None
+
+    def reopen(self) -> None:
+        """Open the file anew before the next line: the old one may have been moved away."""
+        self._reopen = True
+
+    def stop(self) -> Deferred[None]:
+        return self._commits.idle().addCallback(lambda _: self._close())
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _append(self, lines: Sequence[str]) -> list[None]:
+        """In a thread, one at a time."""
+        if self._reopen:
+            self._reopen = False
+            self._close()
+        if self._file is None:
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._file = os.open(self._path, flags, 0o600)
+        data = b"".join(line.encode() + b"\n" for line in lines)
+        if self._endsAmidLine(self._file):
+            data = b"\n" + data
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+            os.fsync(self._file)
+        except OSError:
+            # Whoever is told that it failed will come again; half a line stays behind.
+            self._close()
+            raise
+        return [None] * len(lines)
+
+    @staticmethod
+    def _endsAmidLine(file: int) -> bool:
+        """Whether somebody was killed while writing the last line, or the disk was full."""
+        try:
+            size = os.fstat(file).st_size
+            return size > 0 and os.pread(file, 1, size - 1) != b"\n"
+        except OSError:
+            # A pipe or terminal, for one.
+            return False
+
+
+@implementer(IPlugin, INotificationSinkProvider)
+class StdoutSinks:
+    """C{stdout}."""
+
+    name = "stdout"
+
+    def make(self, argument: str, context: SinkContext) -> INotificationSink:
+        if argument:
+            raise IncorrectParameters("sink stdout takes nothing after the colon")
+        return StdoutSink(context)
+
+
+@implementer(IPlugin, INotificationSinkProvider)
+class FileSinks:
+    """C{file:PATH}."""
+
+    name = "file"
+
+    def make(self, argument: str, context: SinkContext) -> INotificationSink:
+        folder = os.path.dirname(os.path.abspath(argument))
+        if not argument or "\0" in argument:
+            raise IncorrectParameters("sink file needs a path: file:PATH")
+        if os.path.isdir(argument):
+            raise IncorrectParameters(f"sink file:{argument} is a folder")
+        if not os.path.isdir(folder):
+            raise IncorrectParameters(f"sink file:{argument}: there is no folder {folder}")
+        return FileSink(os.path.abspath(argument), context)

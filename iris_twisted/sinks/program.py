@@ -1,0 +1,131 @@
+"""
+Calls to a program, one each, on its stdin.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ProcessDone, ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol
+from twisted.plugin import IPlugin
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..errors import IncorrectParameters, NotTaken, SinkRefused
+from ..interfaces import INotificationSink, INotificationSinkProvider
+from .record import CallRecord
+from .registry import SinkContext
+
+__all__ = ["ExecSink", "ExecSinks"]
+
+# sysexits.h: EX_DATAERR.
+_REFUSED = 65
+
+
+class _Run(ProcessProtocol):
+    """One run of the program."""
+
+    transport: Any
+
+    def __init__(self, name: str, data: bytes) -> None:
+        self.done: Deferred[None] = Deferred()
+        self.late = False
+        self._name = name
+        self._data = data
+
+    def connectionMade(self) -> None:
+        self.transport.write(self._data)
+        self.transport.closeStdin()
+
+    def processEnded(self, reason: Failure) -> None:
+        error: Any = reason.value
+        if reason.check(ProcessDone):
+            self.done.callback(None)
+        elif self.late:
+            self.done.errback(NotTaken(f"{self._name} took too long and was killed"))
+        elif error.signal is not None:
+            self.done.errback(NotTaken(f"{self._name} was ended by signal {error.signal}"))
+        elif error.exitCode == _REFUSED:
+            self.done.errback(SinkRefused(f"{self._name} refused the call: status {_REFUSED}"))
+        else:
+            self.done.errback(NotTaken(f"{self._name} ended with status {error.exitCode}"))
+
+
+@implementer(INotificationSink)
+class ExecSink:
+    """
+    Runs a program for each call, never through a shell: the record is on its stdin. The
+    status 0 says that it has the call, 65 that it never will; after anything else it is
+    run again later. What it writes goes to our stderr.
+
+    @param words: the program, and its first arguments.
+    """
+
+    durable = True
+    concurrency = 4
+
+    def __init__(self, words: list[str], context: SinkContext) -> None:
+        self.name = f"exec:{words[0]}"
+        self._words = words
+        self._reactor = context.reactor
+        self._timeout = context.execTimeout
+        self._running: set[_Run] = set()
+
+    def take(self, record: CallRecord) -> Deferred[None]:
+        run = _Run(self.name, record.line.encode() + b"\n")
+        try:
+            self._reactor.spawnProcess(
+                run, self._words[0], self._words, env=os.environ, childFDs={0: "w", 1: 2, 2: 2}
+            )
+        except OSError as e:
+            run.done.errback(NotTaken(f"{self.name} cannot be run: {e.strerror}", cause=e))
+            return run.done
+        self._running.add(run)
+        late = self._reactor.callLater(self._timeout, self._kill, run)
+
+        def ended(result: Any) -> Any:
+            self._running.discard(run)
+            if late.active():
+                late.cancel()
+            return result
+
+        return run.done.addBoth(ended)
+
+    def _kill(self, run: _Run) -> None:
+        run.late = True
+        try:
+            run.transport.signalProcess("KILL")
+        except ProcessExitedAlready:
+            pass  # Its end is on the way.
+
+    def reopen(self) -> None:
+        """There is nothing to open again."""
+
+    def stop(self) -> Deferred[None]:
+        for run in list(self._running):
+            self._kill(run)
+        return succeed(None)
+
+
+@implementer(IPlugin, INotificationSinkProvider)
+class ExecSinks:
+    """C{exec:PROGRAM [ARGUMENT ...]}, split into words as a shell would, and no more."""
+
+    name = "exec"
+
+    def make(self, argument: str, context: SinkContext) -> INotificationSink:
+        try:
+            words = shlex.split(argument)
+        except ValueError as e:
+            raise IncorrectParameters(f"sink exec: {e}") from None
+        if not words or "\0" in argument:
+            raise IncorrectParameters("sink exec needs a program: exec:PROGRAM")
+        found = shutil.which(words[0])
+        if found is None:
+            raise IncorrectParameters(f"sink exec: {words[0]} is no program that can be run")
+        return ExecSink([os.path.abspath(found), *words[1:]], context)

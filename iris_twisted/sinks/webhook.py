@@ -1,0 +1,165 @@
+"""
+Calls to a web server, by POST, signed as Standard Webhooks says
+(https://www.standardwebhooks.com, version 1).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import Deferred
+from twisted.plugin import IPlugin
+from twisted.web.client import HTTPConnectionPool
+from zope.interface import implementer
+
+from ..addresses import isLoopback
+from ..deadline import deadlined
+from ..errors import ConnectionFailed, IncorrectParameters, NotTaken, SinkRefused
+from ..http import Answer, HttpRequests
+from ..interfaces import INotificationSink, INotificationSinkProvider
+from .record import CallRecord
+from .registry import SinkContext
+
+__all__ = ["WebhookSink", "WebhookSinks", "readSecret", "signature"]
+
+# What of the 4xx can be cured by waiting: Request Timeout, Too Early, Too Many Requests.
+_LATER = (408, 425, 429)
+_LONGEST_WAIT = 3600.0
+
+
+def readSecret(text: str) -> bytes:
+    """
+    The key in C{whsec_} and base64, as Standard Webhooks writes it; any other text is
+    the key itself.
+
+    @raise IncorrectParameters: when it is too short to be one; it is not repeated.
+    """
+    prefix, found, rest = text.partition("whsec_")
+    try:
+        key = base64.b64decode(rest, validate=True) if found and not prefix else text.encode()
+    except binascii.Error:
+        raise IncorrectParameters("the webhook secret is no base64 after whsec_") from None
+    if len(key) < 16:
+        raise IncorrectParameters("the webhook secret must have at least 16 bytes")
+    return key
+
+
+def signature(secret: bytes, id: str, timestamp: int, body: bytes) -> str:
+    """The header C{webhook-signature}: HMAC-SHA256 of id, timestamp and body."""
+    signed = f"{id}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()
+
+
+def _retryAfter(answer: Answer, now: float) -> float | None:
+    """RFC 9110 section 10.2.3: seconds, or a date."""
+    text = answer.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), _LONGEST_WAIT)
+    try:
+        until = parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(0.0, until - now), _LONGEST_WAIT)
+
+
+@implementer(INotificationSink)
+class WebhookSink:
+    """
+    Posts each call. An answer of 2xx takes it; 5xx, 408, 425, 429 and silence are tried
+    again, after C{Retry-After} where that is said; anything else refuses it for good.
+
+    @param url: where to, checked already.
+    """
+
+    durable = True
+    concurrency = 8
+
+    def __init__(self, url: str, origin: str, context: SinkContext) -> None:
+        self.name = f"webhook:{origin}"
+        self._url = url
+        self._origin = origin
+        self._context = context
+        self._pool = HTTPConnectionPool(context.reactor)
+        self._pool.maxPersistentPerHost = self.concurrency
+        self._requests = HttpRequests(
+            context.reactor,
+            "the webhook",
+            context.settings.trust,
+            connectTimeout=context.webhookTimeout,
+            pool=self._pool,
+            proxies=context.settings.proxies,
+        )
+
+    def take(self, record: CallRecord) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._take(record))
+
+    async def _take(self, record: CallRecord) -> None:
+        reactor, timeout = self._context.reactor, self._context.webhookTimeout
+        body = record.line.encode()
+        now = int(reactor.seconds())
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": record.key,
+            "Webhook-Id": record.key,
+            "Webhook-Timestamp": str(now),
+        }
+        secret = self._context.webhookSecret
+        if secret is not None:
+            headers["Webhook-Signature"] = signature(secret, record.key, now, body)
+        sending = self._requests.send("POST", self._origin, self._url, headers, body)
+        try:
+            answer = await deadlined(
+                reactor,
+                timeout,
+                sending,
+                lambda: f"the webhook {self._origin} did not answer within {timeout:g} seconds",
+            )
+        except ConnectionFailed as e:
+            raise NotTaken(e.message, cause=e) from None
+        if 200 <= answer.status < 300:
+            return
+        words = f"the webhook {self._origin} answered {answer.status}"
+        if answer.status >= 500 or answer.status in _LATER:
+            raise NotTaken(words, retryAfter=_retryAfter(answer, reactor.seconds()))
+        raise SinkRefused(words)
+
+    def reopen(self) -> None:
+        """There is nothing to open again."""
+
+    def stop(self) -> Deferred[None]:
+        closed: Deferred[Any] = self._pool.closeCachedConnections()
+        return closed.addCallback(lambda _: None)
+
+
+@implementer(IPlugin, INotificationSinkProvider)
+class WebhookSinks:
+    """C{webhook:URL}."""
+
+    name = "webhook"
+
+    def make(self, argument: str, context: SinkContext) -> INotificationSink:
+        try:
+            parts = urlsplit(argument)
+            host, port = parts.hostname or "", parts.port
+            argument.encode("ascii")
+        except ValueError:
+            raise IncorrectParameters("sink webhook needs a URL: webhook:https://...") from None
+        if parts.scheme not in ("https", "http") or not host or not argument.isprintable():
+            raise IncorrectParameters("sink webhook needs a URL: webhook:https://...")
+        if "@" in parts.netloc or parts.fragment or " " in argument:
+            raise IncorrectParameters(
+                "sink webhook: its URL must have no user, password, fragment or space"
+            )
+        if parts.scheme == "http" and not (isLoopback(host) or context.settings.insecure):
+            raise IncorrectParameters(
+                f"sink webhook: {host} would get the calls unencrypted: use https"
+            )
+        shown = f"[{host}]" if ":" in host else host
+        default = 443 if parts.scheme == "https" else 80
+        return WebhookSink(argument, f"{parts.scheme}://{shown}:{port or default}", context)
