@@ -25,6 +25,7 @@ setup(
         "attrs>=24.2",
         "autobahn>=25.10",
         "automat>=24.8.1",
+        "prometheus-client>=0.21",
         "scramp>=1.4.5",
         "service-identity>=24.2",
         "treq>=24.9.1",
@@ -35,7 +36,12 @@ setup(
     ],
     extras_require={
         "benchmark": ["matplotlib>=3.8", "slixmpp>=1.8.5"],
-        "test": ["coverage>=7.4", "hypothesis>=6.100", "slixmpp>=1.8.5"],
+        "test": [
+            "coverage>=7.4",
+            "hypothesis>=6.100",
+            "slixmpp>=1.8.5",
+            "standardwebhooks>=1.0.1",
+        ],
         "typing": ["mypy>=1.14", "mypy-zope>=1.0.9"],
         "lint": ["ruff>=0.9"],
     },

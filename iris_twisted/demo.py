@@ -9,14 +9,12 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 
-from .interfaces import IIrisListener
 from .sandbox import Sandbox, startSandbox
-from .service import IrisRtcService
 
 __all__ = ["Demo"]
 
@@ -29,7 +27,8 @@ _CALLERS = (
 
 class Demo(Service):
     """
-    @param begin: called with the sandbox and the service that is about to connect.
+    @param routingId: whom to ring.
+    @param client: makes what connects to the sandbox.
     @param placed: called after each call was placed.
     @param interval: seconds between calls; the first comes after one.
     """
@@ -38,25 +37,21 @@ class Demo(Service):
         self,
         reactor: Any,
         routingId: str,
-        listener: IIrisListener,
-        begin: Callable[[Sandbox, IrisRtcService], None],
+        client: Callable[[Sandbox], IService],
         placed: Callable[[], None],
         interval: float = 5.0,
-        **settings: Any,
     ) -> None:
         self._reactor = reactor
         self._routingId = routingId
-        self._listener = listener
-        self._begin = begin
+        self._makeClient = client
         self._placed = placed
-        self._settings = settings
         self._interval = interval
         self._callers = itertools.cycle(_CALLERS)
         self._calling = LoopingCall(self._call)
         self._calling.clock = reactor
         self._first: IDelayedCall | None = None
         self._sandbox: Sandbox | None = None
-        self._service: IrisRtcService | None = None
+        self._client: IService | None = None
         self.started: Deferred[None] | None = None
 
     def startService(self) -> None:
@@ -68,17 +63,9 @@ class Demo(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _start(self) -> None:
-        self._sandbox = sandbox = await startSandbox(self._reactor)
-        self._service = service = IrisRtcService(
-            sandbox.token(self._routingId),
-            self._routingId,
-            sandbox.url,
-            reactor=self._reactor,
-            listener=self._listener,
-            **self._settings,
-        )
-        self._begin(sandbox, service)
-        service.startService()
+        self._sandbox = await startSandbox(self._reactor)
+        self._client = self._makeClient(self._sandbox)
+        self._client.startService()
         self._first = self._reactor.callLater(1.0, self._calling.start, self._interval)
 
     async def _stop(self) -> None:
@@ -88,8 +75,8 @@ class Demo(Service):
             self._first.cancel()
         if self._calling.running:
             self._calling.stop()
-        if self._service is not None:
-            await self._service.stopService()
+        if self._client is not None:
+            await maybeDeferred(self._client.stopService)
         if self._sandbox is not None:
             await self._sandbox.stop()
 

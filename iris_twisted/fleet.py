@@ -5,7 +5,7 @@ Many connections in one process, from one configuration.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -29,6 +29,17 @@ __all__ = ["IrisFleet"]
 _TICK = 0.1
 
 
+def _sum(parts: Iterable[Stats]) -> Stats:
+    """The counters added up; what is no counter stays out."""
+    total = Stats()
+    for part in parts:
+        for field in attrs.fields(Stats):
+            value = getattr(part, field.name)
+            if isinstance(value, int):
+                setattr(total, field.name, getattr(total, field.name) + value)
+    return total
+
+
 class IrisFleet(Service):
     """
     Keeps a connection up for each account, from start to stop; each is an
@@ -42,7 +53,8 @@ class IrisFleet(Service):
     @param attempts: how many attempts to connect may be under way at a time; the
         others wait for their turn, which does not count as time of theirs.
     @param ramp: how many accounts are started per second.
-    @param settings: see L{Settings<iris_twisted.settings.Settings>}; the same for all.
+    @param settings: the same for all; C{None} to make them of the C{keywords}.
+    @param keywords: see L{Settings<iris_twisted.settings.Settings>}.
     @raise IncorrectParameters: naming the argument of the wrong type or value.
     """
 
@@ -55,7 +67,8 @@ class IrisFleet(Service):
         reactor: Any = None,
         attempts: int = 50,
         ramp: float = 200.0,
-        **settings: Any,
+        settings: Settings | None = None,
+        **keywords: Any,
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor
@@ -66,7 +79,9 @@ class IrisFleet(Service):
         self._ramp = positive("ramp", ramp)
         self._gate = DeferredSemaphore(attempts)
         self._pool: HTTPConnectionPool | None = None
-        one = Settings(**{**settings, "gate": self._gate})
+        if settings is not None and keywords:
+            raise IncorrectParameters("settings and keywords exclude each other")
+        one = attrs.evolve(settings or Settings(**keywords), gate=self._gate)
         address = EventManagerAddress.parse(eventManagerUrl, one.insecure)
         if one.discovery is None:
             self._pool = HTTPConnectionPool(reactor)
@@ -75,6 +90,7 @@ class IrisFleet(Service):
         self._settings = one
         self._services: dict[str, IrisRtcService] = {}
         self._waiting: dict[str, IrisRtcService] = {}
+        self._gone = Stats()
         self._credit = 0.0
         self._starting: IDelayedCall | None = None
 
@@ -105,12 +121,14 @@ class IrisFleet(Service):
         irisToken: str,
         listener: IIrisListener | None = None,
         tokenProvider: Callable[[], Any] | None = None,
+        **options: Any,
     ) -> IrisRtcService:
         """
         Keep a connection for this account too, from now on if the fleet is running.
 
         @param listener: gets its callbacks.
         @param tokenProvider: is asked for its tokens; see C{Settings.tokenProvider}.
+        @param options: C{waitForToken} and C{waiting} of L{IrisRtcService}.
         @return: its service.
         @raise IncorrectParameters: when the account is unusable, or there already.
         """
@@ -126,6 +144,7 @@ class IrisFleet(Service):
             listener=listener,
             settings=self._settings,
             tokenProvider=tokenProvider,
+            **options,
         )
         self._services[routingId] = service
         if self.running:
@@ -142,6 +161,8 @@ class IrisFleet(Service):
         """
         service = self._services.pop(routingId)
         self._waiting.pop(routingId, None)
+        # What it counted stays counted: metrics know no way back.
+        self._gone = _sum([self._gone, service.connection.stats])
         return service.stopService()
 
     # All of them
@@ -158,15 +179,9 @@ class IrisFleet(Service):
 
     @property
     def stats(self) -> Stats:
-        """The counters of all accounts that are in the fleet now, added up."""
-        total = Stats()
-        for service in self._services.values():
-            stats = service.connection.stats
-            for field in attrs.fields(Stats):
-                value = getattr(stats, field.name)
-                if isinstance(value, int):
-                    setattr(total, field.name, getattr(total, field.name) + value)
-        return total
+        """The counters of all accounts, of those that were removed too, added up."""
+        services = self._services.values()
+        return _sum([self._gone, *(service.connection.stats for service in services)])
 
     def startService(self) -> None:
         super().startService()

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from .connection import IrisListener
+from .sinks.record import timestamp
 from .values import withoutPath
 
 if TYPE_CHECKING:
@@ -47,9 +47,8 @@ class JsonReport(IrisListener):
         self._account = account
 
     def _line(self, callback: str, *args: object) -> None:
-        time = datetime.fromtimestamp(self._seconds(), UTC)
         line: dict[str, Any] = {
-            "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": timestamp(self._seconds()),
             "callback": callback,
             "args": args,
         }

@@ -1,31 +1,33 @@
 """
-C{twist iris}: a connection whose callbacks are written to stdout.
+C{twist iris}: connections whose calls are written down, or given to sinks.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from twisted.application.service import IService, MultiService
-from twisted.logger import LogLevel
+import attrs
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger, LogLevel
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
-from .accounts import Account, readAccounts
-from .addresses import EventManagerAddress, RoutingId, checkToken
-from .errors import IncorrectParameters, IrisError
-from .exit_status import statusFor, stopWith
-from .interfaces import IIrisListener
-from .reports import JsonReport, TextReport
-from .service import IrisRtcService
-from .settings import Settings
+from .addresses import checkToken
+from .daemon.accounts import Account
+from .daemon.configuration import Configuration
+from .daemon.daemon import Daemon, sinkContext, tokensOf
+from .daemon.operator_site import checkEndpoint
+from .daemon.option_table import OPTIONS
+from .errors import IncorrectParameters
+from .outbox import checkSpool
+from .sinks import makeSink
 from .terminal import lineWriter
-from .token_file import TokenFiles, readToken
-from .xmpp.events import DIALECTS
 
 __all__ = ["Options", "makeService"]
 
@@ -38,97 +40,102 @@ Ctrl-C ends.
 
 
 class Options(UsageOptions):
-    """The options of C{twist iris}."""
+    """
+    The options of C{twist iris}.
+
+    @ivar configuration: what they say, with the environment and the file.
+    @ivar tokens: of its accounts.
+    """
 
     synopsis = "[options]"
     longdesc = (
         "Connects to an Iris RTC platform and writes down its calls. "
-        "Without --event-manager, a sandbox plays the platform."
+        "Without --event-manager, a sandbox plays the platform. Each option can also stand in "
+        "the environment (IRIS_EVENT_MANAGER) or in a file (--config)."
     )
     optParameters = [
-        ["event-manager", "e", None, "The event manager: host, host:port or https:// URL."],
-        ["routing-id", "r", None, "Who to connect as: user@domain."],
-        ["accounts", "A", None, "A file of many accounts, each with a token file: CSV, or TOML."],
-        ["token-file", "t", None, "A file with the iris token, read again when it changes; - is "
-         "stdin. Without it, the environment variable IRIS_TOKEN."],
-        ["dialect", "d", "auto", "How to speak XMPP: auto, stream or framed."],
-        ["ca-file", "c", None, "A PEM file of certificates to trust instead of the system's."],
-        ["output", "o", "text", "How to write callbacks down: text, or json (an object a line)."],
+        ["config", "C", None, "A TOML file of these options, and [[account]] tables."],
+        *(
+            [o.name, o.short, None, o.help]
+            for o in OPTIONS
+            if o.kind not in ("flag", "list")
+        ),
     ]  # fmt: skip
     optFlags = [
-        ["anonymous", "a", "Log in as an anonymous user."],
-        ["insecure", None, "Allow http:// and certificates that do not verify. Dangerous."],
+        *([o.name, o.short, o.help] for o in OPTIONS if o.kind == "flag"),
+        ["check", None, "Check everything, print the effective configuration, and end."],
     ]
+
+    configuration: Configuration
+    tokens: dict[Account, str | None]
 
     def __init__(self) -> None:
         super().__init__()
-        self["trusted-senders"] = []
+        self["sink"], self["trusted-sender"] = [], []
 
     def opt_trusted_sender(self, sender: str) -> None:
         """A bare JID or domain whose notifications count too; may be given repeatedly."""
-        try:
-            Settings(trustedSenders=[sender])
-        except IncorrectParameters as e:
-            raise UsageError(f"--trusted-sender: {e.message}") from None
-        self["trusted-senders"].append(sender)
+        self["trusted-sender"].append(sender)
+
+    def opt_sink(self, sink: str) -> None:
+        """Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL; may be repeated."""
+        self["sink"].append(sink)
+
+    opt_s = opt_sink
 
     def parseArgs(self, *surplus: str) -> None:
         if surplus:
             raise UsageError(f"{surplus[0]!r} is no option; see --help")
 
     def postOptions(self) -> None:
-        for name, allowed in (("output", ("text", "json")), ("dialect", ("auto", *DIALECTS))):
-            if self[name] not in allowed:
-                raise UsageError(
-                    f"--{name} must be one of {', '.join(allowed)}, not {self[name]!r}"
-                )
-        if self["event-manager"] is None:
-            for name in ("token-file", "ca-file", "accounts"):
-                if self[name] is not None:
-                    raise UsageError(f"--{name} needs --event-manager")
-            self["routing-id"] = self["routing-id"] or _DEMO_USER
-            self["token"] = None
-        elif self["accounts"] is not None:
-            for name in ("routing-id", "token-file"):
-                if self[name] is not None:
-                    raise UsageError(f"--{name} and --accounts exclude each other")
-            self._check("event-manager", EventManagerAddress.parse, self["insecure"])
-            self._check("accounts", self._readAccounts)
-        else:
-            if self["routing-id"] is None:
-                raise UsageError("--routing-id is missing: who to connect as, user@domain")
-            self._check("event-manager", EventManagerAddress.parse, self["insecure"])
-            self["token"] = self._token()
-        if self["accounts"] is None:
-            self._check("routing-id", RoutingId.parse)
-        if self["ca-file"] is not None:
-            self._check("ca-file", lambda path: Settings(trustRoot=path))
+        try:
+            self.configuration, self.tokens = self.read()
+        except IncorrectParameters as e:
+            raise UsageError(e.message) from None
+        if self["check"]:
+            print("\n".join(self.configuration.lines()))
+            raise SystemExit(0)
         self._quietLogs()
 
-    def _check(self, name: str, parse: Callable[..., object], *args: object) -> None:
-        try:
-            parse(self[name], *args)
-        except IncorrectParameters as e:
-            raise UsageError(f"--{name}: {e.message}") from None
+    def read(self) -> tuple[Configuration, dict[Account, str | None]]:
+        """
+        Read everything, the files again.
 
-    def _readAccounts(self, path: str) -> None:
-        accounts = readAccounts(path)
-        self["tokens"] = {account: readToken(account.tokenFile) for account in accounts}
+        @raise IncorrectParameters: naming what is wrong.
+        """
+        given = {
+            option.name: self[option.name]
+            for option in OPTIONS
+            if self[option.name] not in (None, 0, [])
+        }
+        path = self["config"] or os.environ.get("IRIS_CONFIG")
+        configuration = Configuration.read(given, os.environ, path, self._token())
+        if configuration["event-manager"] is None:
+            self["routing-id"] = configuration["routing-id"] or _DEMO_USER
+        context = sinkContext(configuration, None, lambda line: None)
+        for spec in configuration.sinks:
+            makeSink(spec, context)
+        if configuration["spool"] is not None:
+            if not configuration.sinks:
+                raise IncorrectParameters("--spool needs --sink: where the calls go")
+            checkSpool(configuration["spool"])
+        if configuration["metrics"] is not None:
+            checkEndpoint(configuration["metrics"])
+        return configuration, tokensOf(configuration)
 
-    def _token(self) -> str:
-        path = self["token-file"]
-        try:
-            if path == "-":
-                return checkToken("--token-file: the token on stdin", sys.stdin.read().strip())
-            if path is not None:
-                return readToken(path)
-            token = os.environ.get("IRIS_TOKEN", "").strip()
-            if token:
-                return checkToken("the environment variable IRIS_TOKEN", token)
-        except IncorrectParameters as e:
-            prefix = "" if path in (None, "-") else "--token-file: "
-            raise UsageError(f"{prefix}{e.message}") from None
-        raise UsageError("--token-file is missing, and the environment variable IRIS_TOKEN too")
+    _stdin: str | None = None
+
+    def _token(self) -> str | None:
+        """The token of stdin or the environment, if there is one."""
+        if self["token-file"] == "-":
+            if self._stdin is None:
+                text = sys.stdin.read().strip()
+                self._stdin = checkToken("--token-file: the token on stdin", text)
+            return self._stdin
+        token = os.environ.get("IRIS_TOKEN", "").strip()
+        if not token or self["token-file"] is not None:
+            return None
+        return checkToken("the environment variable IRIS_TOKEN", token)
 
     def _quietLogs(self) -> None:
         """C{twist} logs to stdout by default, which is for the callbacks here."""
@@ -149,123 +156,95 @@ class Options(UsageOptions):
             twist["logLevel"] = LogLevel.warn
 
 
+class _HangUps(Service):
+    """
+    Reads everything again on SIGHUP.
+
+    @param read: gives the new configuration and its tokens.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        daemon: Daemon,
+        read: Callable[[], tuple[Configuration, dict[Account, str | None]]],
+    ) -> None:
+        self._reactor = reactor
+        self._daemon = daemon
+        self._read = read
+        self._before: Any = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._before = signal.signal(signal.SIGHUP, self._hungUp)
+
+    def stopService(self) -> None:
+        super().stopService()
+        signal.signal(signal.SIGHUP, self._before)
+
+    def _hungUp(self, *_: object) -> None:
+        self._reactor.callFromThread(self.reload)
+
+    def reload(self) -> None:
+        """Read everything again; what is wrong with it is logged, and changes nothing."""
+        self._daemon.reopen()
+        try:
+            configuration, tokens = self._read()
+        except IncorrectParameters as e:
+            self._log.error("not reloaded: {reason}", reason=e.message)
+            return
+        adopting: Deferred[None] = self._daemon.adopt(configuration, tokens)
+        adopting.addErrback(lambda failure: self._log.failure("a bug in reloading", failure))
+
+
 def makeService(options: Options, reactor: Any = None) -> IService:
     """
     The service of C{twist iris}.
 
-    @param options: parsed.
     @param reactor: C{None} for the global one.
     """
     if reactor is None:
         from twisted.internet import reactor
-    settings = {
-        "dialect": options["dialect"],
-        "anonymous": bool(options["anonymous"]),
-        "insecure": bool(options["insecure"]),
-        "trustedSenders": options["trusted-senders"],
-    }
-    listener: IIrisListener
-    write = lineWriter(sys.stdout)
-    text = TextReport(write)
-    listener = text if options["output"] == "text" else JsonReport(write, reactor.seconds)
-    quiet = options["output"] != "text"
-    if options["event-manager"] is None:
-        return _demo(options, reactor, text, listener, write, settings)
-    settings["trustRoot"] = options["ca-file"]
-    if options["accounts"] is not None:
-        return _fleet(options, reactor, write, settings)
-    url = options["event-manager"]
-    path = options["token-file"]
-    fromFile = path not in (None, "-")
-    service = IrisRtcService(
-        options["token"],
-        options["routing-id"],
-        url,
-        reactor=reactor,
-        listener=listener,
-        waitForToken=fromFile,
-        waiting=lambda seconds: None if quiet else text.waiting(seconds),
-        **settings,
-    )
-    text.connection = service.connection
-    if not quiet:
-        text.say(f"Discovery:     asking {url} for a server for {options['routing-id']}")
-
-    def ended(error: IrisError | None) -> None:
-        if error is not None:
-            stopWith(reactor, statusFor(error))
-
-    service.ended.addCallback(ended)
+    write, complain = lineWriter(sys.stdout), lineWriter(sys.stderr)
+    configuration = options.configuration
+    if configuration["event-manager"] is None:
+        return _demo(options, reactor, write, complain)
+    daemon = Daemon(configuration, options.tokens, reactor, write, complain, os.environ)
     services = MultiService()
-    service.setServiceParent(services)
-    if fromFile:
-        files = TokenFiles(reactor)
-        files.watch(path, service.updateToken)
-        files.setServiceParent(services)
-    return services
-
-
-def _prefixed(write: Callable[[str], None], routingId: str, line: str) -> None:
-    write(f"{routingId}  {line}")
-
-
-def _fleet(
-    options: Options, reactor: Any, write: Callable[[str], None], settings: dict[str, Any]
-) -> IService:
-    from .fleet import IrisFleet
-
-    fleet = IrisFleet(options["event-manager"], reactor=reactor, **settings)
-    files = TokenFiles(reactor)
-    living = set(options["tokens"])
-
-    def ended(error: IrisError | None, account: Account) -> None:
-        living.discard(account)
-        if error is not None and not living:
-            stopWith(reactor, statusFor(error))
-
-    for account, token in options["tokens"].items():
-        routingId = account.routingId
-        listener: IIrisListener
-        if options["output"] == "text":
-            listener = text = TextReport(partial(_prefixed, write, routingId))
-        else:
-            listener = JsonReport(write, reactor.seconds, routingId)
-        service = fleet.add(routingId, token, listener)
-        if options["output"] == "text":
-            text.connection = service.connection
-        service.ended.addCallback(ended, account)
-        files.watch(account.tokenFile, service.updateToken)
-    services = MultiService()
-    for part in (fleet, files):
+    for part in (daemon, _HangUps(reactor, daemon, options.read)):
         part.setServiceParent(services)
     return services
 
 
 def _demo(
-    options: Options,
-    reactor: Any,
-    text: TextReport,
-    listener: IIrisListener,
-    write: Callable[[str], None],
-    settings: dict[str, Any],
+    options: Options, reactor: Any, write: Callable[[str], None], complain: Callable[[str], None]
 ) -> IService:
     from .demo import Demo
     from .sandbox import Sandbox
 
-    told = quiet = options["output"] != "text"
+    configuration = options.configuration
+    routingId = options["routing-id"]
+    told = configuration.output != "text"
 
-    def begin(sandbox: Sandbox, service: IrisRtcService) -> None:
-        text.connection = service.connection
-        if not quiet:
-            text.say("No event manager was named, so a sandbox in this process plays the platform.")
-            text.say(
-                f"Discovery:     asking {sandbox.url} for a server for {options['routing-id']}"
-            )
+    def client(sandbox: Sandbox) -> IService:
+        account = Account(routingId, token=sandbox.token(routingId))
+        if configuration.output == "text":
+            write("No event manager was named, so a sandbox in this process plays the platform.")
+        ours = attrs.evolve(
+            configuration,
+            values={**configuration.values, "event-manager": sandbox.url},
+            accounts=(account,),
+            settings=attrs.evolve(configuration.settings, proxy=None),
+        )
+        tokens = {account: account.token}
+        return Daemon(ours, tokens, reactor, write, complain, os.environ)
 
     def placed() -> None:
         nonlocal told
         if not told:
             told = True
-            reactor.callLater(0.5, write, _NEXT)
+            reactor.callLater(0.5, partial(write, _NEXT))
 
-    return Demo(reactor, options["routing-id"], listener, begin, placed, **settings)
+    return Demo(reactor, routingId, client, placed)

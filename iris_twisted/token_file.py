@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from .addresses import checkToken
 from .errors import IncorrectParameters
 
-__all__ = ["TokenFiles", "readToken"]
+__all__ = ["TokenFiles", "readSecretFile", "readToken"]
 
 _LONGEST = 64 * 1024
 
@@ -37,6 +37,26 @@ def readToken(path: str) -> str:
     return checkToken(f"the token in {path!r}", content.decode("utf-8", "replace").strip())
 
 
+def readSecretFile(what: str, path: str) -> str:
+    """
+    A secret in a file: its first line, and nothing else may follow.
+
+    @param what: as in "the password", for errors.
+    @raise IncorrectParameters: naming the file and what is wrong with it.
+    """
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_LONGEST + 1).decode("utf-8")
+    except (OSError, ValueError) as e:
+        reason = e.strerror if isinstance(e, OSError) else "it is no text"
+        raise IncorrectParameters(f"{what} in {path!r} cannot be read: {reason}") from None
+    line, _, rest = text.partition("\n")
+    line = line.rstrip("\r")
+    if not line or rest.strip() or len(text) > _LONGEST or not line.isprintable():
+        raise IncorrectParameters(f"{what} in {path!r} must be one line of text")
+    return line
+
+
 class TokenFiles(Service):
     """
     Watches token files, all of them by one timer.
@@ -52,13 +72,21 @@ class TokenFiles(Service):
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
 
-    def watch(self, path: str, changed: Callable[[str], None]) -> None:
+    def watch(self, path: str, changed: Callable[[str], None]) -> Callable[[], None]:
         """
         @param changed: called with each new token of this file from now on, like all
             others that were given for it.
+        @return: ends that.
         """
         known, seen = self._files.get(path, ([], self._signature(path)))
         self._files[path] = [*known, changed], seen
+
+        def unwatch() -> None:
+            watchers, seen = self._files.pop(path)
+            if watchers != [changed]:
+                self._files[path] = [w for w in watchers if w is not changed], seen
+
+        return unwatch
 
     def startService(self) -> None:
         super().startService()

@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.accounts import Account, readAccounts
+from iris_twisted.daemon.accounts import Account, readAccounts
 from iris_twisted.errors import IncorrectParameters
 from iris_twisted.tap import Options
 
@@ -53,7 +53,11 @@ class Accounts(SynchronousTestCase):
             ('"a', ".csv", "cannot be read"),
             ("", ".toml", "[[account]]"),
             (TOML + TOML, ".toml", "account 2: a@b.test is there already"),
-            (TOML.replace("token-file", "token"), ".toml", "account 1"),
+            (
+                TOML.replace("token-file", "token"),
+                ".toml",
+                "account 1: 'token' is no key; did you mean",
+            ),
         ):
             path = self.file(text, suffix)
             with self.assertRaises(IncorrectParameters) as caught:

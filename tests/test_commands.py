@@ -52,20 +52,24 @@ class OptionsCase(SynchronousTestCase):
         options.parseOptions(arguments)
         return options
 
+    def token(self, *arguments: str) -> str | None:
+        (token,) = self.parse(*arguments).tokens.values()
+        return token
+
     def test_demo(self) -> None:
         """Nothing named is the demonstration."""
         options = self.parse()
-        self.assertEqual((options["routing-id"], options["token"]), ("demo@sandbox.test", None))
+        self.assertEqual((options["routing-id"], options.tokens), ("demo@sandbox.test", {}))
 
     def test_tokens(self) -> None:
         """From a file, from stdin, from the environment; the file goes first."""
         base = ("--event-manager", "evm.example.test", "--routing-id", RID)
-        self.assertEqual(self.parse(*base, "--token-file", self.file)["token"], "the-token")
+        self.assertEqual(self.token(*base, "--token-file", self.file), "the-token")
         self.patch(sys, "stdin", io.StringIO("from-stdin\n"))
-        self.assertEqual(self.parse(*base, "--token-file", "-")["token"], "from-stdin")
+        self.assertEqual(self.token(*base, "--token-file", "-"), "from-stdin")
         self.patch(os, "environ", {"IRIS_TOKEN": "from-env"})
-        self.assertEqual(self.parse(*base)["token"], "from-env")
-        self.assertEqual(self.parse(*base, "-t", self.file)["token"], "the-token")
+        self.assertEqual(self.token(*base), "from-env")
+        self.assertEqual(self.token(*base, "-t", self.file), "the-token")
 
     def test_mistakes(self) -> None:
         """Each mistake names its option, and no token is repeated."""
@@ -84,12 +88,12 @@ class OptionsCase(SynchronousTestCase):
             (("--event-manager", "ftp://x", *base[2:]), "--event-manager"),
             (("--event-manager", "http://evm.example.test", *base[2:]), "--event-manager"),
             (base, "--token-file is missing"),
-            ((*base, "--token-file", "/nowhere"), "--token-file"),
-            ((*base, "--token-file", self.file + "2"), "--token-file"),
+            ((*base, "--token-file", "/nowhere"), "the token file '/nowhere'"),
+            ((*base, "--token-file", self.file + "2"), "the token in"),
             ((*base, "--token-file", self.file + "3"), "too large"),
-            ((*base, "--token-file", self.file + "4"), "--token-file"),
+            ((*base, "--token-file", self.file + "4"), "the token in"),
             ((*base, "--token-file", self.file + "5"), "empty"),
-            ((*base, "--token-file", "a\0b"), "--token-file"),
+            ((*base, "--token-file", "a\0b"), "the token file"),
             ((*base, "-t", self.file, "--ca-file", "/nowhere"), "--ca-file"),
             ((*base, "-t", self.file, "--ca-file", self.file), "--ca-file"),
             (("surplus",), "'surplus' is no option"),
@@ -150,7 +154,7 @@ class OptionsCase(SynchronousTestCase):
     def test_plugins(self) -> None:
         """Both commands are plugins of twist."""
         makers = {maker.tapname: maker for maker in getPlugins(IServiceMaker)}
-        for name in ("iris", "iris-sandbox"):
+        for name in ("iris", "iris-outbox", "iris-sandbox"):
             self.assertTrue(verifyObject(IServiceMaker, makers[name]))
             self.assertTrue(makers[name].options().getUsage())
 

@@ -118,6 +118,8 @@ class FleetCase(SynchronousTestCase):
         self.assertEqual(sorted(fleet.accounts), ["u1@example.test", "u2@example.test"])
         self.assertEqual(fleet.states, {UP: 2})
         self.assertRaises(KeyError, fleet.remove, "u0@example.test")
+        # What the removed one counted stays counted.
+        self.assertEqual(fleet.stats.connects, 3)
 
     def test_removedBeforeItsTurn(self) -> None:
         """What is removed before it was started is not started."""

@@ -70,7 +70,7 @@ class Arguments(SynchronousTestCase):
         """Without a routing id somebody must know it."""
         auth = AuthManagerClient("x.test", "key", SECRET, userId="a@b")
         with self.assertRaises(IncorrectParameters):
-            PlatformLogin(auth)
+            PlatformLogin(auth.login)
 
     def test_reprs(self) -> None:
         """No token in any repr."""
@@ -112,7 +112,7 @@ class OnTheSandbox(NetworkCase):
             sandbox = await self.platform(tls=tls)
             auth = self.auth(sandbox.url)
             login = PlatformLogin(
-                auth,
+                auth.login,
                 identity=IdentityManagerClient(sandbox.url, settings=self.settings),
                 notifications=NotificationManagerClient(sandbox.url, settings=self.settings),
                 topics=["video", "pstn"],

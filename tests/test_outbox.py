@@ -391,12 +391,35 @@ class InMemory(OutboxCase):
         self.stop()
 
     def test_stopped(self) -> None:
-        """Who waits when it stops is told that it failed."""
+        """Who waits when it stops hears no more: the call is not acknowledged."""
         self.sinks["one"].outcome = lambda _: Deferred()
         self.open()
         offered = self.offer("r1")
         self.stop()
-        self.failureResultOf(offered, NotTaken)
+        self.assertNoResult(offered)
+
+    def test_settled(self) -> None:
+        """What is being given now may finish, for so long; what waits for a retry need not."""
+        waiting: Deferred[None] = Deferred()
+        self.sinks["one"].outcome = lambda _: waiting
+        self.sinks["two"].outcome = later
+        outbox = self.open("one", "two")
+        one, two = self.offer("r1"), self.offer("r2", "two")
+        settled = Deferred.fromCoroutine(outbox.settle(3.0))
+        self.clock.settle()
+        self.assertNoResult(settled)
+        waiting.callback(None)
+        self.clock.pump([0.05] * 2)
+        self.successResultOf(settled)
+        self.successResultOf(one)
+        self.assertNoResult(two)
+        self.sinks["one"].outcome = lambda _: Deferred()
+        self.offer("r3")
+        settled = Deferred.fromCoroutine(outbox.settle(3.0))
+        self.clock.settle()
+        self.clock.pump([0.05] * 61)
+        self.successResultOf(settled)
+        self.stop()
 
 
 class Files(SynchronousTestCase):

@@ -4,14 +4,14 @@ All of it in order: a token, the routing id, the subscriptions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred
 
 from ..errors import IncorrectParameters
 from ..tokens import claimsOf
-from .auth_manager import AuthManagerClient
+from .auth_manager import Login
 from .identity_manager import IdentityManagerClient
 from .notification_manager import NotificationManagerClient
 
@@ -28,7 +28,8 @@ class LoggedIn:
 
 class PlatformLogin:
     """
-    @param auth: where to log in; its C{token} serves as C{tokenProvider} afterwards.
+    @param login: gives a token, and whose it is: an L{AuthManagerClient}'s C{login}, for
+        one, whose C{token} serves as C{tokenProvider} afterwards.
     @param identity: who knows the routing id, when C{routingId} is C{None}.
     @param notifications: where to subscribe for C{topics}, if anywhere.
     @param domain: of the application; C{None} for that in the token, or else of the routing id.
@@ -37,7 +38,7 @@ class PlatformLogin:
 
     def __init__(
         self,
-        auth: AuthManagerClient,
+        login: Callable[[], Deferred[Login]],
         routingId: str | None = None,
         *,
         identity: IdentityManagerClient | None = None,
@@ -47,7 +48,7 @@ class PlatformLogin:
     ) -> None:
         if routingId is None and identity is None:
             raise IncorrectParameters("routingId is missing, or an identity manager to ask for it")
-        self.auth = auth
+        self._login = login
         self._routingId = routingId
         self._identity = identity
         self._notifications = notifications
@@ -62,7 +63,7 @@ class PlatformLogin:
         return Deferred.fromCoroutine(self._run())
 
     async def _run(self) -> LoggedIn:
-        login = await self.auth.login()
+        login = await self._login()
         routingId = self._routingId
         if routingId is None:
             assert self._identity is not None

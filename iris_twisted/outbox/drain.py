@@ -73,6 +73,11 @@ class Drain:
         elif not self._ready:
             self._start(self._look())
 
+    @property
+    def isGiving(self) -> bool:
+        """Whether the sink is being given something."""
+        return len(self._known) > len(self._ready)
+
     async def stop(self) -> None:
         """Leave what is under way to the next start, and close the sink."""
         self._stopped = True

@@ -9,9 +9,9 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
+from twisted.internet.task import deferLater
 
-from ..errors import IrisError, NotKept, NotTaken
+from ..errors import IrisError, NotKept
 from ..interfaces import INotificationSink, IRetryPolicy
 from ..retry import FullJitter
 from ..sinks.record import CallRecord
@@ -20,6 +20,9 @@ from .spool import Spool
 from .tables import Due
 
 __all__ = ["Outbox", "OutboxObserver"]
+
+# Seconds between two looks at whether all sinks are done.
+_GLANCE = 0.05
 
 
 class OutboxObserver:
@@ -43,8 +46,6 @@ class Outbox:
     @param observer: is told what happens.
     @raise IncorrectParameters: when the spool cannot be opened.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -152,11 +153,16 @@ class Outbox:
         for drain in self._drains.values():
             drain.sink.reopen()
 
+    async def settle(self, seconds: float) -> None:
+        """Wait for what is being given to a sink right now, so long and no longer."""
+        for _ in range(int(seconds / _GLANCE)):
+            if not any(drain.isGiving for drain in self._drains.values()):
+                return
+            await deferLater(self._reactor, _GLANCE)
+
     async def stop(self) -> None:
         """Stop giving, and close everything; what is owed is kept, if there is a spool."""
         for drain in self._drains.values():
             await drain.stop()
-        waiting, self._waiting = self._waiting, {}
-        for _, taken in waiting.values():
-            taken.errback(NotTaken("the program stopped"))
+        self._waiting.clear()
         await self._spool.close()

@@ -18,7 +18,7 @@ from ..group_commit import GroupCommit
 from ..sinks.record import CallRecord
 from .tables import DeadLetter, Due, Tables
 
-__all__ = ["DeadLetter", "Spool", "openTables"]
+__all__ = ["DeadLetter", "Spool", "checkSpool", "openTables"]
 
 _Result = TypeVar("_Result")
 
@@ -55,6 +55,33 @@ def openTables(path: str | None, *, make: bool = True) -> tuple[sqlite3.Connecti
     return connection, tables
 
 
+def _locked(path: str) -> int:
+    """A lock that ends with the process, on a file beside it."""
+    try:
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as e:
+        raise IncorrectParameters(f"the outbox {path!r} cannot be opened: {e.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise IncorrectParameters(f"another process has the outbox {path!r}") from None
+    return lock
+
+
+def checkSpool(path: str) -> None:
+    """
+    See whether it could be opened, and make it if need be.
+
+    @raise IncorrectParameters: as L{Spool} does.
+    """
+    lock = _locked(path)
+    try:
+        openTables(path)[0].close()
+    finally:
+        os.close(lock)
+
+
 class Spool:
     """
     @param path: of the file, made when it is not there; C{None} for one in memory, which
@@ -68,26 +95,13 @@ class Spool:
         self._reactor = reactor
         self._lock: int | None = None
         if path is not None:
-            self._lock = self._locked(path)
+            self._lock = _locked(path)
         try:
             self._connection, self._tables = openTables(path)
         except IncorrectParameters:
             self._unlock()
             raise
         self._commits: GroupCommit[Callable[[], Any], Any] = GroupCommit(reactor, self._commit)
-
-    @staticmethod
-    def _locked(path: str) -> int:
-        try:
-            lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as e:
-            raise IncorrectParameters(f"the outbox {path!r} cannot be opened: {e.strerror}") from e
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise IncorrectParameters(f"another process has the outbox {path!r}") from None
-        return lock
 
     def _unlock(self) -> None:
         if self._lock is not None:

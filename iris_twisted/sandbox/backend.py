@@ -10,14 +10,16 @@ from typing import Any
 
 import attrs
 
-from ..accounts import accountTables
+from ..account_tables import accountTables, checkKeys, checkRoutingId, readToml
 from ..addresses import checkToken, locate
-from ..errors import IrisError
+from ..errors import IncorrectParameters, IrisError
 from ..transport import TransportRegistry
 from ..values import ServerInfo
 from .records import SandboxError
 
 __all__ = ["Account", "Backend", "readAccounts"]
+
+_KEYS = ("routing-id", "token", "password")
 
 
 @attrs.frozen
@@ -73,7 +75,13 @@ def readAccounts(path: str) -> dict[str, Account]:
     @raise IncorrectParameters: naming the file and what is wrong with it, no secret.
     """
     accounts: dict[str, Account] = {}
-    for routingId, token, password in accountTables(path, ("routing-id", "token", "password")):
-        checkToken(f"{path}, {routingId}: token", token)
-        accounts[routingId.lower()] = Account(token, password)
+    seen: set[str] = set()
+    for where, table in accountTables(readToml(path), path):
+        checkKeys(where, table, _KEYS)
+        for key in _KEYS:
+            if not isinstance(table.get(key), str) or not table[key]:
+                raise IncorrectParameters(f"{where}: {key} must be text")
+        checkRoutingId(where, table["routing-id"], seen)
+        token = checkToken(f"{where}: token", table["token"])
+        accounts[table["routing-id"].lower()] = Account(token, table["password"])
     return accounts

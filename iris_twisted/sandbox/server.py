@@ -6,14 +6,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.interfaces import IListeningPort
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
-from twisted.web.server import Site
 from twisted.web.static import File
 
+from ..http.serving import Connections, QuietSite
 from .backend import Backend
 from .http import Branch, Control, Discovery, Root
 from .login_http import PasswordLogin, services
@@ -25,39 +24,6 @@ if TYPE_CHECKING:
     from .certificates import Certificates
 
 __all__ = ["Sandbox", "startSandbox"]
-
-
-class _Connections(WrappingFactory):
-    """Knows every open connection, so that stopping can wait for the last."""
-
-    noisy = False
-
-    def __init__(self, factory: Any) -> None:
-        super().__init__(factory)
-        self._empty: list[Deferred[None]] = []
-
-    def abortAll(self) -> Deferred[None]:
-        if not self.protocols:
-            return succeed(None)
-        done: Deferred[None] = Deferred()
-        self._empty.append(done)
-        for protocol in list(self.protocols):
-            protocol.transport.abortConnection()
-        return done
-
-    def unregisterProtocol(self, p: ProtocolWrapper) -> None:
-        super().unregisterProtocol(p)
-        if not self.protocols:
-            waiting, self._empty = self._empty, []
-            for done in waiting:
-                done.callback(None)
-
-
-class _Site(Site):
-    noisy = False
-
-    def log(self, request: Any) -> None:
-        """No access log: paths hold websocket tokens."""
 
 
 class Sandbox:
@@ -98,8 +64,8 @@ class Sandbox:
             root.putChild(b"control", Control(self.platform))
         if pages is not None:
             root.putChild(b"pages", File(pages))
-        self._site = _Site(root)
-        self._connections: _Connections | None = None
+        self._site = QuietSite(root)
+        self._connections: Connections | None = None
         self._reactor = reactor
 
     def _asked(self, routingId: str) -> None:
@@ -116,7 +82,7 @@ class Sandbox:
             self._certificates = certificates
             self.caFile = certificates.caFile
             factory = TLSMemoryBIOFactory(certificates.options, False, factory)
-        self._connections = _Connections(factory)
+        self._connections = Connections(factory)
         endpoint = TCP4ServerEndpoint(self._reactor, port, interface=interface)
         self._port = await endpoint.listen(self._connections)
         address: Any = self._port.getHost()

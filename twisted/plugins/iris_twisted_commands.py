@@ -17,3 +17,10 @@ irisSandbox = ServiceMaker(
     "Play an Iris RTC platform on this machine.",
     "iris-sandbox",
 )
+
+irisOutbox = ServiceMaker(
+    "iris-twisted outbox",
+    "iris_twisted.outbox.tap",
+    "Look into the outbox of twist iris, and decide about dead letters.",
+    "iris-outbox",
+)

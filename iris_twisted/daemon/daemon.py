@@ -1,0 +1,244 @@
+"""
+Everything that C{twist iris} keeps running, put together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+
+from ..errors import IncorrectParameters
+from ..exit_status import ExitStatus, statusFor, stopWith
+from ..fleet import IrisFleet
+from ..outbox import Outbox
+from ..sinks import SinkContext, makeSink
+from ..sinks.webhook import readSecret
+from ..token_file import readSecretFile, readToken
+from ..values import ConnectionState
+from .accounts import Account
+from .arrival import authManager
+from .configuration import Configuration
+from .operator_site import Health, OperatorSite
+from .roster import Roster
+from .systemd import Notifier
+
+__all__ = ["Daemon", "sinkContext", "tokensOf"]
+
+# Seconds that sinks get to finish when the program ends.
+_PATIENCE = 3.0
+
+
+def tokensOf(configuration: Configuration) -> dict[Account, str | None]:
+    """
+    The token of each account, C{None} for those that log in; every other secret is
+    read too, so that what cannot be is known before anything starts.
+
+    @raise IncorrectParameters: naming the file and what is wrong with it.
+    """
+    tokens: dict[Account, str | None] = {}
+    for account in configuration.accounts:
+        token = account.token
+        if account.tokenFile is not None:
+            token = readToken(account.tokenFile)
+        authManager(configuration, account, None)
+        tokens[account] = token
+    return tokens
+
+
+def sinkContext(
+    configuration: Configuration, reactor: Any, write: Callable[[str], None]
+) -> SinkContext:
+    """
+    What the sinks may use.
+
+    @raise IncorrectParameters: when the webhook secret cannot be read, or is none.
+    """
+    path = configuration["webhook-secret-file"]
+    secret = None if path is None else readSecret(readSecretFile("the webhook secret", path))
+    return SinkContext(
+        reactor=reactor,
+        write=write,
+        settings=configuration.settings,
+        execTimeout=configuration["exec-timeout"],
+        webhookTimeout=configuration["webhook-timeout"],
+        webhookSecret=secret,
+    )
+
+
+class Daemon(Service):
+    """
+    The connections of a configuration, with their sinks and what operators look at.
+
+    @param tokens: see L{tokensOf}.
+    @param write: writes a line to stdout.
+    @param complain: writes a line to stderr.
+    @param environment: of which systemd's variables count.
+    @ivar fleet: the connections, once it runs.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        tokens: Mapping[Account, str | None],
+        reactor: Any,
+        write: Callable[[str], None],
+        complain: Callable[[str], None],
+        environment: Mapping[str, str],
+    ) -> None:
+        self.configuration = configuration
+        self._tokens = tokens
+        self._reactor = reactor
+        self._write = write
+        self._complain = complain
+        self._environment = environment
+        self.fleet = IrisFleet(
+            configuration["event-manager"],
+            reactor=reactor,
+            attempts=configuration["attempts"],
+            settings=configuration.settings,
+        )
+        self._notifier = Notifier(reactor, environment, self._status)
+        self._outbox: Outbox | None = None
+        self._site: OperatorSite | None = None
+        self._metrics: Any = None
+        self._roster: Roster | None = None
+        self.started: Deferred[None] | None = None
+
+    # Starting and stopping
+
+    def startService(self) -> None:
+        super().startService()
+        self.started = Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        configuration = self.configuration
+        try:
+            if configuration["metrics"] is not None:
+                await self._listen()
+            if configuration.sinks:
+                self._openOutbox()
+        except IncorrectParameters as e:
+            self._complain(e.message)
+            stopWith(self._reactor, int(ExitStatus.EX_UNAVAILABLE))
+            return
+        self._roster = Roster(
+            self._reactor,
+            configuration,
+            self.fleet,
+            self._outbox,
+            self._write,
+            lambda error: stopWith(self._reactor, statusFor(error)),
+        )
+        await self._roster.adopt(self._tokens)
+        self.fleet.startService()
+        self._notifier.startService()
+
+    def _openOutbox(self) -> None:
+        configuration = self.configuration
+        context = sinkContext(configuration, self._reactor, self._write)
+        self._outbox = Outbox(
+            self._reactor,
+            configuration["spool"],
+            partial(makeSink, context=context),
+            retryFor=configuration["retry-for"],
+            observer=self._metrics,
+        )
+        self._outbox.use(configuration.sinks)
+        if self._metrics is not None:
+            self._metrics.outbox = self._outbox
+
+    async def _listen(self) -> None:
+        # Only now: it takes a while, and not everybody wants it.
+        from .metrics import Metrics
+
+        self._metrics = Metrics(self.fleet)
+        root = Resource()
+        root.putChild(b"metrics", self._metrics.resource())
+        root.putChild(b"healthz", Health(lambda: (True, {})))
+        root.putChild(b"readyz", Health(self._readiness))
+        self._site = OperatorSite(self._reactor, self.configuration["metrics"], root)
+        address = await self._site.listen()
+        self._log.info("serving /metrics, /healthz and /readyz at {address}", address=address)
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self.started is not None:
+            await self.started
+        if self._notifier.running:
+            self._notifier.stopService()
+        if self._roster is not None:
+            await self._roster.stop()
+        if self._outbox is not None:
+            # What is being given may still be acknowledged.
+            await self._outbox.settle(_PATIENCE)
+        await self.fleet.stopService()
+        if self._outbox is not None:
+            await self._outbox.stop()
+        if self._site is not None:
+            await self._site.stop()
+
+    # How we are
+
+    def _readiness(self) -> tuple[bool, dict[str, Any]]:
+        """Ready is who would hear of a call."""
+        states = {state.value: self.fleet.states[state] for state in ConnectionState}
+        return states["connected"] > 0, {"connections": states}
+
+    def _status(self) -> str:
+        connected = self.fleet.states[ConnectionState.CONNECTED]
+        accounts = 0 if self._roster is None else self._roster.living
+        return f"{connected} of {accounts} connected"
+
+    # Changes while it runs
+
+    def reopen(self) -> None:
+        """Files of sinks may have been moved away."""
+        if self._outbox is not None:
+            self._outbox.reopen()
+
+    def adopt(
+        self, configuration: Configuration, tokens: Mapping[Account, str | None]
+    ) -> Deferred[None]:
+        """
+        Go on with these accounts: the unchanged ones do not notice. What else has changed
+        is logged, and waits for a restart.
+
+        @return: fires when those that left are gone.
+        """
+        return Deferred.fromCoroutine(self._adopt(configuration, tokens))
+
+    async def _adopt(
+        self, configuration: Configuration, tokens: Mapping[Account, str | None]
+    ) -> None:
+        before = self.configuration
+        accountsOnly = ("accounts", "routing-id", "token-file", "email", "password-file")
+        for name, value in configuration.values.items():
+            if value != before[name] and name not in accountsOnly:
+                self._log.warn("{name} has changed, and needs a restart", name=name)
+        new = set(configuration.sinks) - set(before.sinks)
+        if new and self._outbox is None:
+            self._log.warn("the first sink needs a restart")
+        elif new and self._outbox is not None:
+            self._outbox.use(new)
+        if self._roster is None:
+            return
+        come, gone = await self._roster.adopt(tokens)
+        self.configuration = attrs.evolve(before, accounts=configuration.accounts)
+        self._log.warn(
+            "reloaded: {accounts} accounts, {come} of them new, {gone} gone",
+            accounts=len(tokens),
+            come=come,
+            gone=gone,
+        )

@@ -1,0 +1,164 @@
+"""
+What Prometheus wants to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.twisted import MetricsResource
+from twisted.internet.defer import Deferred
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from ..errors import NotKept
+from ..fleet import IrisFleet
+from ..outbox import OutboxObserver
+from ..values import ConnectionState
+
+if TYPE_CHECKING:
+    from ..outbox import Outbox
+
+__all__ = ["Metrics"]
+
+_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, float("inf"))
+_COUNTERS = {
+    "connects": "Sessions that came up",
+    "reconnects": "Sessions that came up after a loss",
+    "notifications": "Notifications handed over",
+    "rejected": "Calls rejected with success",
+    "forbidden": "Private IQs refused because of their sender",
+    "callbackErrors": "Callbacks that failed",
+}
+
+
+class Metrics(OutboxObserver):
+    """
+    @param fleet: whose connections are counted.
+    @ivar outbox: whose depth is shown, once there is one.
+    """
+
+    def __init__(self, fleet: IrisFleet) -> None:
+        self.outbox: Outbox | None = None
+        self._fleet = fleet
+        self._depths: dict[tuple[str, bool], int] = {}
+        self._snapshot: list[Metric] = []
+        self.registry = registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        registry.register(self)
+        self._acknowledged = Histogram(
+            "iris_acknowledgement_seconds",
+            "From a call's arrival to its acknowledgement",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._deliveries = Counter(
+            "iris_sink_deliveries",
+            "Attempts to give a call to a sink, by their outcome: taken, failed or dead",
+            ["sink", "outcome"],
+            registry=registry,
+        )
+        self._durations = Histogram(
+            "iris_sink_seconds",
+            "What an attempt to give a call to a sink took",
+            ["sink"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+
+    # OutboxObserver
+
+    def accepted(self, seconds: float) -> None:
+        self._acknowledged.observe(seconds)
+
+    def ended(self, sink: str, outcome: str, seconds: float) -> None:
+        self._deliveries.labels(sink, outcome).inc()
+        self._durations.labels(sink).observe(seconds)
+
+    # For a registry
+
+    def describe(self) -> Iterable[Metric]:
+        """There is nothing to say before the fleet runs."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Called in a thread: what L{look} saw last."""
+        return self._snapshot
+
+    async def look(self) -> None:
+        """Look at everything, in the reactor's thread."""
+        if self.outbox is not None:
+            try:
+                self._depths = await self.outbox.depths()
+            except NotKept:
+                self._depths = {}  # Told already, by whoever needed it.
+        self._snapshot = [*self._connections(), *self._outboxDepth()]
+
+    def _connections(self) -> Iterable[Metric]:
+        states = GaugeMetricFamily(
+            "iris_connections", "Connections, by what they are doing", labels=["state"]
+        )
+        for state in ConnectionState:
+            states.add_metric([state.value], self._fleet.states[state])
+        yield states
+        stats = self._fleet.stats
+        for name, words in _COUNTERS.items():
+            snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
+            yield CounterMetricFamily(f"iris_{snake}", words, getattr(stats, name))
+        yield self._roundTrips()
+
+    def _roundTrips(self) -> Metric:
+        """The last ping of each connection."""
+        services = self._fleet.accounts.values()
+        times = [service.connection.stats.pingRoundTrip for service in services]
+        known = [time for time in times if time is not None]
+        buckets = [
+            ("+Inf" if limit == float("inf") else str(limit), sum(t <= limit for t in known))
+            for limit in _SECONDS
+        ]
+        return HistogramMetricFamily(
+            "iris_ping_round_trip_seconds",
+            "The last ping of each connection",
+            buckets=buckets,
+            sum_value=sum(known),
+        )
+
+    def _outboxDepth(self) -> Iterable[Metric]:
+        depth = GaugeMetricFamily(
+            "iris_outbox_calls", "Calls that are owed to a sink", labels=["sink", "state"]
+        )
+        for (sink, dead), count in self._depths.items():
+            depth.add_metric([sink, "dead" if dead else "waiting"], count)
+        yield depth
+
+    def resource(self) -> Resource:
+        """For C{/metrics}."""
+        return _Looking(self)
+
+
+class _Looking(Resource):
+    """Prometheus's own resource, which collects in a thread, after a look."""
+
+    isLeaf = True
+
+    def __init__(self, metrics: Metrics) -> None:
+        super().__init__()
+        self._metrics = metrics
+        self._inner: Any = MetricsResource(metrics.registry)
+
+    def render_GET(self, request: Request) -> int:
+        looked = Deferred.fromCoroutine(self._metrics.look())
+        looked.addCallback(lambda _: self._inner.render(request))
+        return NOT_DONE_YET

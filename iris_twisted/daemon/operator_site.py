@@ -1,0 +1,88 @@
+"""
+What operators and their programs look at over HTTP: health, readiness, metrics.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from ..errors import IncorrectParameters
+from ..http.serving import Connections, QuietSite
+
+__all__ = ["Health", "OperatorSite", "checkEndpoint"]
+
+
+def checkEndpoint(text: str, reactor: Any = None) -> Any:
+    """
+    @param text: an endpoint, as Twisted writes it.
+    @raise IncorrectParameters: when it is none.
+    """
+    try:
+        return serverFromString(reactor, text)
+    except Exception as e:
+        # Plugins parse it, and raise what they like.
+        raise IncorrectParameters(
+            f"{text!r} is no endpoint such as tcp:9100:interface=127.0.0.1: {e}"
+        ) from None
+
+
+class Health(Resource):
+    """
+    Answers 200 or 503, with facts in JSON.
+
+    @param look: gives whether it is well, and the facts.
+    """
+
+    isLeaf = True
+
+    def __init__(self, look: Callable[[], tuple[bool, dict[str, Any]]]) -> None:
+        super().__init__()
+        self._look = look
+
+    def render_GET(self, request: Request) -> bytes:
+        well, facts = self._look()
+        request.setResponseCode(200 if well else 503)
+        request.setHeader("content-type", "application/json")
+        request.setHeader("cache-control", "no-store")
+        return json.dumps({"ok": well, **facts}).encode() + b"\n"
+
+
+class OperatorSite:
+    """
+    @param endpoint: where to listen.
+    @param root: what to show.
+    """
+
+    def __init__(self, reactor: Any, endpoint: str, root: Resource) -> None:
+        self._endpoint = endpoint
+        self._listener = checkEndpoint(endpoint, reactor)
+        self._connections = Connections(QuietSite(root))
+        self._port: Any = None
+
+    async def listen(self) -> Any:
+        """
+        @return: the address listened on.
+        @raise IncorrectParameters: when that cannot be.
+        """
+        try:
+            self._port = await self._listener.listen(self._connections)
+        except (CannotListenError, OSError) as e:
+            reason = e.socketError if isinstance(e, CannotListenError) else e
+            raise IncorrectParameters(
+                f"cannot listen on {self._endpoint}: {reason}; is another program using it?"
+            ) from None
+        return self._port.getHost()
+
+    async def stop(self) -> None:
+        """Close the port and every connection."""
+        if self._port is not None:
+            await maybeDeferred(self._port.stopListening)
+        await self._connections.abortAll()

@@ -1,0 +1,146 @@
+"""
+Every option of C{twist iris}, once: the command line, the environment and the
+configuration file all have the same.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from ..errors import IncorrectParameters
+from ..values import positive
+from ..xmpp.events import DIALECTS
+
+__all__ = ["OPTIONS", "Option"]
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+
+
+@attrs.frozen
+class Option:
+    """
+    One option.
+
+    @ivar name: as on the command line, without the dashes.
+    @ivar kind: C{text}, C{path}, C{flag}, C{seconds}, C{count} or C{list}.
+    @ivar choices: the texts that it may be, or none for any.
+    """
+
+    name: str
+    kind: str
+    help: str
+    default: Any = None
+    short: str | None = None
+    choices: Sequence[str] = ()
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return "IRIS_" + self.name.upper().replace("-", "_")
+
+    def ofText(self, text: str) -> Any:
+        """
+        Its value, from the command line or the environment.
+
+        @raise IncorrectParameters: with half a sentence that says what it must be.
+        """
+        if self.kind == "flag":
+            if text.lower() not in _TRUE + _FALSE:
+                raise IncorrectParameters("must be true or false")
+            return text.lower() in _TRUE
+        if self.kind == "list":
+            try:
+                return self.check(shlex.split(text))
+            except ValueError as e:
+                raise IncorrectParameters(f"is no list of words: {e}") from None
+        if self.kind in ("seconds", "count"):
+            try:
+                return self.check(float(text) if self.kind == "seconds" else int(text))
+            except ValueError:
+                raise IncorrectParameters(self._number(text)) from None
+        return self.check(text)
+
+    def check(self, value: Any) -> Any:
+        """
+        Its value, from a file, where it has a type.
+
+        @raise IncorrectParameters: with half a sentence that says what it must be.
+        """
+        if self.kind == "flag":
+            if not isinstance(value, bool):
+                raise IncorrectParameters("must be true or false")
+        elif self.kind == "seconds":
+            try:
+                return positive("", value)
+            except IncorrectParameters:
+                raise IncorrectParameters(self._number(value)) from None
+        elif self.kind == "count":
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise IncorrectParameters(self._number(value))
+        elif self.kind == "list":
+            values = [value] if isinstance(value, str) else value
+            if not isinstance(values, list) or not all(isinstance(v, str) and v for v in values):
+                raise IncorrectParameters("must be text, or a list of it")
+            return values
+        elif not isinstance(value, str) or not value:
+            raise IncorrectParameters("must be text, and not empty")
+        elif self.choices and value not in self.choices:
+            raise IncorrectParameters(f"must be one of {', '.join(self.choices)}, not {value!r}")
+        return value
+
+    def _number(self, value: object) -> str:
+        what = "a number of seconds" if self.kind == "seconds" else "a whole number"
+        return f"must be {what} above zero, not {value!r}"
+
+
+OPTIONS = (
+    Option("event-manager", "text", "The event manager: host, host:port or https:// URL.",
+           short="e"),
+    Option("routing-id", "text", "Who to connect as: user@domain.", short="r"),
+    Option("token-file", "path", "A file with the iris token, read again when it changes; - is "
+           "stdin. Without it, the environment variable IRIS_TOKEN.", short="t"),
+    Option("accounts", "path", "A file of many accounts, each with a token file: CSV, or TOML.",
+           short="A"),
+    Option("anonymous", "flag", "Log in as an anonymous user.", False, "a"),
+    Option("dialect", "text", "How to speak XMPP: auto, stream or framed.", "auto", "d",
+           ("auto", *DIALECTS)),
+    Option("ca-file", "path", "A PEM file of certificates to trust instead of the system's.",
+           short="c"),
+    Option("insecure", "flag", "Allow http:// and certificates that do not verify. Dangerous.",
+           False),
+    Option("trusted-sender", "list", "A bare JID or domain whose notifications count too; may "
+           "be given repeatedly.", ()),
+    Option("proxy", "text", "An HTTP proxy, http://[user:password@]host:port. Without it, the "
+           "environment variables https_proxy, all_proxy and no_proxy."),
+    Option("attempts", "count", "How many connections may be opened at a time.", 50),
+    Option("output", "text", "How to write callbacks down: text, json (an object a line) or "
+           "none. The default is text, and none when stdout is a sink.", None, "o",
+           ("text", "json", "none")),
+    Option("sink", "list", "Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL; may be "
+           "given repeatedly.", (), "s"),
+    Option("spool", "path", "A file in which calls wait for their sinks: what is acknowledged "
+           "survives a crash."),
+    Option("retry-for", "seconds", "How long a sink is tried before a call is a dead letter; a "
+           "day with --spool, otherwise a minute."),
+    Option("exec-timeout", "seconds", "How long a program may take for a call.", 10.0),
+    Option("webhook-timeout", "seconds", "How long a webhook may take for a call.", 10.0),
+    Option("webhook-secret-file", "path", "A file with the secret that webhooks are signed "
+           "with (Standard Webhooks: whsec_...)."),
+    Option("metrics", "text", "Where to serve /metrics, /healthz and /readyz, as Twisted writes "
+           "it: tcp:9100:interface=127.0.0.1."),
+    Option("auth-manager", "text", "The auth manager to log in at."),
+    Option("app-key", "text", "The application's key for that."),
+    Option("app-secret-file", "path", "A file with the application's secret."),
+    Option("email", "text", "Who to log in as."),
+    Option("password-file", "path", "A file with the password for that."),
+    Option("identity-manager", "text", "Who knows the routing id, when it is not given."),
+    Option("notification-manager", "text", "Where to subscribe for --topics."),
+    Option("topics", "text", "What to be notified of: audio, chat, pstn, video, with commas.",
+           "pstn,video"),
+    Option("app-domain", "text", "The application's domain, when it is not that of the "
+           "routing id."),
+)  # fmt: skip

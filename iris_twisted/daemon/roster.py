@@ -1,0 +1,178 @@
+"""
+The accounts of a daemon: who is there, who is on the way, who left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..connection import IrisListener
+from ..errors import ConnectionFailed, IrisError
+from ..fleet import IrisFleet
+from ..interfaces import IIrisListener
+from ..login import LoggedIn
+from ..outbox import Outbox
+from ..reports import JsonReport, TextReport
+from ..token_file import TokenFiles
+from .accounts import Account
+from .arrival import Arrival
+from .configuration import Configuration
+from .recipient import Recipient
+
+__all__ = ["Roster"]
+
+
+class Roster:
+    """
+    @param fleet: where the connections are kept.
+    @param outbox: where calls go, if anywhere.
+    @param write: writes a line to stdout.
+    @param lastEnded: called with the reason when no account is left that could connect.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        configuration: Configuration,
+        fleet: IrisFleet,
+        outbox: Outbox | None,
+        write: Callable[[str], None],
+        lastEnded: Callable[[IrisError], None],
+    ) -> None:
+        self._reactor = reactor
+        self._configuration = configuration
+        self._fleet = fleet
+        self._outbox = outbox
+        self._write = write
+        self._lastEnded = lastEnded
+        self._one = not configuration.many
+        self._files = TokenFiles(reactor)
+        self._files.startService()
+        self._leaving: dict[Account, Callable[[], Deferred[Any]]] = {}
+        self._living: set[Account] = set()
+        self._connected: set[Account] = set()
+
+    @property
+    def living(self) -> int:
+        """How many accounts are connected, or may be later."""
+        return len(self._living)
+
+    async def adopt(self, tokens: Mapping[Account, str | None]) -> tuple[int, int]:
+        """
+        Go on with these; the unchanged ones do not notice.
+
+        @param tokens: of each, C{None} for those that log in.
+        @return: how many came, and how many left.
+        """
+        gone = [account for account in self._leaving if account not in tokens]
+        come = [account for account in tokens if account not in self._leaving]
+        for account in gone:
+            self._living.discard(account)
+            await self._leaving.pop(account)()
+        for account in come:
+            self._add(account, tokens[account])
+        return len(come), len(gone)
+
+    async def stop(self) -> None:
+        """Whoever is on the way stops there; the connections are the fleet's to close."""
+        self._files.stopService()
+        for account in list(self._leaving):
+            if account not in self._connected:
+                await self._leaving[account]()
+
+    def _add(self, account: Account, token: str | None) -> None:
+        """Keep a connection for an account, once it is logged in and subscribed."""
+        self._living.add(account)
+        configuration = self._configuration
+        report = self._report(account)
+        waiting = report.waiting if isinstance(report, TextReport) else lambda seconds: None
+        if account.email is None and configuration["auth-manager"] is None:
+            if configuration["notification-manager"] is None and account.routingId is not None:
+                assert token is not None
+                self._connect(account, report, None, LoggedIn(token, account.routingId))
+                return
+        arrival = Arrival(self._reactor, configuration, account, token, report, waiting)
+        arriving = arrival.run()
+
+        def leave() -> Deferred[Any]:
+            arriving.cancel()
+            return succeed(None)
+
+        self._leaving[account] = leave
+        provider = None if arrival.auth is None else arrival.auth.token
+        arriving.addCallback(partial(self._connect, account, report, provider))
+        arriving.addErrback(self._failedToArrive, account)
+
+    def _failedToArrive(self, failure: Failure, account: Account) -> None:
+        if failure.check(CancelledError):
+            return
+        error = failure.value
+        if not isinstance(error, IrisError):
+            self._log.failure("a bug in logging in", failure)
+            error = ConnectionFailed(f"logging in failed by a bug: {type(error).__name__}")
+        self._ended(error, account)
+
+    def _connect(
+        self,
+        account: Account,
+        report: IIrisListener,
+        provider: Callable[[], Any] | None,
+        who: LoggedIn,
+    ) -> None:
+        routingId = who.routingId
+        sinks = self._configuration["sink"] if account.sinks is None else account.sinks
+        offer = None
+        if sinks and self._outbox is not None:
+            offer = partial(self._outbox.offer, routingId, specs=sinks)
+        text = report if isinstance(report, TextReport) else None
+        service = self._fleet.add(
+            routingId,
+            who.token,
+            Recipient([report], offer),
+            provider,
+            waitForToken=account.tokenFile is not None or provider is not None,
+            waiting=text.waiting if text is not None else lambda seconds: None,
+        )
+        if text is not None:
+            text.connection = service.connection
+            if self._one:
+                url = self._configuration["event-manager"]
+                text.say(f"Discovery:     asking {url} for a server for {routingId}")
+        unwatch: Callable[[], None] = lambda: None  # noqa: E731
+        if account.tokenFile is not None:
+            unwatch = self._files.watch(account.tokenFile, service.updateToken)
+
+        def leave() -> Deferred[Any]:
+            unwatch()
+            self._connected.discard(account)
+            return self._fleet.remove(routingId)
+
+        self._leaving[account] = leave
+        self._connected.add(account)
+        service.ended.addCallback(self._ended, account)
+
+    def _report(self, account: Account) -> IIrisListener:
+        if self._configuration.output == "none":
+            return IrisListener()
+        if self._configuration.output == "json":
+            name = None if self._one else account.name
+            return JsonReport(self._write, self._reactor.seconds, name)
+        prefix = "" if self._one else f"{account.name}  "
+        return TextReport(lambda line: self._write(prefix + line))
+
+    def _ended(self, error: IrisError | None, account: Account) -> None:
+        if error is None:
+            return
+        self._living.discard(account)
+        if self._configuration.output == "none":
+            self._log.error("{name}: {reason}", name=account.name, reason=error.message)
+        if not self._living:
+            self._lastEnded(error)

@@ -1,0 +1,49 @@
+"""
+Web servers that can be stopped.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.web.server import Site
+
+__all__ = ["Connections", "QuietSite"]
+
+
+class Connections(WrappingFactory):
+    """Knows every open connection, so that stopping can wait for the last."""
+
+    noisy = False
+
+    def __init__(self, factory: Any) -> None:
+        super().__init__(factory)
+        self._empty: list[Deferred[None]] = []
+
+    def abortAll(self) -> Deferred[None]:
+        """Fires when all are closed."""
+        if not self.protocols:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._empty.append(done)
+        for protocol in list(self.protocols):
+            protocol.transport.abortConnection()
+        return done
+
+    def unregisterProtocol(self, p: ProtocolWrapper) -> None:
+        super().unregisterProtocol(p)
+        if not self.protocols:
+            waiting, self._empty = self._empty, []
+            for done in waiting:
+                done.callback(None)
+
+
+class QuietSite(Site):
+    """Without an access log: paths may hold tokens, and probes come every few seconds."""
+
+    noisy = False
+
+    def log(self, request: Any) -> None:
+        """Nothing."""
