@@ -19,7 +19,7 @@ setup(
     license_files=["LICENSE"],
     # twisted.plugins is a folder that Twisted shares with everybody: it has no __init__.py.
     packages=[*find_packages(include=["iris_twisted", "iris_twisted.*"]), "twisted.plugins"],
-    package_data={"iris_twisted": ["py.typed"]},
+    package_data={"iris_twisted": ["py.typed", "console/page/*"]},
     python_requires=">=3.11",
     install_requires=[
         "attrs>=24.2",

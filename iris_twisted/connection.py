@@ -103,6 +103,11 @@ class IrisRtcConnection:
         return self._driver.serverInfo
 
     @property
+    def tokenExpiry(self) -> float | None:
+        """When the iris token in use expires, epoch seconds; C{None} when nothing says so."""
+        return self._driver.tokens.expiry
+
+    @property
     def stats(self) -> Stats:
         """The counters so far: a copy."""
         return self._driver.stats

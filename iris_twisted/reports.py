@@ -15,7 +15,7 @@ from .values import withoutPath
 if TYPE_CHECKING:
     from .connection import IrisRtcConnection
 
-__all__ = ["JsonReport", "TextReport", "printable"]
+__all__ = ["JsonReport", "TextReport", "callerNumber", "printable"]
 
 
 def printable(value: object) -> str:
@@ -78,7 +78,7 @@ class JsonReport(IrisListener):
         self._line("onTokenAboutToExpire", secondsLeft)
 
 
-def _number(info: dict[str, Any]) -> str | None:
+def callerNumber(info: dict[str, Any]) -> str | None:
     """The number that a notification's userdata shows, if it has one."""
     userdata = info.get("userdata")
     if not isinstance(userdata, dict):
@@ -135,7 +135,7 @@ class TextReport(IrisListener):
     def onNotification(self, notificationInfo: dict[str, Any]) -> None:
         info = notificationInfo
         sender, room = info.get("routingid", "somebody"), info.get("roomid", "no room")
-        number = _number(info)
+        number = callerNumber(info)
         who = f"{number}, from {sender}," if number else f"{sender}"
         kind = info.get("type")
         if kind == "notify":

@@ -32,6 +32,7 @@ from .terminal import lineWriter
 __all__ = ["Options", "makeService"]
 
 _DEMO_USER = "demo@sandbox.test"
+_DEMO_CONSOLE = "tcp:0:interface=127.0.0.1"
 _NEXT = """
 To use a real platform, put an iris token into a file and type:
     twist iris --event-manager https://EVENT.MANAGER --routing-id USER@DOMAIN --token-file FILE
@@ -119,8 +120,9 @@ class Options(UsageOptions):
             if not configuration.sinks:
                 raise IncorrectParameters("--spool needs --sink: where the calls go")
             checkSpool(configuration["spool"])
-        if configuration["metrics"] is not None:
-            checkEndpoint(configuration["metrics"])
+        for name in ("console", "metrics"):
+            if configuration[name] is not None:
+                checkEndpoint(configuration[name])
         return configuration, tokensOf(configuration)
 
     _stdin: str | None = None
@@ -234,7 +236,11 @@ def _demo(
             write("No event manager was named, so a sandbox in this process plays the platform.")
         ours = attrs.evolve(
             configuration,
-            values={**configuration.values, "event-manager": sandbox.url},
+            values={
+                **configuration.values,
+                "event-manager": sandbox.url,
+                "console": configuration["console"] or _DEMO_CONSOLE,
+            },
             accounts=(account,),
             settings=attrs.evolve(configuration.settings, proxy=None),
         )

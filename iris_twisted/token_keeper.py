@@ -11,7 +11,7 @@ from typing import Any
 from .errors import IncorrectParameters, TokenRefused
 from .settings import Settings
 from .token_source import TokenSource
-from .tokens import TokenWatch
+from .tokens import TokenWatch, expiryOf
 
 __all__ = ["TokenKeeper"]
 
@@ -45,6 +45,11 @@ class TokenKeeper:
         self._refused: str | None = None
         self._complainedOf: str | None = None
         self._arming = self._expiringSoon = False
+
+    @property
+    def expiry(self) -> float | None:
+        """When the token expires, epoch seconds, if it says so."""
+        return expiryOf(self.token)
 
     def begin(self, token: str) -> None:
         """A connection starts with this token."""

@@ -108,7 +108,8 @@ class Daemon(Service):
         )
         self._notifier = Notifier(reactor, environment, self._status)
         self._outbox: Outbox | None = None
-        self._site: OperatorSite | None = None
+        self._sites: list[OperatorSite] = []
+        self._ledger: Any = None
         self._metrics: Any = None
         self._roster: Roster | None = None
         self.started: Deferred[None] | None = None
@@ -123,7 +124,9 @@ class Daemon(Service):
         configuration = self.configuration
         try:
             if configuration["metrics"] is not None:
-                await self._listen()
+                await self._serveMetrics()
+            if configuration["console"] is not None:
+                await self._serveConsole()
             if configuration.sinks:
                 self._openOutbox()
         except IncorrectParameters as e:
@@ -137,6 +140,7 @@ class Daemon(Service):
             self._outbox,
             self._write,
             lambda error: stopWith(self._reactor, statusFor(error)),
+            self._ledger,
         )
         await self._roster.adopt(self._tokens)
         self.fleet.startService()
@@ -156,7 +160,7 @@ class Daemon(Service):
         if self._metrics is not None:
             self._metrics.outbox = self._outbox
 
-    async def _listen(self) -> None:
+    async def _serveMetrics(self) -> None:
         # Only now: it takes a while, and not everybody wants it.
         from .metrics import Metrics
 
@@ -165,9 +169,25 @@ class Daemon(Service):
         root.putChild(b"metrics", self._metrics.resource())
         root.putChild(b"healthz", Health(lambda: (True, {})))
         root.putChild(b"readyz", Health(self._readiness))
-        self._site = OperatorSite(self._reactor, self.configuration["metrics"], root)
-        address = await self._site.listen()
-        self._log.info("serving /metrics, /healthz and /readyz at {address}", address=address)
+        url = await self._serve("metrics", root)
+        self._log.info("serving {url}metrics, {url}healthz and {url}readyz", url=url)
+
+    async def _serveConsole(self) -> None:
+        from ..console import Ledger, consoleRoot
+
+        self._ledger = Ledger(self._reactor)
+        self._ledger.start()
+        root = consoleRoot(self._reactor, self._ledger, self.fleet)
+        url = await self._serve("console", root)
+        if self.configuration.output == "text":
+            self._write(f"Console:       {url}")
+        else:
+            self._log.info("the console is at {url}", url=url)
+
+    async def _serve(self, name: str, root: Resource) -> str:
+        site = OperatorSite(self._reactor, self.configuration[name], root)
+        self._sites.append(site)
+        return await site.listen()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -186,8 +206,10 @@ class Daemon(Service):
         await self.fleet.stopService()
         if self._outbox is not None:
             await self._outbox.stop()
-        if self._site is not None:
-            await self._site.stop()
+        if self._ledger is not None:
+            self._ledger.stop()
+        for site in self._sites:
+            await site.stop()
 
     # How we are
 

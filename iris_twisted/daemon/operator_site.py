@@ -25,6 +25,9 @@ def checkEndpoint(text: str, reactor: Any = None) -> Any:
     @param text: an endpoint, as Twisted writes it.
     @raise IncorrectParameters: when it is none.
     """
+    if text.startswith("unix:") and ":mode=" not in text:
+        # Twisted's default lets everybody in.
+        text += ":mode=600"
     try:
         return serverFromString(reactor, text)
     except Exception as e:
@@ -67,9 +70,9 @@ class OperatorSite:
         self._connections = Connections(QuietSite(root))
         self._port: Any = None
 
-    async def listen(self) -> Any:
+    async def listen(self) -> str:
         """
-        @return: the address listened on.
+        @return: the URL, as far as the address has one.
         @raise IncorrectParameters: when that cannot be.
         """
         try:
@@ -79,7 +82,12 @@ class OperatorSite:
             raise IncorrectParameters(
                 f"cannot listen on {self._endpoint}: {reason}; is another program using it?"
             ) from None
-        return self._port.getHost()
+        address = self._port.getHost()
+        host = getattr(address, "host", None)
+        if host is None:
+            return f"{self._endpoint} "
+        shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
+        return f"http://{shown}:{address.port}/"
 
     async def stop(self) -> None:
         """Close the port and every connection."""

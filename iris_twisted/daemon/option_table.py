@@ -132,6 +132,8 @@ OPTIONS = (
            "with (Standard Webhooks: whsec_...)."),
     Option("metrics", "text", "Where to serve /metrics, /healthz and /readyz, as Twisted writes "
            "it: tcp:9100:interface=127.0.0.1."),
+    Option("console", "text", "Where to serve a page that shows the connections and their "
+           "calls, as Twisted writes it: tcp:8088:interface=127.0.0.1."),
     Option("auth-manager", "text", "The auth manager to log in at."),
     Option("app-key", "text", "The application's key for that."),
     Option("app-secret-file", "path", "A file with the application's secret."),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
@@ -25,6 +25,9 @@ from .arrival import Arrival
 from .configuration import Configuration
 from .recipient import Recipient
 
+if TYPE_CHECKING:
+    from ..console import Ledger
+
 __all__ = ["Roster"]
 
 
@@ -34,6 +37,7 @@ class Roster:
     @param outbox: where calls go, if anywhere.
     @param write: writes a line to stdout.
     @param lastEnded: called with the reason when no account is left that could connect.
+    @param ledger: writes down what the console shows.
     """
 
     _log = Logger()
@@ -46,6 +50,7 @@ class Roster:
         outbox: Outbox | None,
         write: Callable[[str], None],
         lastEnded: Callable[[IrisError], None],
+        ledger: Ledger | None = None,
     ) -> None:
         self._reactor = reactor
         self._configuration = configuration
@@ -53,6 +58,7 @@ class Roster:
         self._outbox = outbox
         self._write = write
         self._lastEnded = lastEnded
+        self._ledger = ledger
         self._one = not configuration.many
         self._files = TokenFiles(reactor)
         self._files.startService()
@@ -132,15 +138,19 @@ class Roster:
         offer = None
         if sinks and self._outbox is not None:
             offer = partial(self._outbox.offer, routingId, specs=sinks)
+        history = None if self._ledger is None else self._ledger.open(routingId)
+        listeners = [report] if history is None else [report, history]
         text = report if isinstance(report, TextReport) else None
         service = self._fleet.add(
             routingId,
             who.token,
-            Recipient([report], offer),
+            Recipient(listeners, offer),
             provider,
             waitForToken=account.tokenFile is not None or provider is not None,
             waiting=text.waiting if text is not None else lambda seconds: None,
         )
+        if history is not None:
+            history.connection = service.connection
         if text is not None:
             text.connection = service.connection
             if self._one:
@@ -153,6 +163,8 @@ class Roster:
         def leave() -> Deferred[Any]:
             unwatch()
             self._connected.discard(account)
+            if self._ledger is not None:
+                self._ledger.close(routingId)
             return self._fleet.remove(routingId)
 
         self._leaving[account] = leave

@@ -1,0 +1,253 @@
+"""
+The console over HTTP: the page, what it shows as server-sent events (the EventSource of
+the HTML standard), and rejects.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+import secrets
+import socket
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request
+
+from ..errors import IncorrectParameters, IrisError
+from ..fleet import IrisFleet
+from ..json_text import decodeJson
+from .ledger import Ledger
+
+__all__ = ["consoleRoot"]
+
+_KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+# No other host is needed for anything, and nobody may frame or guess.
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+_PAGE = 25
+# Seconds between two events at least, and at most.
+_SOONEST = 0.2
+_LATEST = 5.0
+_LONGEST_BODY = 4096
+
+
+def _isOurs(host: str) -> bool:
+    """
+    Whether a C{Host} names this machine by an address, or by its own name: any other may be a
+    stranger's, whose DNS says that it is here.
+    """
+    name = (urlsplit(f"//{host}").hostname or "").lower()
+    if name in ("localhost", socket.gethostname().lower(), socket.getfqdn().lower()):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+class _Guarded(Resource):
+    """Answers only who asked for this machine."""
+
+    def render(self, request: Request) -> Any:
+        for name, value in _HEADERS.items():
+            request.setHeader(name, value)
+        try:
+            ours = _isOurs(request.getHeader("host") or "")
+        except ValueError:
+            ours = False
+        if not ours:
+            request.setResponseCode(403)
+            return b"Ask for this machine by its address or name.\n"
+        return super().render(request)
+
+
+class _File(_Guarded):
+    isLeaf = True
+
+    def __init__(self, name: str, change: Callable[[str], str] = str) -> None:
+        super().__init__()
+        self._kind = _KINDS[name.rpartition(".")[2]]
+        text = files("iris_twisted.console").joinpath("page", name).read_text("utf-8")
+        self._content = change(text).encode()
+
+    def render_GET(self, request: Request) -> bytes:
+        request.setHeader("content-type", f"{self._kind}; charset=utf-8")
+        return self._content
+
+
+class _Page(_File):
+    """The root, and nothing below it that was not put there."""
+
+    isLeaf = False
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        return self if path == b"" else super().getChild(path, request)
+
+
+class _Events(_Guarded):
+    """A stream of snapshots: when something changed, and every few seconds anyway."""
+
+    isLeaf = True
+
+    def __init__(self, reactor: Any, ledger: Ledger) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._ledger = ledger
+
+    def render_GET(self, request: Request) -> Any:
+        def argument(name: bytes) -> str:
+            value: bytes = request.args.get(name, [b""])[0]
+            return value.decode("utf-8", "replace")
+
+        page = argument(b"page")
+        number = int(page[:9]) if page.isascii() and page.isdigit() else 0
+        request.setHeader("content-type", "text/event-stream")
+        _Stream(
+            self._reactor,
+            self._ledger,
+            request,
+            lambda: self._ledger.snapshot(argument(b"words"), argument(b"state"), number, _PAGE),
+        )
+        return NOT_DONE_YET
+
+
+class _Stream:
+    """One browser that watches."""
+
+    def __init__(
+        self, reactor: Any, ledger: Ledger, request: Request, look: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._reactor = reactor
+        self._ledger = ledger
+        self._request = request
+        self._look = look
+        self._sent = 0.0
+        self._timer: IDelayedCall | None = None
+        self._full = False
+        request.notifyFinish().addBoth(self._gone)
+        # A browser that does not read gets nothing more until it does.
+        request.registerProducer(self, True)
+        ledger.watchers.add(self._changed)
+        self._send()
+
+    def _gone(self, _: object) -> None:
+        self._ledger.watchers.discard(self._changed)
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+
+    def pauseProducing(self) -> None:
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        self._full = False
+
+    def stopProducing(self) -> None:
+        """It is gone: notifyFinish says so too."""
+
+    def _changed(self) -> None:
+        self._schedule(max(0.0, self._sent + _SOONEST - self._reactor.seconds()))
+
+    def _schedule(self, delay: float) -> None:
+        if self._timer is None or not self._timer.active():
+            self._timer = self._reactor.callLater(delay, self._send)
+        elif self._timer.getTime() > self._reactor.seconds() + delay:
+            self._timer.reset(delay)
+
+    def _send(self) -> None:
+        self._sent = self._reactor.seconds()
+        if not self._full:
+            text = json.dumps(self._look(), separators=(",", ":"))
+            self._request.write(f"data: {text}\n\n".encode())
+        self._timer = None
+        self._schedule(_LATEST)
+
+
+class _Reject(_Guarded):
+    """POST: reject a call, with the token that stands in the page."""
+
+    isLeaf = True
+
+    def __init__(self, ledger: Ledger, fleet: IrisFleet, token: str) -> None:
+        super().__init__()
+        self._ledger = ledger
+        self._fleet = fleet
+        self._token = token
+
+    def render_POST(self, request: Request) -> Any:
+        origin = request.getHeader("origin")
+        host = request.getHeader("host") or ""
+        token = (request.getHeader("x-console-token") or "").encode("utf-8", "surrogateescape")
+        if origin is not None and urlsplit(origin).netloc != host:
+            return self._answer(request, 403, "this request comes from another page")
+        if not hmac.compare_digest(token, self._token.encode()):
+            return self._answer(request, 403, "the page is not from this process: load it again")
+        body = request.content.read(_LONGEST_BODY) if request.content is not None else b""
+        try:
+            value = decodeJson(body.decode("utf-8"))
+        except ValueError:
+            value = None
+        id = value.get("id") if isinstance(value, dict) else None
+        entry = self._ledger.calls.get(id) if isinstance(id, int) else None
+        service = None if entry is None else self._fleet.accounts.get(entry.account)
+        if entry is None or service is None:
+            return self._answer(request, 404, "there is no such call any more")
+        call = entry
+        call.state = "rejecting"
+        self._ledger.changed()
+        rejecting: Deferred[None] = service.connection.rejectSession(call.info)
+
+        def rejected(_: None) -> None:
+            call.state = "rejected"
+            self._finish(request, 200, "rejected")
+
+        def failed(failure: Failure) -> None:
+            error = failure.value
+            words = error.message if isinstance(error, IrisError) else type(error).__name__
+            call.state = f"not rejected: {words}"
+            self._finish(request, 409 if isinstance(error, IncorrectParameters) else 502, words)
+
+        rejecting.addCallbacks(rejected, failed)
+        return NOT_DONE_YET
+
+    def _finish(self, request: Request, status: int, words: str) -> None:
+        self._ledger.changed()
+        if not request._disconnected:
+            request.write(self._answer(request, status, words))
+            request.finish()
+
+    @staticmethod
+    def _answer(request: Request, status: int, words: str) -> bytes:
+        request.setResponseCode(status)
+        request.setHeader("content-type", "application/json")
+        return json.dumps({"message": words}).encode() + b"\n"
+
+
+def consoleRoot(reactor: Any, ledger: Ledger, fleet: IrisFleet) -> Resource:
+    """
+    The console.
+
+    @param ledger: what it shows.
+    @param fleet: with whose connections it rejects.
+    """
+    token = secrets.token_urlsafe(24)
+    root = _Page("index.html", lambda text: text.replace("@TOKEN@", token))
+    for name in ("console.js", "console.css", "icon.svg"):
+        root.putChild(name.encode(), _File(name))
+    root.putChild(b"events", _Events(reactor, ledger))
+    root.putChild(b"reject", _Reject(ledger, fleet, token))
+    return root

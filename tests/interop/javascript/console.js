@@ -1,0 +1,60 @@
+// A person before the console: opens PAGE in CHROMIUM, does what stdin says, and answers
+// each command with what it saw.
+"use strict";
+const { chromium } = require("playwright-core");
+const { commands } = require("./lines.js");
+const tell = (name, ...args) => process.stdout.write(JSON.stringify({ name, args }) + "\n");
+
+(async () => {
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM,
+    args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
+  });
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 800 },
+    reducedMotion: "reduce",
+  });
+  const page = await context.newPage();
+  const strangers = [];
+  page.on("pageerror", (error) => tell("pageError", String(error)));
+  page.on("console", (message) => message.type() === "error" && tell("consoleError", message.text()));
+  page.on("request", (request) => {
+    if (!request.url().startsWith(process.env.PAGE)) strangers.push(request.url());
+  });
+  await page.goto(process.env.PAGE);
+  const does = {
+    text: (selector) => page.locator(selector).allInnerTexts(),
+    until: (selector) => page.locator(selector).first().waitFor({ state: "visible" }),
+    gone: (selector) => page.locator(selector).first().waitFor({ state: "hidden" }),
+    click: (selector) => page.locator(selector).first().click(),
+    fill: (selector, text) => page.locator(selector).fill(text),
+    press: (key) => page.keyboard.press(key),
+    focused: () => page.evaluate(() => document.activeElement.outerHTML),
+    evaluate: (code) => page.evaluate(code),
+    tree: () => page.locator("body").ariaSnapshot(),
+    shot: async (path, colorScheme) => {
+      await page.emulateMedia({ colorScheme });
+      await page.screenshot({ path });
+    },
+    size: (width, height) => page.setViewportSize({ width, height }),
+    strangers: () => strangers,
+    content: () => page.content(),
+  };
+  commands(
+    async (name, args) => {
+      try {
+        tell("did", (await does[name](...args)) ?? null);
+      } catch (error) {
+        tell("failed", String(error));
+      }
+    },
+    async () => {
+      await browser.close();
+      process.exit(0);
+    },
+  );
+  tell("ready");
+})().catch((error) => {
+  process.stderr.write(String(error) + "\n");
+  process.exit(1);
+});

@@ -1,0 +1,173 @@
+"""
+The console in headless Chromium, as a person sees it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+
+from iris_twisted.console import Ledger, consoleRoot
+from iris_twisted.daemon.operator_site import OperatorSite
+from iris_twisted.fleet import IrisFleet
+from iris_twisted.sandbox import Sandbox
+
+from ..processes import Program, startTwist
+from .test_official_client import CHROMIUM, Official, OfficialCase
+
+DEMO = "demo@sandbox.test"
+
+
+class Console(OfficialCase):
+    """One browser, one daemon."""
+
+    skip = OfficialCase.skip or (None if CHROMIUM else "Chromium: apt-get install chromium")
+
+    async def browse(self, url: str) -> Official:
+        self.answers = 0
+        self.browser = await self.launch("console.js", CHROMIUM=str(CHROMIUM), PAGE=url)
+        return self.browser
+
+    async def do(self, name: str, *args: Any) -> Any:
+        """What the browser saw; a failure of its is one of ours."""
+        self.browser.do(name, *args)
+        self.answers += 1
+        while len(self.browser.events("did")) < self.answers:
+            await self.browser.next("did", self.answers)
+        self.assertEqual(self.browser.events("failed"), [])
+        return self.browser.events("did")[self.answers - 1][0]
+
+    async def well(self) -> None:
+        """No script failed, and nobody else was asked for anything."""
+        self.assertEqual(self.browser.events("pageError"), [])
+        self.assertEqual(await self.do("strangers"), [])
+
+    async def shot(self, name: str, scheme: str) -> None:
+        """A picture, kept where CI collects them."""
+        folder = Path(os.environ.get("IRIS_ARTEFACTS") or self.mktemp()).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        await self.do("shot", str(folder / f"{name}-{scheme}.png"), scheme)
+
+    async def demo(self) -> Program:
+        program = startTwist(self, "iris")
+        await program.until("Call: ")
+        found = re.search(r"^Console: +(\S+)$", program.stdout, re.M)
+        assert found is not None, program.stdout
+        await self.browse(found[1])
+        return program
+
+    async def test_demonstration(self) -> None:
+        """The two-command demo serves it: a connection, calls, a reject by keyboard, both colours."""
+        program = await self.demo()
+        await self.do("until", "#calls button:visible")
+        (title,) = await self.do("text", "article h3")
+        self.assertEqual(title, DEMO)
+        (state,) = await self.do("text", "article .state")
+        self.assertRegex(state, r"^connected for \d+ s$")
+        facts = "\n".join(await self.do("text", "article .facts"))
+        self.assertRegex(facts, r"Token expires in 59 min \d+ s")
+        self.assertRegex(facts, r"TURN expires in 59 min \d+ s")
+        before = await self.do("text", "#calls tbody tr")
+        self.assertIn("+12155550100", before[-1])
+        await self.do("evaluate", "document.querySelector('#calls tr:last-child button').focus()")
+        self.assertIn("Reject the call of +12155550100", await self.do("focused"))
+        await self.do("press", "Enter")
+        await self.do("until", "#calls tr.over span:text-is('rejected')")
+        (over,) = await self.do("text", "#calls tr.over td:last-child")
+        self.assertEqual(over.strip(), "rejected")
+        await program.until("Rejected:")
+        for scheme in ("light", "dark"):
+            await self.shot("demo", scheme)
+        tree = await self.do("tree")
+        for words in (
+            'heading "Iris connections" [level=1]',
+            f'heading "{DEMO}" [level=3]',
+            'img "States: ',
+            'img "Ping: ',
+            'img "Calls a minute: ',
+            'table "Calls"',
+            'columnheader "From"',
+            'radio "all 1" [checked]',
+            'searchbox "Find"',
+        ):
+            self.assertIn(words, tree)
+        content = await self.do("content")
+        self.assertNotIn("TURN-PASSWORD", content)
+        self.assertNotIn("roomtoken", content)
+        await self.well()
+        await program.signal("KILL")
+        await self.do("until", "#live.lost")
+
+    async def many(self, sandbox: Sandbox, count: int) -> str:
+        """A fleet of so many on a console; its URL."""
+        fleet = IrisFleet(sandbox.url, reactor=reactor, ramp=2000.0)
+        ledger = Ledger(reactor)
+        ledger.start()
+        self.addCleanup(ledger.stop)
+        for number in range(count):
+            routingId = f"user-{number:04}@sandbox.test"
+            history = ledger.open(routingId)
+            service = fleet.add(routingId, sandbox.token(routingId), history)
+            history.connection = service.connection
+        fleet.startService()
+        self.addCleanup(fleet.stopService)
+        root = consoleRoot(reactor, ledger, fleet)
+        site = OperatorSite(reactor, "tcp:0:interface=127.0.0.1", root)
+        url = await site.listen()
+        self.addCleanup(site.stop)
+        return url
+
+    async def test_thousand(self) -> None:
+        """With 1,000 connections it is paged and filtered, and shows what happens."""
+        sandbox = await self.sandbox()
+        url = await self.many(sandbox, 1000)
+        await self.until(lambda: len(sandbox.sessions) == 1000)
+        await self.browse(url)
+        await self.do("until", "[data-state=connected]:text-is('connected 1000')")
+        self.assertEqual(len(await self.do("text", "article")), 25)
+        self.assertIn("Page 1 of 40, 1000 connections", await self.do("text", "#page"))
+        await self.do("click", "#after")
+        await self.do("until", "h3:text-is('user-0025@sandbox.test')")
+        await self.do("fill", "#words", "USER-0777")
+        await self.do("gone", "h3:text-is('user-0025@sandbox.test')")
+        self.assertEqual(await self.do("text", "article h3"), ["user-0777@sandbox.test"])
+        await self.do("evaluate", "document.querySelector('#words').focus()")
+        sandbox.platform.dialects = ()
+        (session,) = [s for s in sandbox.sessions if s.routingId.startswith("user-0777")]
+        session.abort()
+        await self.do("until", "article .state.reconnecting")
+        self.assertIn('id="words"', await self.do("focused"))
+        await self.do("until", "article .error")
+        (facts,) = await self.do("text", "article .facts")
+        self.assertIn("Attempt ", facts)
+        await self.do("fill", "#words", "")
+        await self.do("click", "label:has([data-state=reconnecting])")
+        await self.do("until", "[data-state=reconnecting]:text-is('reconnecting 1')")
+        self.assertEqual(await self.do("text", "article h3"), ["user-0777@sandbox.test"])
+        for scheme in ("light", "dark"):
+            await self.shot("thousand", scheme)
+        await self.do("size", 400, 800)
+        await self.shot("narrow", "light")
+        wide = await self.do("evaluate", "document.documentElement.scrollWidth")
+        self.assertLessEqual(wide, 400)
+        await self.well()
+
+    async def test_strangersWords(self) -> None:
+        """What a stranger sends is text, and nothing else; a reject that fails says why."""
+        sandbox = await self.sandbox()
+        url = await self.many(sandbox, 1)
+        await self.until(lambda: sandbox.sessions)
+        await self.browse(url)
+        evil = "<img src=x onerror=alert(1)>"
+        call = sandbox.placeCall("user-0000@sandbox.test", caller=evil, room="gone")
+        await self.do("until", "#calls button:visible")
+        (row,) = await self.do("text", "#calls tbody tr")
+        self.assertIn(evil, row)
+        del sandbox.platform.calls[call.id]
+        await self.do("click", "#calls button")
+        await self.do("until", "td:has-text('item-not-found')")
+        await self.well()
