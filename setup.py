@@ -26,6 +26,7 @@ setup(
         "autobahn>=25.10",
         "automat>=24.8.1",
         "prometheus-client>=0.21",
+        "rich>=13.9",
         "scramp>=1.4.5",
         "service-identity>=24.2",
         "treq>=24.9.1",

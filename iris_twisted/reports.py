@@ -1,21 +1,17 @@
 """
-Callbacks written down: as plain words, or as JSON lines.
+Callbacks written down as JSON lines, and what other reports share.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .connection import IrisListener
 from .sinks.record import timestamp
-from .values import withoutPath
 
-if TYPE_CHECKING:
-    from .connection import IrisRtcConnection
-
-__all__ = ["JsonReport", "TextReport", "callerNumber", "printable"]
+__all__ = ["JsonReport", "callerNumber", "printable"]
 
 
 def printable(value: object) -> str:
@@ -90,74 +86,3 @@ def callerNumber(info: dict[str, Any]) -> str | None:
                 if isinstance(section.get(name), str) and section[name]:
                     return str(section[name])
     return None
-
-
-def _topic(info: dict[str, Any]) -> str:
-    userdata = info.get("userdata")
-    section = userdata.get("notification") if isinstance(userdata, dict) else None
-    topic = section.get("type") if isinstance(section, dict) else None
-    return f" ({topic})" if isinstance(topic, str) and topic else ""
-
-
-class TextReport(IrisListener):
-    """
-    A line of plain words per callback.
-
-    @param write: takes a line.
-    @ivar connection: the connection reported on, once there is one.
-    """
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        self._write = write
-        self.connection: IrisRtcConnection | None = None
-
-    def say(self, words: str) -> None:
-        """A line of our own."""
-        self._write(printable(words))
-
-    def waiting(self, seconds: float) -> None:
-        """The first attempt failed, and another one will be made."""
-        self.say(f"Waiting:       {seconds:.1f} seconds before the next attempt")
-
-    def onConnected(self) -> None:
-        connection = self.connection
-        info = connection.serverInfo if connection is not None else None
-        if info is not None:
-            turn = info.turnCredentials
-            servers = f" and {len(turn.iceServers)} TURN server(s)" if turn else ""
-            server = withoutPath(info.websocketServer)
-            self.say(f"Discovery:     found the websocket server {server}{servers}")
-        self.say(f"Connected:     as {connection.jid if connection is not None else 'unknown'}")
-
-    def onConnectionError(self, errorCode: int, errorMessage: str) -> None:
-        self.say(f"Error {errorCode}:    {errorMessage}")
-
-    def onNotification(self, notificationInfo: dict[str, Any]) -> None:
-        info = notificationInfo
-        sender, room = info.get("routingid", "somebody"), info.get("roomid", "no room")
-        number = callerNumber(info)
-        who = f"{number}, from {sender}," if number else f"{sender}"
-        kind = info.get("type")
-        if kind == "notify":
-            self.say(f"Call:          {who} calls for room {room}{_topic(info)}")
-        elif kind == "cancel":
-            self.say(f"Call ended:    {who} no longer calls for room {room}")
-        else:
-            self.say(f"Notification:  {kind} by {who} for room {room}{_topic(info)}")
-
-    def onEvent(self, event: dict[str, Any]) -> None:
-        state, details = event["state"], event["details"]
-        if state == "SDK_WebSocketServerDisconnected":
-            self.say(f"Disconnected:  {details['message']}")
-        elif state == "SDK_WebSocketServerReconnecting":
-            self.say(
-                f"Reconnecting:  attempt {details['attempt']} in {details['delay']:.1f} seconds"
-            )
-        elif state == "SDK_CallRejected":
-            self.say(f"Rejected:      the call for room {details.get('roomid')}")
-
-    def onTokenAboutToExpire(self, secondsLeft: float) -> None:
-        if secondsLeft > 0:
-            self.say(f"Token:         expires in {secondsLeft:.0f} seconds; a new one is needed")
-        else:
-            self.say("Token:         has expired; a new one is needed")

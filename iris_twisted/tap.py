@@ -24,6 +24,7 @@ from .daemon.configuration import Configuration
 from .daemon.daemon import Daemon, sinkContext, tokensOf
 from .daemon.operator_site import checkEndpoint
 from .daemon.option_table import OPTIONS
+from .daemon.screen import LogLines, Screen
 from .errors import IncorrectParameters
 from .outbox import checkSpool
 from .sinks import makeSink
@@ -33,6 +34,7 @@ __all__ = ["Options", "makeService"]
 
 _DEMO_USER = "demo@sandbox.test"
 _DEMO_CONSOLE = "tcp:0:interface=127.0.0.1"
+_SANDBOX = "No event manager was named, so a sandbox in this process plays the platform."
 _NEXT = """
 To use a real platform, put an iris token into a file and type:
     twist iris --event-manager https://EVENT.MANAGER --routing-id USER@DOMAIN --token-file FILE
@@ -105,7 +107,7 @@ class Options(UsageOptions):
         @raise IncorrectParameters: naming what is wrong.
         """
         given = {
-            option.name: self[option.name]
+            option.name: bool(self[option.name]) if option.kind == "flag" else self[option.name]
             for option in OPTIONS
             if self[option.name] not in (None, 0, [])
         }
@@ -139,6 +141,14 @@ class Options(UsageOptions):
             return None
         return checkToken("the environment variable IRIS_TOKEN", token)
 
+    screen: Screen | None = None
+
+    def screenOf(self) -> Screen:
+        """Where text goes."""
+        if self.screen is None:
+            self.screen = Screen(sys.stdout, os.environ)
+        return self.screen
+
     def _quietLogs(self) -> None:
         """C{twist} logs to stdout by default, which is for the callbacks here."""
         twist: Any = self.parent
@@ -151,6 +161,9 @@ class Options(UsageOptions):
 
         if not given("--log-fi"):
             twist["logFile"] = sys.stderr
+            self.screen = Screen(sys.stdout, os.environ)
+            if self.screen.isTerminal and sys.stderr.isatty():
+                twist["logFile"] = LogLines(self.screen)
             if not given("--log-fo"):
                 twist.pop("fileLogObserverFactory", None)
                 twist.selectDefaultLogObserver()
@@ -209,11 +222,11 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """
     if reactor is None:
         from twisted.internet import reactor
-    write, complain = lineWriter(sys.stdout), lineWriter(sys.stderr)
+    screen, complain = options.screenOf(), lineWriter(sys.stderr)
     configuration = options.configuration
     if configuration["event-manager"] is None:
-        return _demo(options, reactor, write, complain)
-    daemon = Daemon(configuration, options.tokens, reactor, write, complain, os.environ)
+        return _demo(options, reactor, screen, complain)
+    daemon = Daemon(configuration, options.tokens, reactor, screen, complain, os.environ)
     services = MultiService()
     for part in (daemon, _HangUps(reactor, daemon, options.read)):
         part.setServiceParent(services)
@@ -221,7 +234,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
 
 
 def _demo(
-    options: Options, reactor: Any, write: Callable[[str], None], complain: Callable[[str], None]
+    options: Options, reactor: Any, screen: Screen, complain: Callable[[str], None]
 ) -> IService:
     from .demo import Demo
     from .sandbox import Sandbox
@@ -233,7 +246,7 @@ def _demo(
     def client(sandbox: Sandbox) -> IService:
         account = Account(routingId, token=sandbox.token(routingId))
         if configuration.output == "text":
-            write("No event manager was named, so a sandbox in this process plays the platform.")
+            screen.write(_SANDBOX)
         ours = attrs.evolve(
             configuration,
             values={
@@ -245,12 +258,12 @@ def _demo(
             settings=attrs.evolve(configuration.settings, proxy=None),
         )
         tokens = {account: account.token}
-        return Daemon(ours, tokens, reactor, write, complain, os.environ)
+        return Daemon(ours, tokens, reactor, screen, complain, os.environ)
 
     def placed() -> None:
         nonlocal told
         if not told:
             told = True
-            reactor.callLater(0.5, partial(write, _NEXT))
+            reactor.callLater(0.5, partial(screen.write, _NEXT))
 
     return Demo(reactor, routingId, client, placed)

@@ -112,6 +112,14 @@ class OptionsCase(SynchronousTestCase):
             self.parse(*base, "-t", "-")
         self.assertIn("stdin", str(caught.exception))
 
+    def test_flags(self) -> None:
+        """Flags are flags, wherever they stand."""
+        base = ("--event-manager", "http://evm.example.test", "--routing-id", RID, "-t", self.file)
+        parsed = self.parse(*base, "--insecure", "-v", "-a").configuration
+        self.assertTrue(parsed["insecure"] and parsed["verbose"] and parsed["anonymous"])
+        self.assertTrue(parsed.settings.insecure)
+        self.flushLoggedErrors()
+
     def test_logs(self) -> None:
         """The log goes to stderr, quietly, unless the options of twist say otherwise."""
 
@@ -244,7 +252,7 @@ class Running(TestCase):
         (folder / "accounts.csv").write_text("\n".join(rows))
         options = ("--event-manager", sandbox.url, "--accounts", str(folder / "accounts.csv"))
         for output in ("text", "json"):
-            program = startTwist(self, "iris", *options, "--output", output)
+            program = startTwist(self, "iris", *options, "--output", output, "-v")
             for number in range(3):
                 await program.until(f"u{number}@sandbox.test/")
             sandbox.placeCall("u1@sandbox.test", room="the-room")

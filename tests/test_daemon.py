@@ -25,6 +25,7 @@ from iris_twisted.daemon.configuration import Configuration
 from iris_twisted.daemon.daemon import Daemon, tokensOf
 from iris_twisted.daemon.operator_site import OperatorSite
 from iris_twisted.daemon.recipient import Recipient
+from iris_twisted.daemon.screen import Screen
 from iris_twisted.daemon.systemd import Notifier
 from iris_twisted.errors import IncorrectParameters
 from iris_twisted.interfaces import IIrisListener
@@ -64,7 +65,7 @@ class DaemonCase(NetworkCase):
             configuration,
             tokensOf(configuration),
             self.reactor,
-            lambda line: self.output.write(line + "\n") and None,
+            Screen(self.output, {}),
             lambda line: self.errors.write(line + "\n") and None,
             {},
         )
@@ -353,7 +354,9 @@ class Reloading(DaemonCase):
             await self.until(lambda: any("not reloaded" in log["log_format"] for log in logs))
             self.write(sandbox, "a", "b")
             os.kill(os.getpid(), signal.SIGHUP)
-            await output.until("b@sandbox.test  Connected:")
+            await self.until(lambda: self.users(sandbox) == ["a", "b"])
+            sandbox.placeCall("b@sandbox.test")
+            await output.until("b@sandbox.test  Call:")
         await service.stopService()
         self.assertEqual(signal.getsignal(signal.SIGHUP), handler)
 

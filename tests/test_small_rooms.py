@@ -35,11 +35,12 @@ from iris_twisted.interfaces import (
 )
 from iris_twisted.link import Link
 from iris_twisted.proxies import Proxies
-from iris_twisted.reports import JsonReport, TextReport, printable
+from iris_twisted.reports import JsonReport, printable
 from iris_twisted.retry import FullJitter
 from iris_twisted.rtc.private_iqs import PrivateIqs
 from iris_twisted.rtc.senders import Senders
 from iris_twisted.settings import Settings
+from iris_twisted.text_report import TextReport
 from iris_twisted.tls import TlsTrust
 from iris_twisted.tokens import TokenWatch, expiryOf
 from iris_twisted.transport import TransportRegistry
@@ -89,7 +90,7 @@ class Interfaces(SynchronousTestCase):
             (IIrisListener, IrisListener()),
             (IIrisListener, Recorder()),
             (IIrisListener, world.connection),
-            (IIrisListener, TextReport(str)),
+            (IIrisListener, TextReport(str, float)),
             (IIrisListener, JsonReport(str, float)),
         ):
             self.assertTrue(verifyObject(interface, implementer))
@@ -330,7 +331,7 @@ class Reports(SynchronousTestCase):
     def test_text(self) -> None:
         """Plain words: who calls from where for which room, and everything else."""
         lines: list[str] = []
-        report = TextReport(lines.append)
+        report = TextReport(lines.append, float)
         report.onConnected()
         report.onNotification(self.CALL)
         report.onNotification({**self.CALL, "type": "cancel", "userdata": "x"})
@@ -367,6 +368,6 @@ class Reports(SynchronousTestCase):
     def test_terminal(self) -> None:
         """No escape sequence of a stranger reaches the terminal."""
         lines: list[str] = []
-        TextReport(lines.append).onNotification({**self.CALL, "roomid": "\x1b[2J\u202e é"})
+        TextReport(lines.append, float).onNotification({**self.CALL, "roomid": "\x1b[2J\u202e é"})
         self.assertIn(r"\x1b[2J\u202e é", lines[0])
         self.assertEqual(printable("plain"), "plain")

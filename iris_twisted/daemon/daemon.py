@@ -12,6 +12,7 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
 from ..errors import IncorrectParameters
@@ -27,6 +28,7 @@ from .arrival import authManager
 from .configuration import Configuration
 from .operator_site import Health, OperatorSite
 from .roster import Roster
+from .screen import Screen
 from .systemd import Notifier
 
 __all__ = ["Daemon", "sinkContext", "tokensOf"]
@@ -77,7 +79,7 @@ class Daemon(Service):
     The connections of a configuration, with their sinks and what operators look at.
 
     @param tokens: see L{tokensOf}.
-    @param write: writes a line to stdout.
+    @param screen: where text goes.
     @param complain: writes a line to stderr.
     @param environment: of which systemd's variables count.
     @ivar fleet: the connections, once it runs.
@@ -90,14 +92,14 @@ class Daemon(Service):
         configuration: Configuration,
         tokens: Mapping[Account, str | None],
         reactor: Any,
-        write: Callable[[str], None],
+        screen: Screen,
         complain: Callable[[str], None],
         environment: Mapping[str, str],
     ) -> None:
         self.configuration = configuration
         self._tokens = tokens
         self._reactor = reactor
-        self._write = write
+        self._screen = screen
         self._complain = complain
         self._environment = environment
         self.fleet = IrisFleet(
@@ -119,6 +121,11 @@ class Daemon(Service):
     def startService(self) -> None:
         super().startService()
         self.started = Deferred.fromCoroutine(self._start())
+        self.started.addErrback(self._failedToStart)
+
+    def _failedToStart(self, failure: Failure) -> None:
+        self._log.failure("a bug in starting", failure)
+        stopWith(self._reactor, int(ExitStatus.EX_SOFTWARE))
 
     async def _start(self) -> None:
         configuration = self.configuration
@@ -138,17 +145,19 @@ class Daemon(Service):
             configuration,
             self.fleet,
             self._outbox,
-            self._write,
+            self._screen.write,
             lambda error: stopWith(self._reactor, statusFor(error)),
             self._ledger,
         )
         await self._roster.adopt(self._tokens)
         self.fleet.startService()
+        if configuration.output == "text":
+            self._screen.show(self._roster.look, self._reactor)
         self._notifier.startService()
 
     def _openOutbox(self) -> None:
         configuration = self.configuration
-        context = sinkContext(configuration, self._reactor, self._write)
+        context = sinkContext(configuration, self._reactor, self._screen.write)
         self._outbox = Outbox(
             self._reactor,
             configuration["spool"],
@@ -180,7 +189,7 @@ class Daemon(Service):
         root = consoleRoot(self._reactor, self._ledger, self.fleet)
         url = await self._serve("console", root)
         if self.configuration.output == "text":
-            self._write(f"Console:       {url}")
+            self._screen.write(f"Console:       {url}")
         else:
             self._log.info("the console is at {url}", url=url)
 
@@ -208,6 +217,7 @@ class Daemon(Service):
             await self._outbox.stop()
         if self._ledger is not None:
             self._ledger.stop()
+        self._screen.stop()
         for site in self._sites:
             await site.stop()
 

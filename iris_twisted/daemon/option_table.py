@@ -120,6 +120,7 @@ OPTIONS = (
     Option("output", "text", "How to write callbacks down: text, json (an object a line) or "
            "none. The default is text, and none when stdout is a sink.", None, "o",
            ("text", "json", "none")),
+    Option("verbose", "flag", "Show more of what happens.", False, "v"),
     Option("sink", "list", "Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL; may be "
            "given repeatedly.", (), "s"),
     Option("spool", "path", "A file in which calls wait for their sinks: what is acknowledged "

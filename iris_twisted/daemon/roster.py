@@ -18,8 +18,10 @@ from ..fleet import IrisFleet
 from ..interfaces import IIrisListener
 from ..login import LoggedIn
 from ..outbox import Outbox
-from ..reports import JsonReport, TextReport
+from ..reports import JsonReport
+from ..text_report import TextReport
 from ..token_file import TokenFiles
+from ..values import ConnectionState
 from .accounts import Account
 from .arrival import Arrival
 from .configuration import Configuration
@@ -65,11 +67,23 @@ class Roster:
         self._leaving: dict[Account, Callable[[], Deferred[Any]]] = {}
         self._living: set[Account] = set()
         self._connected: set[Account] = set()
+        self._texts: dict[Account, TextReport] = {}
 
     @property
     def living(self) -> int:
         """How many accounts are connected, or may be later."""
         return len(self._living)
+
+    def look(self) -> list[str]:
+        """How it is right now, in a few lines: the connections, and the calls that ring."""
+        states = self._fleet.states
+        if self._one:
+            lines = [text.status for text in self._texts.values()]
+        else:
+            lines = [", ".join(f"{states[s]} {s.value}" for s in ConnectionState if states[s])]
+        for text in self._texts.values():
+            lines += text.ringing
+        return lines
 
     async def adopt(self, tokens: Mapping[Account, str | None]) -> tuple[int, int]:
         """
@@ -153,9 +167,8 @@ class Roster:
             history.connection = service.connection
         if text is not None:
             text.connection = service.connection
-            if self._one:
-                url = self._configuration["event-manager"]
-                text.say(f"Discovery:     asking {url} for a server for {routingId}")
+            self._texts[account] = text
+            text.asking(self._configuration["event-manager"], routingId)
         unwatch: Callable[[], None] = lambda: None  # noqa: E731
         if account.tokenFile is not None:
             unwatch = self._files.watch(account.tokenFile, service.updateToken)
@@ -163,6 +176,7 @@ class Roster:
         def leave() -> Deferred[Any]:
             unwatch()
             self._connected.discard(account)
+            self._texts.pop(account, None)
             if self._ledger is not None:
                 self._ledger.close(routingId)
             return self._fleet.remove(routingId)
@@ -177,8 +191,12 @@ class Roster:
         if self._configuration.output == "json":
             name = None if self._one else account.name
             return JsonReport(self._write, self._reactor.seconds, name)
-        prefix = "" if self._one else f"{account.name}  "
-        return TextReport(lambda line: self._write(prefix + line))
+        return TextReport(
+            self._write,
+            self._reactor.seconds,
+            None if self._one else account.name,
+            self._configuration["verbose"],
+        )
 
     def _ended(self, error: IrisError | None, account: Account) -> None:
         if error is None:
