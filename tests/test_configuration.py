@@ -5,7 +5,6 @@ Options, environment and file: one configuration, checked as a whole.
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from iris_twisted.daemon.accounts import Account
 from iris_twisted.daemon.configuration import Configuration, shownSink
 from iris_twisted.daemon.daemon import sinkContext, tokensOf
 from iris_twisted.daemon.operator_site import checkEndpoint
-from iris_twisted.daemon.option_table import OPTIONS
 from iris_twisted.errors import IncorrectParameters
 from iris_twisted.token_file import readSecretFile
 
@@ -247,14 +245,6 @@ class Shown(ConfigurationCase):
             ("webhook:https://h.test/x?y", "webhook:https://h.test/..."),
         ):
             self.assertEqual(shownSink(spec), shown)
-
-    def test_allDocumented(self) -> None:
-        """The README has every option."""
-        readme = Path(__file__).parent.parent.joinpath("README.md").read_text()
-        for option in OPTIONS:
-            self.assertTrue(re.search(f"`--{option.name}[` ]", readme), option.name)
-        self.assertIn("`--config", readme)
-        self.assertIn("`--check", readme)
 
 
 class Secrets(ConfigurationCase):
