@@ -39,9 +39,17 @@ setup(
         "benchmark": ["matplotlib>=3.8", "slixmpp>=1.8.5"],
         "test": [
             "coverage>=7.4",
+            "graphviz>=0.20",
             "hypothesis>=6.100",
             "slixmpp>=1.8.5",
             "standardwebhooks>=1.0.1",
+        ],
+        "docs": [
+            "furo>=2024.8",
+            "graphviz>=0.20",
+            "myst-parser>=4.0",
+            "pydoctor>=25.4",
+            "sphinx>=8.0",
         ],
         "typing": ["mypy>=1.14", "mypy-zope>=1.0.9"],
         "lint": ["ruff>=0.9"],

@@ -1,8 +1,8 @@
 """
-Writes C{docs/errors.md}: every message that an error of the package can have,
+Writes C{docs/reference/errors.md}: every message that an error of the package can have,
 read from the source itself. A test compares the two.
 
-    python docs/make_errors.py > docs/errors.md
+    python docs/make_errors.py > docs/reference/errors.md
 """
 
 from __future__ import annotations

@@ -92,8 +92,9 @@ class IMessageReceiver(Interface):
 class IMessageTransport(Interface):
     """Floor 2: one open connection."""
 
-    bytesReceived = Attribute("How many bytes have come in so far: any change is a sign of life.")
-    """@type: C{int}"""
+    bytesReceived: int = Attribute(
+        "How many bytes have come in so far: any change is a sign of life."
+    )
 
     def send(message: bytes) -> None:
         """Send one text message. Does nothing once the connection is closing."""

@@ -15,7 +15,6 @@ import attrs
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogLevel
-from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from .addresses import checkToken
@@ -29,6 +28,7 @@ from .errors import IncorrectParameters
 from .outbox import checkSpool
 from .sinks import makeSink
 from .terminal import lineWriter
+from .usage import PlainOptions
 
 __all__ = ["Options", "makeService"]
 
@@ -42,7 +42,7 @@ Ctrl-C ends.
 """
 
 
-class Options(UsageOptions):
+class Options(PlainOptions):
     """
     The options of C{twist iris}.
 
@@ -50,6 +50,7 @@ class Options(UsageOptions):
     @ivar tokens: of its accounts.
     """
 
+    command = "twist iris"
     synopsis = "[options]"
     longdesc = (
         "Connects to an Iris RTC platform and writes down its calls. "

@@ -283,8 +283,22 @@ class Running(TestCase):
         """A usage error ends with EX_USAGE, and names the option."""
         program = startTwist(self, "iris", "--output", "xml")
         self.assertEqual(await program.ended, 64)
-        self.assertIn("--output", program.stderr)
+        self.assertEqual(
+            program.stderr,
+            "twist iris: --output must be one of text, json, none, not 'xml'\n"
+            "Try twist iris --help.\n",
+        )
         self.assertEqual(program.stdout, "")
+        for arguments, words in (
+            (("iris", "--token-fiel", "x"), "twist iris: option --token-fiel not recognized"),
+            (("iris", "-e", "x", "-r", RID, "-t", "/no"), "token file '/no' cannot be read"),
+            (("iris-sandbox", "--port", "x"), "twist iris-sandbox: --port must be a number"),
+            (("iris-outbox", "purge"), "twist iris-outbox: "),
+        ):
+            program = startTwist(self, *arguments)
+            self.assertEqual(await program.ended, 64)
+            self.assertIn(words, program.stderr)
+            self.assertEqual(program.stderr.count("\n"), 2)
 
     async def test_platform(self) -> None:
         """A named platform: connects, rings, and takes a new token from the file."""

@@ -18,6 +18,7 @@ from ..daemon.configuration import shownSink
 from ..errors import IncorrectParameters
 from ..reports import printable
 from ..sinks.record import timestamp
+from ..usage import PlainOptions
 from .spool import openTables
 from .tables import DeadLetter
 
@@ -44,9 +45,10 @@ class _Purge(_Letters):
     optFlags = [["all", None, "All dead letters, when no id is given."]]
 
 
-class Options(UsageOptions):
+class Options(PlainOptions):
     """The options of C{twist iris-outbox}."""
 
+    command = "twist iris-outbox"
     synopsis = "--spool PATH [list | retry [ID ...] | purge [ID ...]]"
     longdesc = (
         "Dead letters are calls that a sink refused, or did not take in time. "

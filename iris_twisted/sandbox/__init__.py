@@ -1,12 +1,12 @@
 """
 An Iris platform in one process: event manager, RTC server and a control API on
 one port. A real server, for tests, demonstrations and benchmarks; the official
-client connects to it unmodified. Everything is in memory and on loopback.
+client connects to it unmodified. Everything is in memory and on loopback::
 
-    sandbox = yield startSandbox(reactor)
+    sandbox = await startSandbox(reactor)
     connection.connect(sandbox.token("alice@sandbox.test"), "alice@sandbox.test", sandbox.url)
     sandbox.placeCall("alice@sandbox.test")
-    yield sandbox.stop()
+    await sandbox.stop()
 """
 
 from .backend import Account, Backend

@@ -13,12 +13,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import LogLevel
 from twisted.python.failure import Failure
-from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from ..errors import IncorrectParameters
 from ..exit_status import ExitStatus, stopWith
 from ..terminal import lineWriter
+from ..usage import PlainOptions
 from .backend import Backend, readAccounts
 from .records import SandboxError
 from .server import Sandbox, startSandbox
@@ -45,9 +45,10 @@ Ring it:
 Ctrl-C ends."""
 
 
-class Options(UsageOptions):
+class Options(PlainOptions):
     """The options of C{twist iris-sandbox}."""
 
+    command = "twist iris-sandbox"
     synopsis = "[options]"
     longdesc = "Plays an Iris platform, for tests and demonstrations: everything is in memory."
     optParameters = [

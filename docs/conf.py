@@ -1,0 +1,69 @@
+"""
+How the documentation is built: C{tox -e docs}, or C{sphinx-build -W docs OUT}.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.ext.graphviz import graphviz
+from sphinx.util.docutils import SphinxDirective
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE)]
+
+from lifecycle_graph import lifecycleGraph  # noqa: E402
+
+import iris_twisted  # noqa: E402
+
+project = "iris-twisted"
+author = "the founders of iris-twisted"
+release = version = iris_twisted.__version__
+extensions = [
+    "myst_parser",
+    "sphinx.ext.graphviz",
+    "sphinx.ext.intersphinx",
+    "pydoctor.sphinx_ext.build_apidocs",
+]
+# The build asks no other host.
+intersphinx_mapping: dict[str, Any] = {}
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+html_theme = "furo"
+html_title = "iris-twisted"
+html_static_path = ["_static"]
+graphviz_output_format = "svg"
+exclude_patterns = ["prosody", "systemd"]
+suppress_warnings = ["myst.header"]
+
+pydoctor_args = [
+    "--project-name=iris-twisted",
+    f"--project-base-dir={HERE.parent}",
+    "--docformat=epytext",
+    "--theme=readthedocs",
+    "--privacy=HIDDEN:iris_twisted.**.tap",
+    "--html-output={outdir}/api",
+    "--quiet",
+    "--quiet",
+    str(HERE.parent / "iris_twisted"),
+]
+pydoctor_url_path = "/api/"
+
+
+class Lifecycle(SphinxDirective):
+    """The lifecycle machine, drawn from the machine itself."""
+
+    def run(self) -> list[nodes.Node]:
+        node = graphviz()
+        node["code"] = lifecycleGraph()
+        node["options"] = {"docname": self.env.docname}
+        node["alt"] = "The states of a connection, and what leads from one to the next"
+        return [node]
+
+
+def setup(app: Any) -> dict[str, Any]:
+    app.add_directive("lifecycle", Lifecycle)
+    return {"parallel_read_safe": True}

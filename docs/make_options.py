@@ -1,0 +1,44 @@
+"""
+Writes C{docs/reference/options.md} from the table of options. A test compares the two.
+
+    python docs/make_options.py > docs/reference/options.md
+"""
+
+from __future__ import annotations
+
+from iris_twisted.daemon.option_table import OPTIONS
+
+HEAD = """\
+# Options of twist iris
+
+Made from the source by `docs/make_options.py`. Each option can be given on the command line, in
+the environment, and in the file that `--config` names; the first of these counts. In the
+file a list is a TOML array, a flag is `true` or `false`, a number is a number, and a path that
+is not absolute begins beside the file. An account of the file is a table `[[account]]` with
+`routing-id`, `token-file` (or `email` and `password-file`), and perhaps its own `sink`.
+
+`--config FILE` (`IRIS_CONFIG`) names the file; `--check` checks everything, prints the
+effective configuration without its secrets, and ends. The iris token itself may
+stand in the environment variable `IRIS_TOKEN`.
+
+| option | environment | kind | default | meaning |
+|---|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    rows = []
+    for option in OPTIONS:
+        short = f", `-{option.short}`" if option.short else ""
+        default = "" if option.default in (None, (), False) else f"`{option.default}`"
+        meaning = option.help.replace("|", "\\|")
+        rows.append(
+            f"| `--{option.name}`{short} | `{option.variable}` | {option.kind} | {default} "
+            f"| {meaning} |\n"
+        )
+    return HEAD + "".join(rows)
+
+
+if __name__ == "__main__":
+    print(page(), end="")

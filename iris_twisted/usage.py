@@ -1,0 +1,36 @@
+"""
+Options whose mistakes end in a sentence.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.python.usage import Options, UsageError
+
+from .exit_status import ExitStatus
+
+__all__ = ["PlainOptions"]
+
+
+class PlainOptions(Options):
+    """
+    Options of a command of C{twist}, which would print all of them behind a mistake, so
+    that what was wrong has scrolled out of sight.
+
+    @cvar command: as one types it.
+    """
+
+    command = "twist"
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> Any:
+        try:
+            return super().parseOptions(options)
+        except UsageError as e:
+            if self.parent is None:
+                raise
+            print(f"{self.command}: {e}", file=sys.stderr)
+            print(f"Try {self.command} --help.", file=sys.stderr)
+            raise SystemExit(int(ExitStatus.EX_USAGE)) from None
