@@ -2,6 +2,15 @@
 Packaging of iris-twisted.
 """
 
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036
+    # Otherwise pip complains about the versions of the first package that needs it.
+    sys.exit(
+        "iris-twisted needs Python 3.11 or newer, and this is {}.{}: make the virtual "
+        "environment with a newer one, as in  python3.11 -m venv .venv".format(*sys.version_info)
+    )
+
 from pathlib import Path
 from runpy import run_path
 

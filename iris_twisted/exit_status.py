@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 from twisted.application.runner import _exit as statuses
@@ -37,8 +38,9 @@ def stopWith(reactor: Any, status: int) -> None:
     """
 
     def leave() -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(BrokenPipeError):
+                stream.flush()
         os._exit(status)
 
     reactor.addSystemEventTrigger("after", "shutdown", leave)

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger, LogLevel, textFileLogObserver
 from twisted.python.usage import UsageError
 
 from .addresses import checkToken
@@ -166,8 +166,8 @@ class Options(PlainOptions):
             if self.screen.isTerminal and sys.stderr.isatty():
                 twist["logFile"] = LogLines(self.screen)
             if not given("--log-fo"):
-                twist.pop("fileLogObserverFactory", None)
-                twist.selectDefaultLogObserver()
+                # Its own default is JSON where nobody looks: a journal is read by people too.
+                twist["fileLogObserverFactory"] = textFileLogObserver
         if not given("--log-l"):
             twist["logLevel"] = LogLevel.warn
 

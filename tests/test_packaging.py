@@ -5,13 +5,14 @@ The wheel in a fresh environment, and the README's example.
 from __future__ import annotations
 
 import re
+import runpy
 import shutil
 import sys
 from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.utils import getProcessOutputAndValue
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -64,6 +65,18 @@ class Wheel(Running):
         listed = await self.run_(str(folder / "env" / "bin" / "twist"), "--help")
         self.assertRegex(listed, r"(?m)^ +iris +Connect")
         self.assertRegex(listed, r"(?m)^ +iris-sandbox +Play")
+
+
+class OldPython(SynchronousTestCase):
+    """A Python that is too old."""
+
+    def test_sentence(self) -> None:
+        """Is told in a sentence that says what to do, before anything else goes wrong."""
+        self.patch(sys, "version_info", (3, 10, 13, "final", 0))
+        with self.assertRaises(SystemExit) as caught:
+            runpy.run_path(str(ROOT / "setup.py"))
+        self.assertIn("needs Python 3.11 or newer, and this is 3.10", str(caught.exception))
+        self.assertIn("python3.11 -m venv", str(caught.exception))
 
 
 class Readme(Running):

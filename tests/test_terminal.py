@@ -61,6 +61,20 @@ class Screens(SynchronousTestCase):
             screen.stop()
             self.assertEqual(stream.getvalue(), "Call:  x\n")
 
+    def test_nobodyReads(self) -> None:
+        """A pipe that is closed is told once, and the line counts as not written."""
+
+        class Closed(io.StringIO):
+            def write(self, text: str) -> int:
+                raise BrokenPipeError(32, "Broken pipe")
+
+        screen = Screen(Closed(), XTERM)
+        told: list[int] = []
+        screen.broken = lambda: told.append(1)
+        for _ in range(2):
+            self.assertRaises(BrokenPipeError, screen.write, "x")
+        self.assertEqual(told, [1])
+
     def test_colour(self) -> None:
         """By what a line is about; none where NO_COLOR is set, and markup is only text."""
         for environment, coloured in ((XTERM, True), ({**XTERM, "NO_COLOR": "1"}, False)):

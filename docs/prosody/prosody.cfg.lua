@@ -1,4 +1,4 @@
--- Prosody as the XMPP server behind an event manager of iris-twisted (README, "Host it
+-- Prosody as the XMPP server behind an event manager of iris-twisted (docs/how-to/self-host.md, "Host it
 -- yourself"). Started in a clone it runs as it is, for a trial; what you give in the
 -- environment counts instead: IRIS_DOMAIN, IRIS_DATA, IRIS_INTERFACE, IRIS_HTTP_PORT,
 -- IRIS_XMPP_PORT, and IRIS_MODULES, the folder of mod_iris.lua; IRIS_AS_ROOT=yes lets it

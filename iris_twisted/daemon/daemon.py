@@ -100,6 +100,7 @@ class Daemon(Service):
         self._tokens = tokens
         self._reactor = reactor
         self._screen = screen
+        screen.broken = lambda: stopWith(reactor, int(ExitStatus.EX_IOERR))
         self._complain = complain
         self._environment = environment
         self.fleet = IrisFleet(

@@ -48,18 +48,29 @@ class Screen:
     @param stream: taken now: C{twist} replaces C{sys.stdout} when it starts to log.
     @param environment: of which C{TERM} and C{NO_COLOR} (no-color.org) count.
     @ivar isTerminal: whether there is somebody to look.
+    @ivar broken: called once, when nobody reads any more.
     """
 
     def __init__(self, stream: TextIO, environment: Mapping[str, str]) -> None:
         self._stream = stream
         self._environment = environment
         self.isTerminal = stream.isatty() and environment.get("TERM", "dumb") != "dumb"
+        self.broken: Callable[[], None] | None = None
         self._live: Live | None = None
         self._console: Any = None
         self._refreshing: LoopingCall | None = None
 
     def write(self, line: str) -> None:
         """A line, to be seen at once."""
+        try:
+            self._write(line)
+        except BrokenPipeError:
+            broken, self.broken = self.broken, None
+            if broken is not None:
+                broken()
+            raise
+
+    def _write(self, line: str) -> None:
         if not self.isTerminal:
             self._stream.write(line + "\n")
             self._stream.flush()

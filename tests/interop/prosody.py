@@ -80,7 +80,7 @@ class ProsodyCase(NetworkCase):
         await self.startProsody()
 
     async def selfHosted(self, *users: str) -> None:
-        """With the configuration that the README tells people to use."""
+        """With the configuration that the documentation tells people to use."""
         self.config = HERE.parent.parent / "docs" / "prosody" / "prosody.cfg.lua"
         self.env = {
             "IRIS_DATA": str(self._data()),

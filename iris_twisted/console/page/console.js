@@ -70,11 +70,14 @@ function drawTimeline(one, states, at) {
     const x = (1000 * (Math.max(begin, start) - start)) / length;
     const width = (1000 * (end - start)) / length - x;
     // A loss of a moment shall be seen too.
-    const rect = make("rect", { class: state, x, y: 0, width: Math.max(width, 3), height: 20 });
+    const least = state === "connected" ? 0 : 6;
+    const rect = make("rect", { class: state, x, y: 0, width: Math.max(width, least), height: 20 });
     rect.append(make("title", {}, `${state} since ${clock(begin)}`));
     return end > start ? rect : null;
   });
-  one.svg.replaceChildren(...parts.filter(Boolean));
+  const isUp = (rect) => rect.classList.contains("connected");
+  const shown = parts.filter(Boolean);
+  one.svg.replaceChildren(...shown.filter(isUp), ...shown.filter((rect) => !isUp(rect)));
   const lost = states.filter(([begin, state]) => state === "disconnected" && begin > start);
   const losses = lost.length === 1 ? "1 loss" : `${lost.length} losses`;
   describe(one, span(length), `${span(length)}, ${losses}`);
