@@ -72,7 +72,6 @@ class AccountHistory(IrisListener):
         self.next: tuple[int, float] | None = None
         self._minutes: deque[tuple[int, int]] = deque(maxlen=_MINUTES_KEPT)
         self._ledger = ledger
-        self._sampled: float | None = None
         self._entered(ConnectionState.CONNECTING, now)
 
     def _entered(self, state: ConnectionState, now: float) -> None:

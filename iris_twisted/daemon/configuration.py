@@ -12,21 +12,22 @@ from typing import Any
 import attrs
 
 from ..account_tables import checkKeys, readToml
-from ..addresses import EventManagerAddress, RoutingId
-from ..errors import IncorrectParameters
-from ..login.notification_manager import TOPICS
-from ..proxies import Proxies
 from ..settings import Settings
 from ..values import withoutPath
-from .accounts import Account, accountsOf, readAccounts
-from .option_table import OPTIONS, Option
+from .accounts import Account
+from .consistency import (
+    Values,
+    accountsFor,
+    checkLogin,
+    checkServices,
+    checkTopics,
+    settingsFor,
+)
+from .option_table import OPTIONS
 
 __all__ = ["Configuration", "shownSink"]
 
-_SERVICES = ("auth-manager", "identity-manager", "notification-manager")
 _BY_NAME = {option.name: option for option in OPTIONS}
-# What one account has, when there is only one.
-_ONE = ("routing-id", "token-file", "email", "password-file")
 
 
 def shownSink(spec: str) -> str:
@@ -36,25 +37,6 @@ def shownSink(spec: str) -> str:
         return spec
     shown = withoutPath(argument)
     return f"{name}{colon}{shown}{'/...' if len(shown) < len(argument) else ''}"
-
-
-class _Values:
-    """The values found, and where each came from."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, Any] = {option.name: option.default for option in OPTIONS}
-        self.origins: dict[str, str] = {}
-
-    def put(self, option: Option, where: str, value: Any, *, text: bool) -> None:
-        try:
-            self.values[option.name] = option.ofText(value) if text else option.check(value)
-        except IncorrectParameters as e:
-            raise IncorrectParameters(f"{where} {e.message}") from None
-        self.origins[option.name] = where
-
-    def where(self, name: str) -> str:
-        """What to call an option in an error."""
-        return self.origins.get(name, f"--{name}")
 
 
 @attrs.frozen
@@ -113,7 +95,7 @@ class Configuration:
         @param token: of the environment or stdin.
         @raise IncorrectParameters: naming what is wrong, and where it came from.
         """
-        found = _Values()
+        found = Values()
         content: dict[str, Any] = {}
         if path is not None:
             content = readToml(path)
@@ -139,27 +121,16 @@ class Configuration:
 
     @classmethod
     def _checked(
-        cls, found: _Values, content: dict[str, Any], path: str | None, token: str | None
+        cls, found: Values, content: dict[str, Any], path: str | None, token: str | None
     ) -> Configuration:
-        values, where = found.values, found.where
-        if values["event-manager"] is None:
-            _needEventManager(found, content)
-        settings = _settings(found)
-        if values["event-manager"] is not None:
-            _check(where("event-manager"), EventManagerAddress.parse, values["event-manager"],
-                   settings.insecure)  # fmt: skip
-        for name in _SERVICES:
-            if values[name] is not None:
-                _check(where(name), EventManagerAddress.parse, values[name], settings.insecure)
-        accounts = _accounts(found, content, path, token)
+        values = found.values
+        checkServices(found, content, values["insecure"])
+        settings = settingsFor(found)
+        accounts = accountsFor(found, content, path, token)
+        checkLogin(found, accounts)
         many = "account" in content or values["accounts"] is not None
         configuration = cls(values, found.origins, tuple(accounts), settings, many)
-        _checkLogin(found, configuration)
-        for topic in configuration.topics:
-            if topic not in TOPICS:
-                raise IncorrectParameters(
-                    f"{where('topics')} must be of {', '.join(TOPICS)}, and {topic!r} is not"
-                )
+        checkTopics(found, configuration.topics)
         return configuration
 
     def lines(self) -> Iterable[str]:
@@ -196,115 +167,3 @@ class Configuration:
 def _toml(value: Any) -> str:
     # What JSON and TOML write alike: text, numbers, booleans, lists of text.
     return json.dumps(list(value) if isinstance(value, tuple) else value)
-
-
-def _check(where: str, parse: Any, *args: Any) -> Any:
-    try:
-        return parse(*args)
-    except IncorrectParameters as e:
-        raise IncorrectParameters(f"{where}: {e.message}") from None
-
-
-def _settings(found: _Values) -> Settings:
-    """What the connections share; each mistake under the name of its option."""
-    values, where = found.values, found.where
-    proxy: str | Proxies
-    if values["proxy"] is None:
-        proxy = Proxies.ofEnvironment()
-    else:
-        proxy = _check(where("proxy"), Proxies, values["proxy"])
-    senders = list(values["trusted-sender"])
-    _check(where("trusted-sender"), lambda: Settings(trustedSenders=senders))
-    return _check(  # type: ignore[no-any-return]
-        where("ca-file"),
-        lambda: Settings(
-            dialect=values["dialect"],
-            anonymous=values["anonymous"],
-            insecure=values["insecure"],
-            trustRoot=values["ca-file"],
-            trustedSenders=senders,
-            proxy=proxy,
-        ),
-    )
-
-
-def _needEventManager(found: _Values, content: dict[str, Any]) -> None:
-    """Without an event manager there is the demonstration, and these make no sense."""
-    for name in ("token-file", "ca-file", "accounts", "email", *_SERVICES):
-        if found.values[name] is not None:
-            raise IncorrectParameters(f"{found.where(name)} needs --event-manager")
-    if "account" in content:
-        raise IncorrectParameters("[[account]] needs event-manager")
-
-
-def _accounts(
-    found: _Values, content: dict[str, Any], path: str | None, token: str | None
-) -> list[Account]:
-    values, where = found.values, found.where
-    many = []
-    if values["accounts"] is not None:
-        many.append(where("accounts"))
-    if "account" in content:
-        many.append(f"{path}: [[account]]")
-    if not many:
-        one = _one(found, token)
-        return [] if one is None else [one]
-    others = [where(name) for name in _ONE if values[name] is not None]
-    if len(many) + len(others) > 1:
-        raise IncorrectParameters(f"{(others or many)[0]} and {many[-1]} exclude each other")
-    if values["accounts"] is not None:
-        return _check(where("accounts"), readAccounts, values["accounts"])  # type: ignore[no-any-return]
-    assert path is not None
-    return accountsOf(content, path, tuple(_BY_NAME))
-
-
-def _one(found: _Values, token: str | None) -> Account | None:
-    """The account that the options themselves name."""
-    values, where = found.values, found.where
-    routingId = values["routing-id"]
-    if routingId is not None:
-        _check(where("routing-id"), RoutingId.parse, routingId)
-    if values["event-manager"] is None:
-        return None
-    if (values["email"] is None) != (values["password-file"] is None):
-        raise IncorrectParameters("--email and --password-file need each other")
-    login = values["auth-manager"] is not None
-    if login and (values["token-file"] is not None or token is not None):
-        raise IncorrectParameters(f"{where('auth-manager')} and a token exclude each other")
-    if values["email"] is not None and not login:
-        raise IncorrectParameters(f"{where('email')} needs --auth-manager")
-    if login and values["email"] is None and not values["anonymous"]:
-        raise IncorrectParameters("--email is missing: who to log in as; or --anonymous")
-    if routingId is None and not (login and values["identity-manager"]):
-        raise IncorrectParameters("--routing-id is missing: who to connect as, user@domain")
-    file = values["token-file"]
-    if not login and file in (None, "-") and token is None:
-        raise IncorrectParameters(
-            "--token-file is missing, and the environment variable IRIS_TOKEN too"
-        )
-    return Account(
-        routingId,
-        file if token is None else None,
-        None,
-        values["email"],
-        values["password-file"],
-        token,
-    )
-
-
-def _checkLogin(found: _Values, configuration: Configuration) -> None:
-    """What a login needs besides."""
-    values, where = found.values, found.where
-    byEmail = any(account.email is not None for account in configuration.accounts)
-    if byEmail and values["auth-manager"] is None:
-        raise IncorrectParameters("email needs auth-manager: where to log in")
-    if values["auth-manager"] is not None:
-        if values["app-key"] is None:
-            raise IncorrectParameters(f"{where('auth-manager')} needs --app-key")
-        if byEmail and values["app-secret-file"] is None:
-            raise IncorrectParameters(f"{where('auth-manager')} needs --app-secret-file")
-    for account in configuration.accounts:
-        if account.routingId is None and values["identity-manager"] is None:
-            raise IncorrectParameters(
-                f"the account {account.name} needs a routing-id, or --identity-manager"
-            )

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from ..errors import IncorrectParameters
-from ..rtc.names import IRIS, PRIVATE
+from ..rtc.names import IRIS
 from ..tokens import expiryOf
 from ..xmpp.elements import CLIENT, Element, escape
 from .directory import Directory
@@ -26,6 +26,7 @@ from .records import (
     ManagedSession,
     SandboxError,
     UserSession,
+    notification,
 )
 
 __all__ = ["Platform"]
@@ -131,7 +132,7 @@ class Platform:
         elif how == "close":
             session.goAway()
         elif how == "disconnect":
-            session.deliver(self._notification(session.jid, {"type": "disconnect"}, None))
+            session.deliver(notification(session.jid, {"type": "disconnect"}, None))
         else:
             raise SandboxError(f"how must be one of {', '.join(DROPS)}, not {how!r}")
 
@@ -247,15 +248,7 @@ class Platform:
         for session in self.sessionsOf(call.to):
             if call.state == "missed":
                 call.state = "ringing"
-            session.deliver(self._notification(session.jid, call.info, call.id))
-
-    def _notification(self, jid: str, info: dict[str, str], call: str | None) -> Element:
-        domain = jid.partition("/")[0].rpartition("@")[2]
-        data = Element("data", IRIS, dict(info))
-        sender = f"notify.{domain}" if call is not None else domain
-        id = f"call-{call or secrets.token_hex(4)}"
-        attributes = {"type": "set", "id": id, "from": sender, "to": jid}
-        return Element("iq", CLIENT, attributes, [Element("query", PRIVATE, children=[data])])
+            session.deliver(notification(session.jid, call.info, call.id))
 
     # Routing
 

@@ -4,11 +4,13 @@ The sandbox's records: calls, sessions, and what can go wrong.
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, Protocol
 
 import attrs
 
-from ..xmpp.elements import Element
+from ..rtc.names import IRIS, PRIVATE
+from ..xmpp.elements import CLIENT, Element
 from ..xmpp.management import StreamManagement
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "ManagedSession",
     "SandboxError",
     "UserSession",
+    "notification",
 ]
 
 HANG_STEPS = ("discovery", "upgrade", "stream", "sasl", "bind", "session", "ping")
@@ -92,3 +95,13 @@ class Answer:
     status: int
     body: bytes
     headers: dict[str, str] = attrs.field(factory=dict)
+
+
+def notification(jid: str, info: dict[str, str], call: str | None) -> Element:
+    """The IQ that tells a client about a call, or something else, in the name of its domain."""
+    domain = jid.partition("/")[0].rpartition("@")[2]
+    data = Element("data", IRIS, dict(info))
+    sender = f"notify.{domain}" if call is not None else domain
+    id = f"call-{call or secrets.token_hex(4)}"
+    attributes = {"type": "set", "id": id, "from": sender, "to": jid}
+    return Element("iq", CLIENT, attributes, [Element("query", PRIVATE, children=[data])])

@@ -1,8 +1,5 @@
 """
-Every interface of the house, floor by floor from the bottom.
-
-A method says when it is called, by whom, and how it fails. This module imports
-values and errors, and no implementation.
+The interfaces of the floors, from the bottom.
 """
 
 from __future__ import annotations
@@ -15,21 +12,18 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
-from .values import Destination, Limits, Scheme, ServerInfo
+from ..values import Destination, Limits, Scheme, ServerInfo
 
 if TYPE_CHECKING:
-    from .rtc.private_iqs import Incoming
-    from .sinks import CallRecord, SinkContext
-    from .xmpp.elements import Element
-    from .xmpp.events import Resumption, SessionEvent
+    from ..rtc.private_iqs import Incoming
+    from ..xmpp.elements import Element
+    from ..xmpp.events import Resumption, SessionEvent
 
 __all__ = [
     "IEventManager",
     "IIrisListener",
     "IMessageReceiver",
     "IMessageTransport",
-    "INotificationSink",
-    "INotificationSinkProvider",
     "INotificationSyntax",
     "IRetryPolicy",
     "ITlsTrust",
@@ -259,47 +253,6 @@ class INotificationSyntax(Interface):
         Called for each event when telemetry is on.
 
         @return: the addressee, the end of the id, and the payload of the IQ.
-        """
-
-
-class INotificationSink(Interface):
-    """Where calls go, one record at a time."""
-
-    name: str = Attribute("What it is called in logs and metrics: without a secret.")
-    durable: bool = Attribute(
-        "Whether what it took is safe, so that the platform may be told that the call arrived."
-    )
-    concurrency: int = Attribute("How many records it may be given at a time.")
-
-    def take(record: CallRecord) -> Deferred[None]:
-        """
-        Called for each record; again with the same one after it failed, or when nobody
-        knows whether it was taken: C{record.key} tells.
-
-        @return: fires when it is taken; fails with L{SinkRefused
-            <iris_twisted.errors.SinkRefused>} when it never will be; anything else, best
-            L{NotTaken<iris_twisted.errors.NotTaken>}, means that it may be later.
-        """
-
-    def reopen() -> None:
-        """Called on SIGHUP: files may have been moved away."""
-
-    def stop() -> Deferred[None]:
-        """Called last, when no record is under way; fires when nothing is left open."""
-
-
-class INotificationSinkProvider(IPlugin):
-    """
-    Makes sinks of one kind, C{--sink NAME:ARGUMENT}: an instance in a module of
-    C{twisted.plugins}.
-    """
-
-    name: str = Attribute("What stands before the colon.")
-
-    def make(argument: str, context: SinkContext) -> INotificationSink:
-        """
-        @param argument: what stands behind the colon, or nothing.
-        @raise IncorrectParameters: naming what is wrong with it.
         """
 
 

@@ -1,0 +1,57 @@
+"""
+The interfaces of what stands beside the house: where calls go.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+from twisted.plugin import IPlugin
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from ..sinks import CallRecord, SinkContext
+
+__all__ = ["INotificationSink", "INotificationSinkProvider"]
+
+
+class INotificationSink(Interface):
+    """Where calls go, one record at a time."""
+
+    name: str = Attribute("What it is called in logs and metrics: without a secret.")
+    durable: bool = Attribute(
+        "Whether what it took is safe, so that the platform may be told that the call arrived."
+    )
+    concurrency: int = Attribute("How many records it may be given at a time.")
+
+    def take(record: CallRecord) -> Deferred[None]:
+        """
+        Called for each record; again with the same one after it failed, or when nobody
+        knows whether it was taken: C{record.key} tells.
+
+        @return: fires when it is taken; fails with L{SinkRefused
+            <iris_twisted.errors.SinkRefused>} when it never will be; anything else, best
+            L{NotTaken<iris_twisted.errors.NotTaken>}, means that it may be later.
+        """
+
+    def reopen() -> None:
+        """Called on SIGHUP: files may have been moved away."""
+
+    def stop() -> Deferred[None]:
+        """Called last, when no record is under way; fires when nothing is left open."""
+
+
+class INotificationSinkProvider(IPlugin):
+    """
+    Makes sinks of one kind, C{--sink NAME:ARGUMENT}: an instance in a module of
+    C{twisted.plugins}.
+    """
+
+    name: str = Attribute("What stands before the colon.")
+
+    def make(argument: str, context: SinkContext) -> INotificationSink:
+        """
+        @param argument: what stands behind the colon, or nothing.
+        @raise IncorrectParameters: naming what is wrong with it.
+        """
