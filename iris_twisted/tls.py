@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from .errors import IncorrectParameters
 from .interfaces import ITlsTrust
+from .tls_resumption import resume
 
 __all__ = ["TlsTrust"]
 
@@ -48,6 +49,7 @@ class _ToHost:
 
     def __init__(self, host: str, context: SSL.Context) -> None:
         self._context = context
+        self._host = host.lower()
         self._serverName: bytes | None = None
         try:
             ipaddress.ip_address(host)
@@ -64,6 +66,7 @@ class _ToHost:
         _wanted[connection] = self._id
         if self._serverName is not None:
             connection.set_tlsext_host_name(self._serverName)
+        resume(self._context, self._host, connection)
         return connection
 
 
@@ -83,7 +86,7 @@ def _verify(connection: SSL.Connection, certificate: Any, error: int, depth: int
 # milliseconds: one per trust root, shared by all connections to all hosts.
 @lru_cache(maxsize=16)
 def _verifying(trustRoot: Any) -> SSL.Context:
-    context = CertificateOptions(trustRoot=trustRoot).getContext()
+    context = CertificateOptions(trustRoot=trustRoot, enableSessionTickets=True).getContext()
     # Once for all connections: each callback of OpenSSL's costs memory of its own.
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
     return context

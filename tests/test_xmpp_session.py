@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scramp import ScramMechanism
 from twisted.trial.unittest import SynchronousTestCase
@@ -24,6 +24,7 @@ from iris_twisted.errors import (
     ServerLeaving,
 )
 from iris_twisted.values import Limits
+from iris_twisted.xmpp import jids
 from iris_twisted.xmpp.elements import Element
 from iris_twisted.xmpp.events import (
     Ended,
@@ -456,3 +457,11 @@ class Jids(SynchronousTestCase):
     def test_anything(self, text: str) -> None:
         """Nothing raises."""
         parseJid(text)
+
+    @given(st.from_regex(jids._PLAIN, fullmatch=True))
+    @example("a@b-.test/x")
+    @example("a@-b")
+    @example("1.2")
+    def test_plain(self, text: str) -> None:
+        """What is taken to need no stringprep comes out of it as it was."""
+        self.assertEqual(parseJid(text), jids._prepared(text))

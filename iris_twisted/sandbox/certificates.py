@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import trustme
-from twisted.internet.ssl import PrivateCertificate
+from twisted.internet.ssl import CertificateOptions, PrivateCertificate
 
 __all__ = ["Certificates"]
 
@@ -31,7 +31,13 @@ class Certificates:
         ca = trustme.CA()
         issued = ca.issue_cert(*names, not_after=notAfter)
         certificate = PrivateCertificate.loadPEM(issued.private_key_and_cert_chain_pem.bytes())
-        self.options = certificate.options()
+        # As web servers have it, and Twisted not: sessions that can be resumed (RFC 8446 2.2).
+        self.options = CertificateOptions(
+            privateKey=certificate.privateKey.original,
+            certificate=certificate.original,
+            enableSessions=True,
+            enableSessionTickets=True,
+        )
         handle, self.caFile = tempfile.mkstemp(prefix="iris-sandbox-", suffix=".pem")
         with os.fdopen(handle, "wb") as file:
             file.write(ca.cert_pem.bytes())

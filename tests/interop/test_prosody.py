@@ -202,7 +202,7 @@ class AnotherTransport(Prosody):
 
 
 class SelfHosted(ProsodyCase):
-    """ "Host it yourself" of the documentation, with the configuration that it names."""
+    """The how-to on hosting it yourself, with the configuration that it names."""
 
     async def test_asTheReadmeSays(self) -> None:
         """An event manager before Prosody: a call from any XMPP client is on the terminal."""
