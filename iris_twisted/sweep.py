@@ -15,8 +15,10 @@ from twisted.logger import Logger
 
 __all__ = ["Sweep", "sweepFor"]
 
-# Whoever comes is served at full intervals, early by one of so many parts of it at most.
-_PARTS = 100
+# Whoever comes is served at full intervals, early by one of so many parts of it at most. A
+# thousand connections are two at a time then: what arrives meanwhile waits a fraction of a
+# millisecond.
+_PARTS = 500
 
 
 class Sweep:

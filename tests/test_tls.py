@@ -5,6 +5,8 @@ Contract promise 15; security.md, "TLS": discovery and websocket alike.
 from __future__ import annotations
 
 import json
+import shutil
+import weakref
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +18,7 @@ from twisted.internet.ssl import platformTrust
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
+from iris_twisted import tls, tls_resumption
 from iris_twisted.errors import CertificateRefused, ConnectionFailed
 from iris_twisted.sandbox.certificates import Certificates
 from iris_twisted.tls import TlsTrust
@@ -156,3 +159,88 @@ class Contexts(SynchronousTestCase):
             protocol = TLSMemoryBIOProtocol(None, Protocol())
             connection = TlsTrust().forHost(host).clientConnectionForTLS(protocol)
             self.assertIsNone(connection.get_servername())
+
+
+class Resumption(NetworkCase):
+    """Sessions that go on where an earlier connection is (RFC 8446 section 2.2)."""
+
+    def wasResumed(self, connection: Any) -> bool:
+        protocol = connection._driver._link._transport.transport
+        return bool(SSL._lib.SSL_session_reused(protocol._tlsConnection._ssl))
+
+    async def up(self, sandbox: Any, **settings: Any) -> Any:
+        connection = self.connection(**{"trustRoot": sandbox.caFile, **settings})
+        await connection.connect("any", RID, sandbox.url)
+        return connection
+
+    async def test_sameHost(self) -> None:
+        """The second connection verifies nothing anew: it was verified."""
+        sandbox = await self.sandbox(tls=True)
+        verified: list[int] = []
+        verify = tls._verify
+        self.patch(tls, "_verify", lambda *args: (verified.append(1), verify(*args))[1])
+        await self.up(sandbox)
+        self.assertTrue(verified)
+        del verified[:]
+        for _ in range(3):
+            self.assertTrue(self.wasResumed(await self.up(sandbox)))
+        self.assertEqual(verified, [])
+
+    async def test_otherTrust(self) -> None:
+        """What another trust root, another name or insecure=True began is never offered."""
+        sandbox = await self.sandbox(tls=True)
+        await self.up(sandbox, trustRoot=None, insecure=True)
+        self.assertFalse(self.wasResumed(await self.up(sandbox)))
+        other = await self.sandbox(tls=True)
+        with self.assertRaises(CertificateRefused):
+            await self.up(sandbox, trustRoot=other.caFile)
+        # By another name of the same server.
+        connection = self.connection(trustRoot=sandbox.caFile)
+        await connection.connect("any", RID, sandbox.url.replace("127.0.0.1", "localhost"))
+        sessions = tls_resumption._hosts[
+            tls._verifying(connection._driver._settings.trust._trustRoot)
+        ]
+        self.assertEqual(set(sessions), {"127.0.0.1", "localhost"})
+
+    async def test_unknownToTheServer(self) -> None:
+        """A server that knows nothing of the session, for it was started anew, is verified anew."""
+        sandbox = await self.sandbox(tls=True)
+        trusted = self.mktemp()
+        shutil.copy(str(sandbox.caFile), trusted)
+        connection = await self.up(sandbox, trustRoot=trusted)
+        await connection.close()
+        await sandbox.stop()
+        port = int(sandbox.url.rpartition(":")[2])
+        stranger = await self.sandbox(tls=True, port=port)
+        with self.assertRaises(CertificateRefused):
+            await self.up(stranger, trustRoot=trusted)
+
+    def test_books(self) -> None:
+        """Bounded: hosts, connections of a host, and how often one is asked."""
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        connections = []
+        for number in range(100):
+            connection = SSL.Connection(context, None)
+            connections.append(connection)
+            tls_resumption.resume(context, f"host-{number}", connection)
+        self.assertEqual(len(tls_resumption._hosts[context]), 64)
+        host = tls_resumption._Host()
+        for connection in connections:
+            host.began(connection)
+        self.assertEqual(len(host._recent), 8)
+        self.assertIsNone(host.session())
+
+        class Finished:
+            def get_peer_finished(self) -> bytes:
+                return b"finished"
+
+            def get_session(self) -> str:
+                return "a session"
+
+        finished = Finished()
+        host._recent.appendleft(weakref.ref(finished))  # type: ignore[arg-type]
+        for _ in range(256):
+            self.assertEqual(host.session(), "a session")
+        self.assertEqual(len(host._recent), 9)
+        self.assertEqual(host.session(), "a session")
+        self.assertEqual(len(host._recent), 8)

@@ -19,6 +19,7 @@ ASKING = (f'<r xmlns="{MANAGEMENT}"/>'.encode(), f"<r xmlns='{MANAGEMENT}'/>".en
 class Acknowledging:
     """
     @param write: sends an element.
+    @param send: sends what is an element already: the answer that goes with each ping.
     @param beatsSoon: whether L{beat} is called every few seconds.
     @ivar books: from the time on when stream management was asked for.
     @ivar incoming: the same, from the time on when the peer's stanzas count.
@@ -26,8 +27,14 @@ class Acknowledging:
         are.
     """
 
-    def __init__(self, write: Callable[[Element], None], beatsSoon: bool) -> None:
+    def __init__(
+        self,
+        write: Callable[[Element], None],
+        send: Callable[[bytes], object],
+        beatsSoon: bool,
+    ) -> None:
         self._write = write
+        self._send = send
         self._beatsSoon = beatsSoon
         self._owesAnswer = False
         self.books: StreamManagement | None = None
@@ -100,4 +107,4 @@ class Acknowledging:
     def _answer(self) -> None:
         self._owesAnswer = self.heardOfOthers = False
         if self.incoming is not None:
-            self._write(Element("a", MANAGEMENT, {"h": self.incoming.handled}))
+            self._send(f'<a xmlns="{MANAGEMENT}" h="{self.incoming.handled}"/>'.encode())

@@ -54,7 +54,7 @@ class XmppSession:
         self._events: list[SessionEvent] = []
         self._early: list[Element] = []
         self._iqs = PendingIqs(settings.iqTimeout)
-        self._acks = Acknowledging(self._write, settings.beatsSoon)
+        self._acks = Acknowledging(self._write, self._append, settings.beatsSoon)
         self._finished = False
         self.jid: str | None = None
 
@@ -198,7 +198,10 @@ class XmppSession:
             self._acks.ask()
 
     def _write(self, element: Element) -> None:
-        self._outgoing.append(stanzas.encoded(element))
+        self._append(stanzas.encoded(element))
+
+    def _append(self, message: bytes) -> None:
+        self._outgoing.append(message)
 
     def _end(self, error: IrisError) -> None:
         self._ended = self._finished = True
