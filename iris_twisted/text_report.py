@@ -17,6 +17,8 @@ __all__ = ["TextReport", "duration"]
 _TOLD = frozenset({1, 2, 3, 5, 10, 20, 50})
 # Seconds after which a call that nobody ended is taken to be over.
 _RINGS = 60.0
+# Calls that ring at a time, whose ages are known.
+_REMEMBERED = 100
 
 
 def duration(seconds: float) -> str:
@@ -149,6 +151,8 @@ class TextReport(IrisListener):
             words = f"{who} calls for room {room}{_topic(info)}"
             self.say(f"Call:          {words}{trace}")
             self._ringing[str(room)] = self._seconds(), words
+            if len(self._ringing) > _REMEMBERED:
+                del self._ringing[next(iter(self._ringing))]
         elif kind == "cancel":
             began, _ = self._ringing.pop(str(room), (None, ""))
             age = "" if began is None else f", after {duration(self._seconds() - began)}"

@@ -102,6 +102,14 @@ class Precedence(ConfigurationCase):
         self.assertEqual((account.token, account.tokenFile), ("abc", None))
         self.assertNotIn("abc", repr(account))
 
+    def test_proxies(self) -> None:
+        """The environment's, unless another is named."""
+        self.patch(os, "environ", {"https_proxy": "http://env.test:1"})
+        for given, host in (({}, "env.test"), ({"proxy": "http://named.test:2"}, "named.test")):
+            proxy = self.read(BASE, **given).settings.proxies.choose("evm.test", True)
+            assert proxy is not None
+            self.assertEqual(proxy.host, host)
+
     def test_outputs(self) -> None:
         """Text is for people, unless stdout is for programs."""
         self.assertEqual(self.read(BASE).output, "text")

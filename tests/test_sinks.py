@@ -211,6 +211,17 @@ class Sinks(NetworkCase):
         self.assertEqual((count, first), ("2", "$(id) x"))
         self.assertEqual(json.loads(data)["notification"], record.notification)
 
+    async def test_programsEnvironment(self) -> None:
+        """What is meant for us, the token above all, is not passed on."""
+        path = self.path()
+        self.patch(os, "environ", {**os.environ, "IRIS_TOKEN": "CANARY", "OTHER": "seen"})
+        script = self.path()
+        script.write_text('#!/bin/sh\nenv > "$1"\n')
+        script.chmod(0o700)
+        await self.sink(f"exec:{script} {path}").take(RECORD)
+        self.assertIn("OTHER=seen", path.read_text())
+        self.assertNotIn("CANARY", path.read_text())
+
     async def test_programThatFails(self) -> None:
         """Its status tells whether to try again; too long a run is ended."""
         script = self.path()

@@ -161,6 +161,9 @@ class Words(SynchronousTestCase):
         report.onNotification(CALL)
         world.clock.advance(60)
         self.assertEqual(report.ringing, [])
+        for number in range(1000):
+            report.onNotification({**CALL, "roomid": f"room-{number}"})
+        self.assertEqual(len(report.ringing), 100)
 
     def test_losses(self) -> None:
         """A loss, its first attempts, and the return; what comes up again is told once."""

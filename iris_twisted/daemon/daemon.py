@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 from twisted.application.service import Service
@@ -15,6 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
+from ..addresses import isLoopback
 from ..errors import IncorrectParameters
 from ..exit_status import ExitStatus, statusFor, stopWith
 from ..fleet import IrisFleet
@@ -189,6 +191,12 @@ class Daemon(Service):
         self._ledger.start()
         root = consoleRoot(self._reactor, self._ledger, self.fleet)
         url = await self._serve("console", root)
+        if not isLoopback(urlsplit(url).hostname or "localhost"):
+            self._log.warn(
+                "whoever can reach {url} sees all calls and can reject them: the console asks "
+                "nobody for a password; let a proxy do that, or listen on 127.0.0.1",
+                url=url,
+            )
         if self.configuration.output == "text":
             self._screen.write(f"Console:       {url}")
         else:
@@ -226,7 +234,8 @@ class Daemon(Service):
 
     def _readiness(self) -> tuple[bool, dict[str, Any]]:
         """Ready is who would hear of a call."""
-        states = {state.value: self.fleet.states[state] for state in ConnectionState}
+        found = self.fleet.states
+        states = {state.value: found[state] for state in ConnectionState}
         return states["connected"] > 0, {"connections": states}
 
     def _status(self) -> str:

@@ -110,8 +110,9 @@ class Metrics(OutboxObserver):
         states = GaugeMetricFamily(
             "iris_connections", "Connections, by what they are doing", labels=["state"]
         )
+        found = self._fleet.states
         for state in ConnectionState:
-            states.add_metric([state.value], self._fleet.states[state])
+            states.add_metric([state.value], found[state])
         yield states
         stats = self._fleet.stats
         for name, words in _COUNTERS.items():

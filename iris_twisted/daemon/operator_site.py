@@ -86,7 +86,7 @@ class OperatorSite:
         host = getattr(address, "host", None)
         if host is None:
             return f"{self._endpoint} "
-        shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
+        shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{address.port}/"
 
     async def stop(self) -> None:

@@ -95,8 +95,9 @@ class Sandbox:
             await maybeDeferred(port.stopListening)
         if self._connections is not None:
             await self._connections.abortAll()
-        if self._certificates is not None:
-            self._certificates.remove()
+        certificates, self._certificates = self._certificates, None
+        if certificates is not None:
+            certificates.remove()
 
     def stop(self) -> Deferred[None]:
         """Close everything. Fires when nothing is left."""

@@ -27,6 +27,11 @@ __all__ = ["ExecSink", "ExecSinks"]
 _REFUSED = 65
 
 
+def _environment() -> dict[str, str]:
+    """Ours, without what is meant for us: IRIS_TOKEN, for one."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("IRIS_", "NOTIFY_"))}
+
+
 class _Run(ProcessProtocol):
     """One run of the program."""
 
@@ -80,7 +85,7 @@ class ExecSink:
         run = _Run(self.name, record.line.encode() + b"\n")
         try:
             self._reactor.spawnProcess(
-                run, self._words[0], self._words, env=os.environ, childFDs={0: "w", 1: 2, 2: 2}
+                run, self._words[0], self._words, env=_environment(), childFDs={0: "w", 1: 2, 2: 2}
             )
         except OSError as e:
             run.done.errback(NotTaken(f"{self.name} cannot be run: {e.strerror}", cause=e))
