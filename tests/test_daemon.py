@@ -265,6 +265,25 @@ class Running(DaemonCase):
         self.assertIn("refused the login", self.output.getvalue())
         await self.daemon.stopService()
 
+    async def test_tokenThatCannotSubscribe(self) -> None:
+        """A token file whose token is refused is read again until it is good."""
+        sandbox = await self.sandbox()
+        path = Path(self.mktemp()).absolute()
+        path.write_text(sandbox.token(RID, -1))
+        await self.run_(
+            sandbox,
+            event_manager=sandbox.url,
+            routing_id=RID,
+            token=None,
+            token_file=str(path),
+            notification_manager=sandbox.url,
+        )
+        await self.output.until("Waiting:")
+        self.assertIn("Error -116", self.output.getvalue())
+        path.write_text(sandbox.token(RID))
+        await self.output.until(f"Connected:     as {RID}")
+        await self.daemon.stopService()
+
     async def test_stoppedWhileLoggingIn(self) -> None:
         """Stopping while nobody answers leaves nothing behind."""
         sandbox = await self.sandbox()
@@ -324,6 +343,25 @@ class Reloading(DaemonCase):
         )  # fmt: skip
         # The token of one that stayed is still read again, and of one that left it is not.
         (self.folder / "b.token").write_text(sandbox.token("b@sandbox.test"))
+        await self.daemon.stopService()
+
+    async def test_twice(self) -> None:
+        """Two reloads at a time are one after the other."""
+        sandbox = await self.sandbox()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        config = self.write(sandbox, "a", "b", "c")
+        await self.run_(sandbox, config=config)
+        await self.until(lambda: len(self.users(sandbox)) == 3)
+        self.write(sandbox, "d")
+        one = self.configuration(config=config)
+        self.write(sandbox, "d", "e")
+        two = self.configuration(config=config)
+        with capturedLogs():
+            first = self.daemon.adopt(one, tokensOf(one))
+            await self.daemon.adopt(two, tokensOf(two))
+            await first
+        await self.until(lambda: self.users(sandbox) == ["d", "e"])
         await self.daemon.stopService()
 
     async def test_sinks(self) -> None:

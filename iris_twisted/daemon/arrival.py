@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from ..errors import IrisError
+from ..errors import IrisError, TokenRefused
 from ..interfaces import IIrisListener
 from ..login import (
     AuthManagerClient,
@@ -22,7 +22,7 @@ from ..login import (
     PlatformLogin,
 )
 from ..retry import FullJitter
-from ..token_file import readSecretFile
+from ..token_file import readSecretFile, readToken
 from ..tokens import claimsOf
 from .accounts import Account
 from .configuration import Configuration
@@ -90,9 +90,13 @@ class Arrival:
                 client(url, reactor=reactor, settings=configuration.settings) if url else None
             )
 
+        self._file = account.tokenFile
+
         async def known() -> Login:
-            assert token is not None
-            return Login(token, str(claimsOf(token).get("id", "")))
+            # A file may have another one by now.
+            found = token if self._file is None else readToken(self._file)
+            assert found is not None
+            return Login(found, str(claimsOf(found).get("id", "")))
 
         self._login = PlatformLogin(
             self.auth.login if self.auth is not None else lambda: Deferred.fromCoroutine(known()),
@@ -120,7 +124,8 @@ class Arrival:
                 self._report.onConnectionError(e.code, e.message)
                 attempt += 1
                 delay = policy.delay(attempt)
-                if not e.retryable or delay is None:
+                awaitsToken = isinstance(e, TokenRefused) and self._file is not None
+                if delay is None or not (e.retryable or awaitsToken):
                     raise
                 self._log.info("trying again in {delay:.1f} seconds", delay=delay)
                 self._waiting(delay)

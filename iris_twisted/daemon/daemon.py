@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -117,6 +117,7 @@ class Daemon(Service):
         self._ledger: Any = None
         self._metrics: Any = None
         self._roster: Roster | None = None
+        self._adopting = DeferredLock()
         self.started: Deferred[None] | None = None
 
     # Starting and stopping
@@ -259,7 +260,11 @@ class Daemon(Service):
 
         @return: fires when those that left are gone.
         """
-        return Deferred.fromCoroutine(self._adopt(configuration, tokens))
+        # Whoever is impatient sends SIGHUP twice.
+        work: Deferred[None] = self._adopting.run(
+            lambda: Deferred.fromCoroutine(self._adopt(configuration, tokens))
+        )
+        return work
 
     async def _adopt(
         self, configuration: Configuration, tokens: Mapping[Account, str | None]

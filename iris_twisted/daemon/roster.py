@@ -134,6 +134,8 @@ class Roster:
     def _failedToArrive(self, failure: Failure, account: Account) -> None:
         if failure.check(CancelledError):
             return
+        # The next reload tries it again.
+        self._leaving.pop(account, None)
         error = failure.value
         if not isinstance(error, IrisError):
             self._log.failure("a bug in logging in", failure)
