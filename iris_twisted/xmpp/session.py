@@ -44,7 +44,7 @@ class XmppSession:
 
     def __init__(self, settings: SessionSettings) -> None:
         self._settings = settings
-        self._ended = False
+        self._ended = self._finished = False
         self._login = Login(settings, self._write, self._restart, self._established)
         framed = settings.dialect == "framed"
         self._newParser = FrameParser if framed else StreamParser
@@ -55,7 +55,6 @@ class XmppSession:
         self._early: list[Element] = []
         self._iqs = PendingIqs(settings.iqTimeout)
         self._acks = Acknowledging(self._write, self._append, settings.beatsSoon)
-        self._finished = False
         self.jid: str | None = None
 
     @property
