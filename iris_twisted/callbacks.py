@@ -14,6 +14,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .errors import NotKept, NotTaken
+
 __all__ = ["CallbackQueue"]
 
 
@@ -119,7 +121,12 @@ class CallbackQueue:
 
     def _watched(self, name: str, finishing: Deferred[object]) -> Deferred[object]:
         def failed(failure: Failure) -> Failure:
-            self._log.failure("{callback} failed", failure=failure, callback=name)
+            error = failure.value
+            if isinstance(error, (NotKept, NotTaken)):
+                # No bug: there is no room, or somebody does not take it. Thousands may follow.
+                self._log.error("{callback} failed: {reason}", callback=name, reason=error.message)
+            else:
+                self._log.failure("{callback} failed", failure=failure, callback=name)
             self._failed()
             # Whoever wants to know has it now; nobody else shall hear of it.
             return failure

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.errors import (
@@ -17,6 +18,8 @@ from iris_twisted.errors import (
     InvalidState,
     NoAnswer,
     NotConnected,
+    NotKept,
+    NotTaken,
     PeerClosed,
     ProtocolViolation,
     ServerLeaving,
@@ -1028,6 +1031,31 @@ class Delivering(ContractCase):
         self.assertEqual(world.connection.stats.callbackErrors, 2)
         self.assertTrue(all(b"internal-server-error" in r for r in self.results(world)))
         self.assertTrue(world.connection.isConnectionAlive())
+
+    def test_noRoom(self) -> None:
+        """What the application cannot keep is answered as such, and told without a traceback."""
+        for error, condition in (
+            (NotKept("the disk is full"), b"resource-constraint"),
+            (NotTaken("nobody takes it"), b"internal-server-error"),
+        ):
+            for fails in (fail(error), None):
+                world = World().up()
+
+                def react(info: Any, error: Any = error, fails: Any = fails) -> Any:
+                    if fails is None:
+                        raise error
+                    return fails
+
+                world.recorder.react["onNotification"] = react
+                with capturedLogs() as logs:
+                    world.notify()
+                (result,) = self.results(world)
+                self.assertIn(condition, result)
+                told = [log for log in logs if log["log_format"] == "{callback} failed: {reason}"]
+                self.assertEqual([log["reason"] for log in told], [error.message])
+                self.assertEqual(world.connection.stats.callbackErrors, 1)
+                world.close()
+                world.settle()
 
     def test_unknownRequests(self) -> None:
         """Unknown IQ requests are answered service-unavailable; results and messages not at all."""

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 import iris_twisted
 from iris_twisted.daemon.screen import LogLines, Screen
+from iris_twisted.errors import NotTaken
 from iris_twisted.text_report import TextReport, duration
 
 from .doubles import World
@@ -72,7 +73,7 @@ class Screens(SynchronousTestCase):
         told: list[int] = []
         screen.broken = lambda: told.append(1)
         for _ in range(2):
-            self.assertRaises(BrokenPipeError, screen.write, "x")
+            self.assertRaises(NotTaken, screen.write, "x")
         self.assertEqual(told, [1])
 
     def test_colour(self) -> None:

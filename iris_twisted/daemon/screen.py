@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from twisted.internet.task import LoopingCall
 
+from ..errors import NotTaken
+
 if TYPE_CHECKING:
     from rich.live import Live
 
@@ -61,14 +63,18 @@ class Screen:
         self._refreshing: LoopingCall | None = None
 
     def write(self, line: str) -> None:
-        """A line, to be seen at once."""
+        """
+        A line, to be seen at once.
+
+        @raise NotTaken: when nobody reads there any more.
+        """
         try:
             self._write(line)
         except BrokenPipeError:
             broken, self.broken = self.broken, None
             if broken is not None:
                 broken()
-            raise
+            raise NotTaken("nobody reads stdout any more") from None
 
     def _write(self, line: str) -> None:
         if not self.isTerminal:
