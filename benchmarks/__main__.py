@@ -138,6 +138,7 @@ class Run:
                     up["seconds"],
                 ]
             )
+        rows.append(self._bareSockets())
         self._restart(20 if self.short else 5000)
         return [
             "connections",
@@ -147,6 +148,17 @@ class Run:
             "% of a core per 1,000 idle",
             "seconds until all were up",
         ], rows
+
+    def _bareSockets(self) -> list[Any]:
+        """The least that idling costs on Twisted."""
+        count, seconds = (20, 1) if self.short else (1000, 15)
+        command = [sys.executable, "-m", "benchmarks.clients.bare_sockets"]
+        with Program([*command, "serve"]) as server:
+            port = server.value()["port"]
+            with Program([*command, "idle", str(port), str(count), str(seconds)]) as sockets:
+                got = sockets.value()
+        self.values["many"][f"{count} bare sockets"] = got
+        return [count, "bare sockets, no protocol", "", "", got["idlePercentPerThousand"], ""]
 
     def _restart(self, count: int) -> None:
         with Firehose() as firehose:

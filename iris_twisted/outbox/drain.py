@@ -130,6 +130,8 @@ class Drain:
             self._looking = False
         if self._stopped:
             return
+        if self._lookAgain and not self._ready:
+            wait = 0.0
         self._timer = self._reactor.callLater(wait, self.wake)
         self._pump()
 

@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from iris_twisted import IrisRtcConnection
 from iris_twisted.sandbox import Sandbox
 from iris_twisted.values import ConnectionState
-from iris_twisted.xmpp.jids import parseJid
+from iris_twisted.xmpp.jids import _prepared
 
 from ..doubles import FixedDelay
 from ..test_network import RID, NetworkCase
@@ -179,7 +179,7 @@ class Leaks(FaultCase):
     def things(sandbox: Sandbox) -> tuple[int, int, int]:
         """How many objects there are, besides what the sandbox and a bounded cache keep."""
         sandbox.platform._websocketTokens.clear()
-        parseJid.cache_clear()
+        _prepared.cache_clear()
         gc.collect()
         timers, readers = reactor.getDelayedCalls(), reactor.getReaders()  # type: ignore[attr-defined]
         return len(gc.get_objects()), len(timers), len(readers)
