@@ -4,6 +4,7 @@ How the documentation is built: C{tox -e docs}, or C{sphinx-build -W docs OUT}.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from sphinx.util.docutils import SphinxDirective
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE)]
 
-from lifecycle_graph import lifecycleGraph  # noqa: E402
+from lifecycle_graph import lifecycleGraph, transitions  # noqa: E402
 
 import iris_twisted  # noqa: E402
 
@@ -57,6 +58,10 @@ class Lifecycle(SphinxDirective):
     """The lifecycle machine, drawn from the machine itself."""
 
     def run(self) -> list[nodes.Node]:
+        if shutil.which("dot") is None:
+            # Without Graphviz, in words.
+            lines = (f"{begin} -- {name} --> {end}" for begin, name, end in transitions())
+            return [nodes.literal_block(text="\n".join(lines), language="text")]
         node = graphviz()
         node["code"] = lifecycleGraph()
         node["options"] = {"docname": self.env.docname}
