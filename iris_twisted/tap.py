@@ -94,6 +94,9 @@ class Options(PlainOptions):
     def postOptions(self) -> None:
         try:
             self.configuration, self.tokens = self.read()
+            if self.configuration["spool"] is not None:
+                # Not when it is read again: then the spool is ours, and in use.
+                checkSpool(self.configuration["spool"], inUse=bool(self["check"]))
         except IncorrectParameters as e:
             raise UsageError(e.message) from None
         if self["check"]:
@@ -119,10 +122,8 @@ class Options(PlainOptions):
         context = sinkContext(configuration, None, lambda line: None)
         for spec in configuration.sinks:
             makeSink(spec, context)
-        if configuration["spool"] is not None:
-            if not configuration.sinks:
-                raise IncorrectParameters("--spool needs --sink: where the calls go")
-            checkSpool(configuration["spool"])
+        if configuration["spool"] is not None and not configuration.sinks:
+            raise IncorrectParameters("--spool needs --sink: where the calls go")
         for name in ("console", "metrics"):
             if configuration[name] is not None:
                 checkEndpoint(configuration[name])

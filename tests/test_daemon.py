@@ -17,6 +17,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogLevel, capturedLogs
+from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import HTTPConnectionPool
 from zope.interface.verify import verifyObject
@@ -384,11 +385,12 @@ class Reloading(DaemonCase):
         await self.daemon.stopService()
 
     async def test_signal(self) -> None:
-        """SIGHUP reads the file again; a mistake in it changes nothing, and is told."""
+        """SIGHUP reads the file again, beside a spool in use; a mistake in it changes nothing."""
         sandbox = await self.sandbox()
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
-        config = self.write(sandbox, "a")
+        more = f'output = "text"\nsink = "file:{self.folder}/calls"\nspool = "{self.folder}/spool"'
+        config = self.write(sandbox, "a", more=more)
         options = Options()
         self.patch(os, "environ", {})
         self.patch(sys, "stdout", output := Output())
@@ -402,11 +404,17 @@ class Reloading(DaemonCase):
             Path(config).write_text("nonsense")
             os.kill(os.getpid(), signal.SIGHUP)
             await self.until(lambda: any("not reloaded" in log["log_format"] for log in logs))
-            self.write(sandbox, "a", "b")
+            self.write(sandbox, "a", "b", more=more)
             os.kill(os.getpid(), signal.SIGHUP)
             await self.until(lambda: self.users(sandbox) == ["a", "b"])
             sandbox.placeCall("b@sandbox.test")
             await output.until("b@sandbox.test  Call:")
+        # Looking at the configuration does not need the daemon to be stopped; another does.
+        with self.assertRaises(SystemExit):
+            Options().parseOptions(["--config", config, "--check"])
+        with self.assertRaises(UsageError) as caught:
+            Options().parseOptions(["--config", config])
+        self.assertIn("another process has the outbox", str(caught.exception))
         await service.stopService()
         self.assertEqual(signal.getsignal(signal.SIGHUP), handler)
 

@@ -69,17 +69,19 @@ def _locked(path: str) -> int:
     return lock
 
 
-def checkSpool(path: str) -> None:
+def checkSpool(path: str, *, inUse: bool = False) -> None:
     """
     See whether it could be opened, and make it if need be.
 
+    @param inUse: whether another process may have it.
     @raise IncorrectParameters: as L{Spool} does.
     """
-    lock = _locked(path)
+    lock = None if inUse else _locked(path)
     try:
         openTables(path)[0].close()
     finally:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
 
 
 class Spool:
