@@ -21,12 +21,16 @@ from .xmpp.events import (
     IqAnswered,
     IqFailed,
     IqRequest,
+    PingAnswered,
     Resumption,
     SessionEvent,
 )
 from .xmpp.keepalive import Keepalive, Pulse
 
 __all__ = ["Link", "LinkOwner", "LinkTimes"]
+
+# What is shorter is no notification, or one that may be read the ordinary way.
+_SHORT = 200
 
 
 class LinkOwner(Protocol):
@@ -92,7 +96,6 @@ class Link:
         self._keepalive: Keepalive | None = None
         self._sweep: Sweep | None = None
         self._closing: IDelayedCall | None = None
-        self._pings: dict[str, float] = {}
         self._news = True
         self._waiting: dict[str, tuple[Deferred[Element], IDelayedCall]] = {}
         self._successor: Link | None = None
@@ -186,14 +189,17 @@ class Link:
     # IMessageReceiver
 
     def messageReceived(self, message: bytes) -> None:
-        self.lastHeard = self._reactor.seconds()
-        if self._owner.messageGlanced(self, message):
+        now = self.lastHeard = self._reactor.seconds()
+        if len(message) >= _SHORT and self._owner.messageGlanced(self, message):
             self._news = True
             return
         events = self.session.receive(message)
         self._flush()
         for event in events:
-            self._happened(event)
+            if isinstance(event, PingAnswered):
+                self._owner.pingAnswered(now - event.sent)
+            else:
+                self._happened(event)
 
     def transportLost(self, error: Exception) -> None:
         if self._sweep is not None:
@@ -230,8 +236,7 @@ class Link:
             if answered is not None:
                 answered.callback(event.element)
         elif isinstance(event, IqFailed):
-            # An error is an answer too: who cannot ping is alive all the same.
-            answered = self._settled(event.id, late=isinstance(event.error, NoAnswer))
+            answered = self._settled(event.id)
             if answered is not None:
                 answered.errback(event.error)
         elif isinstance(event, Established):
@@ -251,28 +256,23 @@ class Link:
         self._sweep.join(self._beat)
         self.up.callback(None)
 
-    def _settled(self, id: str, late: bool = False) -> Deferred[Element] | None:
-        """Who waits for the answer with this id; nobody, if it was a ping's."""
-        if id in self._waiting:
-            answered, overdue = self._waiting.pop(id)
-            if overdue.active():
-                overdue.cancel()
-            return answered
-        # A ping of an earlier link, answered after the resumption, measures nothing.
-        sent = self._pings.pop(id, None)
-        if sent is not None and not late:
-            self._owner.pingAnswered(self._reactor.seconds() - sent)
-        return None
+    def _settled(self, id: str) -> Deferred[Element] | None:
+        """Who waits for the answer with this id, if anybody does."""
+        if id not in self._waiting:
+            return None
+        answered, overdue = self._waiting.pop(id)
+        if overdue.active():
+            overdue.cancel()
+        return answered
 
     def _expire(self) -> None:
         for event in self.session.expire(self._reactor.seconds()):
             self._happened(event)
 
     def _beat(self) -> None:
-        now = self._reactor.seconds()
-        self._expire()
         if self._transport is None or self._keepalive is None:
             return
+        now = self._reactor.seconds()
         news, self._news = self._news, False
         pulse = self._keepalive.tick(
             now, self._transport.bytesReceived, news=news, reading=self._reading
@@ -280,6 +280,8 @@ class Link:
         if pulse is Pulse.OVERDUE:
             self.drop(NoAnswer(f"the server was silent for {self._times.pingTimeout:g} seconds"))
         elif pulse is Pulse.PING and self.session.isUp:
-            self._pings[self.session.sendPing(now)] = now
-        self.session.requestAcknowledgement()
+            self.session.sendPing(now)
+        events = self.session.requestAcknowledgement()
         self._flush()
+        for event in events:
+            self._happened(event)

@@ -7,7 +7,9 @@ would cost more than the beats.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
@@ -15,10 +17,12 @@ from twisted.logger import Logger
 
 __all__ = ["Sweep", "sweepFor"]
 
-# Whoever comes is served at full intervals, early by one of so many parts of it at most. A
-# thousand connections are two at a time then: what arrives meanwhile waits a fraction of a
+# Whoever comes is served at full intervals, off by one of so many parts of it at most. Those
+# of the same part are served together: a process that wakes for each pays for each.
+_PARTS = 60
+# After so many of them the reactor has its turn: what arrives waits a fraction of a
 # millisecond.
-_PARTS = 500
+_TURN = 8
 
 
 class Sweep:
@@ -38,20 +42,16 @@ class Sweep:
         self._interval = interval
         self._part = interval / _PARTS
         self._emptied = emptied
-        # When each batch is due, in order; dicts keep the order of joining.
-        self._batches: dict[float, dict[Callable[[], object], None]] = {}
-        self._due: dict[Callable[[], object], float] = {}
+        # Time is counted in parts since then. Each batch by when it is due, in order; dicts
+        # keep the order of joining.
+        self._epoch: float = reactor.seconds()
+        self._batches: dict[int, dict[Callable[[], object], None]] = {}
+        self._due: dict[Callable[[], object], int] = {}
         self._timer: IDelayedCall | None = None
 
     def join(self, member: Callable[[], object]) -> None:
         """Call this once per interval, the first time about one interval from now."""
-        now = self._reactor.seconds()
-        last = next(reversed(self._batches), None)
-        due = now + self._interval
-        # Those who come soon after one another beat together.
-        if last is not None and last <= due < last + self._part:
-            due = last
-        self._due[member] = due
+        self._due[member] = due = self._now() + _PARTS
         self._batches.setdefault(due, {})[member] = None
         self._schedule()
 
@@ -68,33 +68,42 @@ class Sweep:
         if not self._due:
             self._emptied()
 
+    def _now(self) -> int:
+        """In whole parts, whatever binary fractions make of them."""
+        passed: float = self._reactor.seconds() - self._epoch
+        return math.floor(passed / self._part + 1e-3)
+
     def _schedule(self) -> None:
         """Be awake when the first batch is due."""
-        due = next(iter(self._batches), None)
+        first = next(iter(self._batches), None)
         timer = self._timer
-        if due is None:
+        if first is None:
             if timer is not None:
                 timer.cancel()
                 self._timer = None
-        elif timer is None:
-            self._timer = self._reactor.callLater(
-                max(0.0, due - self._reactor.seconds()), self._beat
-            )
+            return
+        due = self._epoch + first * self._part
+        delay = max(0.0, due - self._reactor.seconds())
+        if timer is None:
+            self._timer = self._reactor.callLater(delay, self._beat)
         elif due > timer.getTime():
             # The batch that it was set for is empty.
-            timer.reset(max(0.0, due - self._reactor.seconds()))
+            timer.reset(delay)
 
     def _beat(self) -> None:
         self._timer = None
-        due = next(iter(self._batches))
-        batch = self._batches.pop(due)
+        due, batch = next(iter(self._batches.items()))
+        turn = list(islice(batch, _TURN))
         # After a stall of ours the next beat is a whole interval away, as the last was.
-        following = max(due, self._reactor.seconds() - self._part) + self._interval
-        self._batches[following] = {**self._batches.get(following, {}), **batch}
-        for member in batch:
+        following = self._now() + _PARTS
+        for member in turn:
+            del batch[member]
             self._due[member] = following
+            self._batches.setdefault(following, {})[member] = None
+        if not batch:
+            del self._batches[due]
         self._schedule()
-        for member in batch:
+        for member in turn:
             # One of them may have made another leave.
             if member in self._due:
                 try:

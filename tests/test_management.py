@@ -195,9 +195,9 @@ class Wire(SessionCase):
         session.receive(BOUND)
         for n in range(3):
             session.sendPing(float(n))
-        self.assertEqual(session.expire(3.0), [])
+        self.assertEqual(session.requestAcknowledgement(), ())
         session.sendPing(3.0)
-        (event,) = session.expire(4.0)
+        (event,) = session.requestAcknowledgement()
         assert isinstance(event, Ended)
         self.assertIn("acknowledges nothing", event.error.message)
         self.assertFalse(session.isUp)

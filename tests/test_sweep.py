@@ -9,7 +9,9 @@ from itertools import pairwise
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.sweep import Sweep, _sweeps, sweepFor
+from iris_twisted.sweep import _PARTS, _TURN, Sweep, _sweeps, sweepFor
+
+PART = 3.0 / _PARTS
 
 
 class Sweeping(SynchronousTestCase):
@@ -51,10 +53,39 @@ class Sweeping(SynchronousTestCase):
             times[name].append(time)
         for name, (joining, *beats) in times.items():
             self.assertGreaterEqual(len(beats), 3, name)
-            # Early by a thirtieth at most, and late by a step of this clock's.
-            self.assertTrue(2.89 < beats[0] - joining < 3.02, (name, joining, beats))
+            # Early by a part at most, and late by a step of this clock's.
+            self.assertTrue(3 - PART < beats[0] - joining < 3.02, (name, joining, beats))
             gaps = [b - a for a, b in pairwise(beats)]
             self.assertTrue(all(2.97 < gap < 3.03 for gap in gaps), (name, gaps))
+
+    def test_inTurns(self) -> None:
+        """Between so many members of a batch the reactor has its turn."""
+        for number in range(2 * _TURN + 1):
+            self.member(str(number))
+        for turn in (_TURN, 2 * _TURN, 2 * _TURN + 1):
+            (timer,) = self.clock.getDelayedCalls()
+            # Only what is due already, and nothing that this makes due.
+            self.clock.rightNow = timer.getTime()
+            self.clock.calls.remove(timer)
+            timer.func()
+            self.assertEqual(len(self.beats), turn)
+        self.clock.advance(3)
+        self.assertEqual(len(self.beats), 2 * (2 * _TURN + 1))
+
+    def test_leavingBetweenTurns(self) -> None:
+        """Whoever waits for the next turn may leave, or all of them."""
+        members = [self.member(str(number)) for number in range(_TURN + 2)]
+
+        def leave() -> None:
+            for member in members[1:]:
+                self.sweep.leave(member)  # type: ignore[arg-type]
+
+        self.clock.callLater(3, leave)
+        self.clock.calls[:] = sorted(self.clock.calls, key=lambda call: call.func is leave)
+        self.clock.advance(3)
+        self.assertEqual(len(self.beats), _TURN)
+        self.clock.advance(3)
+        self.assertEqual([name for name, _ in self.beats[_TURN:]], ["0"])
 
     def test_leaving(self) -> None:
         """Who left beats no more; when nobody is left there is no timer."""
@@ -91,7 +122,7 @@ class Sweeping(SynchronousTestCase):
         self.member("b")
         self.sweep.leave(a)  # type: ignore[arg-type]
         (timer,) = self.clock.getDelayedCalls()
-        self.assertEqual(timer.getTime(), 4.0)
+        self.assertApproximates(timer.getTime(), 4.0, PART)
         self.clock.advance(3)
         self.assertEqual(self.beats, [("b", 4.0)])
 

@@ -6,6 +6,7 @@ downgrade" and "IQ spoofing".
 from __future__ import annotations
 
 import base64
+import re
 from typing import Any
 
 from hypothesis import example, given
@@ -29,9 +30,9 @@ from iris_twisted.xmpp.elements import Element
 from iris_twisted.xmpp.events import (
     Ended,
     Established,
-    IqAnswered,
     IqFailed,
     IqRequest,
+    PingAnswered,
     SessionSettings,
 )
 from iris_twisted.xmpp.jids import parseJid, sameJid
@@ -81,6 +82,14 @@ class SessionCase(SynchronousTestCase):
         self.assertEqual(events, [Established("alice@example.test/r")])
         session.takeOutgoing()
         return session
+
+    def ping(self, session: XmppSession, now: float = 0.0) -> str:
+        """A ping is sent; its id."""
+        session.sendPing(now)
+        *_, sent = session.takeOutgoing()
+        found = re.search(b'id="([^"]+)"', sent)
+        assert found is not None
+        return found[1].decode()
 
     def endsWith(self, session: XmppSession, message: bytes, kind: type[Exception]) -> str:
         events = session.receive(message)
@@ -345,9 +354,28 @@ class Iqs(SessionCase):
         id = session.sendIq("set", [], 0.0)
         (event,) = session.receive(f'<iq type="error" id="{id}"/>'.encode())
         assert isinstance(event, IqFailed)
-        id = session.sendPing(0.0)
-        (event,) = session.receive(f'<iq type="result" id="{id}"/>'.encode())
-        self.assertIsInstance(event, IqAnswered)
+
+    def test_pings(self) -> None:
+        """They are matched by id and sender too, each once; an error is an answer."""
+        session = self.up()
+        for type in ("result", "error"):
+            id = self.ping(session, 7.0)
+            for sender in ("mallory@example.test", "other.test", "alice@example.test/other"):
+                wrong = f'<iq type="{type}" id="{id}" from="{sender}"/>'.encode()
+                self.assertEqual(session.receive(wrong), [])
+            right = f'<iq type="{type}" id="{id}" from="example.test"/>'.encode()
+            self.assertEqual(list(session.receive(right)), [PingAnswered(7.0)])
+            self.assertEqual(session.receive(right), [])
+        self.assertEqual(session.receive(b'<iq type="result"/>'), [])
+
+    def test_pingsThatNobodyAnswers(self) -> None:
+        """They do not pile up."""
+        session = self.up()
+        first, *_, last = [self.ping(session, float(n)) for n in range(100)]
+        self.assertLess(len(session._pings._sent), 10)
+        self.assertEqual(session.receive(f'<iq type="result" id="{first}"/>'.encode()), [])
+        (event,) = session.receive(f'<iq type="result" id="{last}"/>'.encode())
+        self.assertEqual(event, PingAnswered(99.0))
 
     def test_expiry(self) -> None:
         """What is overdue fails, oldest first, and no sooner."""
@@ -360,7 +388,7 @@ class Iqs(SessionCase):
     def test_unpredictableIds(self) -> None:
         """Ids are long and never the same."""
         session = XmppSession(SessionSettings("stream", RID, "t", secure=True))
-        ids = {session.sendPing(0.0) for _ in range(100)}
+        ids = {self.ping(session, 0.0) for _ in range(100)}
         self.assertEqual(len(ids), 100)
         self.assertTrue(all(len(id) >= 16 for id in ids))
 

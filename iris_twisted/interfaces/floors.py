@@ -195,8 +195,11 @@ class IXmppSession(Interface):
         @return: its id, unpredictable; C{IqAnswered} or C{IqFailed} follows with it.
         """
 
-    def sendPing(now: float) -> str:
-        """Queue an XMPP ping (XEP-0199 section 4.2), like L{sendIq}."""
+    def sendPing(now: float) -> None:
+        """
+        Queue an XMPP ping (XEP-0199 section 4.2). C{PingAnswered} follows when it is
+        answered, and nothing when it is not.
+        """
 
     def reply(request: Element, condition: str | None = None) -> None:
         """
@@ -208,10 +211,14 @@ class IXmppSession(Interface):
         """
 
     def expire(now: float) -> Sequence[SessionEvent]:
-        """Called now and then: the IQs whose answer is overdue, and an end if all else is."""
+        """Called when the answer to an IQ is due: those that are overdue."""
 
-    def requestAcknowledgement() -> None:
-        """Called now and then: queue what keeps both sides' books short (XEP-0198 section 4)."""
+    def requestAcknowledgement() -> Sequence[SessionEvent]:
+        """
+        Called now and then: queue what keeps both sides' books short (XEP-0198 section 4).
+
+        @return: an end, when the server has kept none for far too long.
+        """
 
     def close() -> None:
         """End the session; queue what ends the stream politely, where the dialect has it."""

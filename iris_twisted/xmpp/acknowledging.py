@@ -27,6 +27,16 @@ class Acknowledging:
         are.
     """
 
+    __slots__ = (
+        "_beatsSoon",
+        "_owesAnswer",
+        "_send",
+        "_write",
+        "books",
+        "heardOfOthers",
+        "incoming",
+    )
+
     def __init__(
         self,
         write: Callable[[Element], None],
@@ -80,6 +90,18 @@ class Acknowledging:
             return False
         return True
 
+    def arrivedAndDone(self) -> None:
+        """A stanza came in, and we are done with it."""
+        if self.incoming is not None:
+            self.incoming.arrivedAndDone()
+
+    def asks(self, message: bytes) -> bool:
+        """Whether the peer asks, in one of the two usual ways, how far we are; it is told."""
+        if self.incoming is None or message not in ASKING:
+            return False
+        self.asked()
+        return True
+
     def asked(self) -> None:
         """The peer asks how far we are."""
         # Nobody would miss the answer to a ping: that can be told with the next one.
@@ -92,7 +114,7 @@ class Acknowledging:
         """Ask the peer how far it is, if it is known to understand that."""
         if self.incoming is not None:
             self.incoming.asked()
-            self._write(Element("r", MANAGEMENT))
+            self._send(ASKING[0])
 
     def beat(self) -> None:
         """Now and then: keep both sides' books short."""

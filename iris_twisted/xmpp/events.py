@@ -4,8 +4,9 @@ What a session is told, and what it tells.
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
+import os
+import struct
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -24,6 +25,7 @@ __all__ = [
     "IqAnswered",
     "IqFailed",
     "IqRequest",
+    "PingAnswered",
     "Resumption",
     "SessionEvent",
     "SessionSettings",
@@ -69,6 +71,17 @@ class IqFailed:
 
 
 @attrs.frozen
+class PingAnswered:
+    """
+    A ping of ours got its result, or an error: who cannot ping is alive all the same.
+
+    @ivar sent: when it was sent.
+    """
+
+    sent: float
+
+
+@attrs.frozen
 class Ended:
     """The session is over; nothing follows. The transport is the caller's to close."""
 
@@ -84,7 +97,7 @@ def outcome(iq: Element) -> IqAnswered | IqFailed:
     return IqFailed(id, StanzaError(f"the server answered with an error: {condition}", condition))
 
 
-SessionEvent = Established | IqRequest | IqAnswered | IqFailed | Ended
+SessionEvent = Established | IqRequest | IqAnswered | IqFailed | PingAnswered | Ended
 
 
 @attrs.frozen
@@ -94,6 +107,16 @@ class Resumption:
     jid: str
     management: StreamManagement
     iqs: PendingIqs
+
+
+def _ids() -> Iterator[str]:
+    """64 bits from the system each, many for one system call."""
+    while True:
+        for (id,) in struct.iter_unpack("8s", os.urandom(4096)):
+            yield id.hex()
+
+
+_newId = _ids().__next__
 
 
 @attrs.frozen
@@ -118,7 +141,7 @@ class SessionSettings:
     anonymous: bool = False
     limits: Limits = attrs.field(factory=Limits)
     iqTimeout: float = 10.0
-    newId: Callable[[], str] = attrs.field(default=lambda: secrets.token_hex(8))
+    newId: Callable[[], str] = _newId
     streamManagement: bool = True
     beatsSoon: bool = False
     resumption: Resumption | None = attrs.field(default=None, repr=False)

@@ -9,7 +9,16 @@ import attrs
 from .elements import Element
 from .jids import sameJid
 
-__all__ = ["PendingIqs"]
+__all__ = ["PendingIqs", "mayAnswer"]
+
+
+def mayAnswer(sender: str | None, expected: tuple[str, ...]) -> bool:
+    """
+    Whether an answer from this sender may be one to a request to one of these.
+
+    Without C{from} it is our own server's word (RFC 6120 section 8.1.2.1).
+    """
+    return sender is None or any(sameJid(sender, jid) for jid in expected)
 
 
 @attrs.frozen
@@ -26,6 +35,11 @@ class PendingIqs:
     @param patience: seconds until a request counts as unanswered.
     """
 
+    __slots__ = (
+        "_patience",
+        "_pending",
+    )
+
     def __init__(self, patience: float) -> None:
         self._patience = patience
         self._pending: dict[str, _Pending] = {}
@@ -41,17 +55,15 @@ class PendingIqs:
         """
         Whether an IQ of the type result or error answers a request; each does once.
 
-        Without C{from} it is our own server's word; a request without C{to} may
-        be answered by our account or our server only (RFC 6120 section 8.1.2.1).
-
-        @param account: the bare JID, the full JID and the domain of ours.
+        @param account: the bare JID, the full JID and the domain of ours: only they may
+            answer a request without C{to}.
         """
-        id, sender = answer.get("id"), answer.get("from")
+        id = answer.get("id")
         pending = self._pending.get(id) if id is not None else None
         if id is None or pending is None:
             return False
         expected = account if pending.to is None else (pending.to,)
-        if sender is not None and not any(sameJid(sender, jid) for jid in expected):
+        if not mayAnswer(answer.get("from"), expected):
             return False
         del self._pending[id]
         return True

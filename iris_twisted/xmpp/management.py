@@ -55,6 +55,20 @@ class StreamManagement:
     @ivar location: where the server wants it to be resumed, C{host} or C{host:port}.
     """
 
+    __slots__ = (
+        "_acknowledged",
+        "_lasting",
+        "_received",
+        "_said",
+        "_unacknowledged",
+        "_unasked",
+        "_undone",
+        "again",
+        "id",
+        "location",
+        "patience",
+    )
+
     def __init__(self, id: str | None = None) -> None:
         self.id = id
         self.patience: float | None = None
@@ -93,7 +107,6 @@ class StreamManagement:
     def asked(self) -> None:
         """The peer was asked how many it is done with."""
         self._unasked = 0
-        self._lasting = False
         self._lasting = False
 
     @property

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from ..errors import IrisError, NoAnswer, ProtocolViolation, ServerLeaving
 from ..interfaces import IXmppSession
 from . import stanzas
-from .acknowledging import ASKING, Acknowledging
+from .acknowledging import Acknowledging
 from .elements import CLIENT, FRAMING, PING, SASL, STREAM, Element
 from .endings import ending
 from .events import (
@@ -20,22 +20,20 @@ from .events import (
     Established,
     IqFailed,
     IqRequest,
+    PingAnswered,
     Resumption,
     SessionEvent,
     SessionSettings,
     outcome,
 )
-from .fast_parser import ChainParser
 from .iqs import PendingIqs
 from .login import Login
 from .management import MANAGEMENT, isStanza
 from .parser import Closed, FrameParser, Item, Violation
+from .pings import Pings
 from .stream_parser import StreamParser
 
 __all__ = ["XmppSession"]
-
-# The answer to a ping is one: read without a parser of one's own.
-_EMPTY_IQ = {around: ChainParser([(CLIENT, "iq")], around) for around in ("", CLIENT)}
 
 
 @implementer(IXmppSession)
@@ -54,6 +52,7 @@ class XmppSession:
         self._events: list[SessionEvent] = []
         self._early: list[Element] = []
         self._iqs = PendingIqs(settings.iqTimeout)
+        self._pings = Pings()
         self._acks = Acknowledging(self._write, self._append, settings.beatsSoon)
         self.jid: str | None = None
 
@@ -76,7 +75,17 @@ class XmppSession:
         self._openStream()
 
     def receive(self, message: bytes) -> Sequence[SessionEvent]:
-        for item in self._items(message):
+        wasAtRest = self.surroundings is not None
+        if wasAtRest:
+            # The two that come after each ping of ours.
+            if self._acks.asks(message):
+                return ()
+            sent = self._pings.seen(message)
+            if sent is not None:
+                self._acks.arrivedAndDone()
+                return (PingAnswered(sent),)
+        items = self._parser.feed(message)
+        for item in items:
             if self._ended:
                 break
             try:
@@ -84,18 +93,9 @@ class XmppSession:
             except IrisError as e:
                 self._end(e)
         events, self._events = self._events, []
+        if wasAtRest and self.surroundings is not None:
+            self._pings.learn(message, items, events)
         return events
-
-    def _items(self, message: bytes) -> Sequence[Item]:
-        """What a message brings; the commonest without a parser of one's own."""
-        surroundings = self.surroundings
-        if surroundings is not None and len(message) <= self._settings.limits.frame:
-            if message in ASKING:
-                return [Element("r", MANAGEMENT)]
-            short = _EMPTY_IQ[surroundings].read(message)
-            if short is not None:
-                return [Element("iq", CLIENT, short[0])]
-        return self._parser.feed(message)
 
     @property
     def surroundings(self) -> str | None:
@@ -105,10 +105,8 @@ class XmppSession:
         return None if books is not None and books.again else self._surroundings
 
     def acknowledge(self, attributes: dict[str, str]) -> None:
-        acks = self._acks
-        acks.heardOfOthers = True
-        if acks.incoming is not None:
-            acks.incoming.arrivedAndDone()
+        self._acks.heardOfOthers = True
+        self._acks.arrivedAndDone()
         self._send(stanzas.result(attributes["id"], attributes.get("from")))
 
     def admit(self, attributes: dict[str, str]) -> Element:
@@ -137,11 +135,10 @@ class XmppSession:
         self._iqs.sent(id, to, now)
         return id
 
-    def sendPing(self, now: float) -> str:
+    def sendPing(self, now: float) -> None:
         id = self._settings.newId()
         self._send(stanzas.ping(id), lasting=False)
-        self._iqs.sent(id, None, now)
-        return id
+        self._pings.sent(id, now)
 
     def reply(self, request: Element, condition: str | None = None) -> None:
         books = self._acks.books
@@ -162,20 +159,19 @@ class XmppSession:
             # The connection is gone: the answer goes with the resumption.
             books.sent(answer)
 
-    def requestAcknowledgement(self) -> None:
-        if self.isUp:
-            self._acks.beat()
+    def requestAcknowledgement(self) -> Sequence[SessionEvent]:
+        acks = self._acks
+        if acks.books is None or not self.isUp:
+            return ()
+        if acks.books.isOverdue:
+            self._ended = self._finished = True
+            return (Ended(ProtocolViolation("the server acknowledges nothing any more")),)
+        acks.beat()
+        return ()
 
     def expire(self, now: float) -> Sequence[SessionEvent]:
-        events: list[SessionEvent] = []
-        for id in self._iqs.expired(now):
-            words = f"no answer within {self._settings.iqTimeout:g} seconds"
-            events.append(IqFailed(id, NoAnswer(words)))
-        books = self._acks.books
-        if self.isUp and books is not None and books.isOverdue:
-            self._ended = self._finished = True
-            events.append(Ended(ProtocolViolation("the server acknowledges nothing any more")))
-        return events
+        words = f"no answer within {self._settings.iqTimeout:g} seconds"
+        return [IqFailed(id, NoAnswer(words)) for id in self._iqs.expired(now)]
 
     def close(self) -> None:
         # The Iris platform dislikes a closing tag in its own dialect (protocol.md section 9).
@@ -261,9 +257,12 @@ class XmppSession:
         @return: whether somebody will reply to it.
         """
         if iq.get("type") in ("result", "error"):
+            account = self._account()
             if self._login.awaitsIq:
-                self._login.answered(iq, self._account())
-            elif self._iqs.answered(iq, self._account()):
+                self._login.answered(iq, account)
+            elif (sent := self._pings.answered(iq, account)) is not None:
+                self._events.append(PingAnswered(sent))
+            elif self._iqs.answered(iq, account):
                 self._events.append(outcome(iq))
             return False
         if stanzas.isEndless(iq):
