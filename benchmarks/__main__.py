@@ -138,7 +138,9 @@ class Run:
                     up["seconds"],
                 ]
             )
-        rows.append(self._bareSockets())
+        for count in [20] if self.short else [1000, 5000]:
+            rows.append(self._bareSockets(count))
+        rows += self._websocketsAlone(20 if self.short else 1000)
         self._restart(20 if self.short else 5000)
         return [
             "connections",
@@ -149,9 +151,9 @@ class Run:
             "seconds until all were up",
         ], rows
 
-    def _bareSockets(self) -> list[Any]:
+    def _bareSockets(self, count: int) -> list[Any]:
         """The least that idling costs on Twisted."""
-        count, seconds = (20, 1) if self.short else (1000, 15)
+        seconds = 1 if self.short else 15
         command = [sys.executable, "-m", "benchmarks.clients.bare_sockets"]
         with Program([*command, "serve"]) as server:
             port = server.value()["port"]
@@ -159,6 +161,25 @@ class Run:
                 got = sockets.value()
         self.values["many"][f"{count} bare sockets"] = got
         return [count, "bare sockets, no protocol", "", "", got["idlePercentPerThousand"], ""]
+
+    def _websocketsAlone(self, count: int) -> list[list[Any]]:
+        """What of a TLS connect is the websocket's: without discovery and XMPP."""
+        taken: dict[str, list[float]] = {}
+        for _ in range(1 if self.short else 5):
+            for who in ("autobahn", "ours"):
+                with Firehose(tls=True) as firehose:
+                    assert isinstance(firehose, Firehose)
+                    about = (firehose.url, firehose.caFile, str(count))
+                    command = [sys.executable, "-m", "benchmarks.clients.tls_connects", who, *about]
+                    with Program(command) as program:
+                        got = program.value()["cpuMillisecondsPerConnect"]
+                taken.setdefault(who, []).append(got)
+        values = {who: statistics.median(times) for who, times in taken.items()}
+        self.values["many"][f"{count} websockets alone by TLS"] = values
+        return [
+            [count, f"TLS websocket alone, {name}", "", values[who], "", ""]
+            for who, name in (("autobahn", BASE), ("ours", OURS))
+        ]
 
     def _restart(self, count: int) -> None:
         with Firehose() as firehose:

@@ -21,8 +21,8 @@ from twisted.internet.task import deferLater, react
 
 _PING = b"x" * 130
 _INTERVAL = 3.0
-# As many at a time as the client's own sweep has with a thousand connections.
-_TOGETHER = 2
+# So many batches per interval, as the client's own sweep has.
+_BATCHES = 60
 
 
 class Echo(Protocol):
@@ -44,13 +44,13 @@ async def idle(reactor: Any, port: str, count: str, seconds: str) -> None:
     """Prints the CPU, as a share of a core per 1,000 sockets."""
     endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", int(port))
     sockets = [await endpoint.connect(Factory.forProtocol(Protocol)) for _ in range(int(count))]
-    step, position = _INTERVAL * _TOGETHER / len(sockets), 0
+    step, together, position = _INTERVAL / _BATCHES, len(sockets) / _BATCHES, 0.0
 
     def beat(due: float) -> None:
         nonlocal position
-        for _ in range(_TOGETHER):
-            sockets[position % len(sockets)].transport.write(_PING)
-            position += 1
+        for number in range(int(position), int(position + together)):
+            sockets[number % len(sockets)].transport.write(_PING)
+        position += together
         reactor.callLater(max(0.0, due + step - reactor.seconds()), beat, due + step)
 
     beat(reactor.seconds())
