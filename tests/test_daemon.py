@@ -346,6 +346,31 @@ class Reloading(DaemonCase):
         (self.folder / "b.token").write_text(sandbox.token("b@sandbox.test"))
         await self.daemon.stopService()
 
+    async def test_theSameTwice(self) -> None:
+        """Who turns out to be an account that is there already is refused, and told so."""
+        sandbox = await self.sandbox()
+        sandbox.platform.directory.passwords["x@mail.test"] = "pass word"
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        secret = self.folder / "secret"
+        secret.write_text("pass word")
+        managers = "".join(
+            f'{name} = "{sandbox.url}"\n' for name in ("auth-manager", "identity-manager")
+        )
+        keys = f'app-key = "key"\napp-secret-file = "{secret}"\n'
+        config = self.write(sandbox, "x", more=managers + keys)
+        await self.run_(sandbox, config=config, console="tcp:0:interface=127.0.0.1")
+        await self.until(lambda: self.users(sandbox) == ["x"])
+        with open(config, "a") as file:
+            file.write(f'[[account]]\nemail = "x@mail.test"\npassword-file = "{secret}"\n')
+        new = self.configuration(config=config, console="tcp:0:interface=127.0.0.1")
+        with capturedLogs():
+            await self.daemon.adopt(new, tokensOf(new))
+        await self.output.until("another account is connected as x@sandbox.test already")
+        (history,) = self.daemon._ledger.accounts.values()
+        self.assertEqual(history.state.value, "connected")
+        await self.daemon.stopService()
+
     async def test_twice(self) -> None:
         """Two reloads at a time are one after the other."""
         sandbox = await self.sandbox()

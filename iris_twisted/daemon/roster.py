@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..connection import IrisListener
-from ..errors import ConnectionFailed, IrisError
+from ..errors import ConnectionFailed, IncorrectParameters, IrisError
 from ..fleet import IrisFleet
 from ..interfaces import IIrisListener
 from ..login import LoggedIn
@@ -150,6 +150,11 @@ class Roster:
         who: LoggedIn,
     ) -> None:
         routingId = who.routingId
+        if routingId in self._fleet.accounts:
+            # Only who has logged in may be known so late.
+            error = IncorrectParameters(f"another account is connected as {routingId} already")
+            report.onConnectionError(error.code, error.message)
+            raise error
         sinks = self._configuration["sink"] if account.sinks is None else account.sinks
         offer = None
         if sinks and self._outbox is not None:

@@ -22,8 +22,9 @@ _MODULUS = 2**32
 _UNACKNOWLEDGED = 20_000
 # So many of the peer's may be done with before it is told unasked.
 _UNSAID = 20
-# So many pings may stay unacknowledged.
-_PINGS = 20
+# With so many of ours unacknowledged the peer is asked at the next beat. It says how far
+# it is when a session is resumed: to know it sooner only keeps the books short.
+_ASK_AT_BEAT = 20
 # After so many of ours the peer is asked at once, not at the next beat: a flood of
 # answers must not pile up here meanwhile.
 _ASK_AFTER = 250
@@ -57,7 +58,6 @@ class StreamManagement:
 
     __slots__ = (
         "_acknowledged",
-        "_lasting",
         "_received",
         "_said",
         "_unacknowledged",
@@ -75,7 +75,6 @@ class StreamManagement:
         self.location: str | None = None
         self._unacknowledged: list[bytes] = []
         self._unasked = 0
-        self._lasting = False
         self._acknowledged = 0
         self._received = 0
         self._said = 0
@@ -92,22 +91,19 @@ class StreamManagement:
 
     # What we sent
 
-    def sent(self, stanza: bytes, lasting: bool = True) -> bool:
+    def sent(self, stanza: bytes) -> bool:
         """
         A stanza is on its way.
 
-        @param lasting: whether anybody would miss it.
         @return: whether to ask the peer at once how many it is done with.
         """
         self._unacknowledged.append(stanza)
         self._unasked += 1
-        self._lasting |= lasting
         return self._unasked >= _ASK_AFTER
 
     def asked(self) -> None:
         """The peer was asked how many it is done with."""
         self._unasked = 0
-        self._lasting = False
 
     @property
     def isOverdue(self) -> bool:
@@ -145,8 +141,8 @@ class StreamManagement:
 
     @property
     def wantsAnswer(self) -> bool:
-        """Whether it is time to ask, at a beat: pings alone need no hurry."""
-        return self._lasting or len(self._unacknowledged) >= _PINGS
+        """Whether it is time to ask, at a beat."""
+        return len(self._unacknowledged) >= _ASK_AT_BEAT
 
     # What we received
 

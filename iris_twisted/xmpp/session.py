@@ -137,7 +137,7 @@ class XmppSession:
 
     def sendPing(self, now: float) -> None:
         id = self._settings.newId()
-        self._send(stanzas.ping(id), lasting=False)
+        self._send(stanzas.ping(id))
         self._pings.sent(id, now)
 
     def reply(self, request: Element, condition: str | None = None) -> None:
@@ -186,10 +186,10 @@ class XmppSession:
         settings = self._settings
         self._outgoing.append(stanzas.opening(settings.dialect, settings.routingId.domain))
 
-    def _send(self, stanza: bytes, *, lasting: bool = True) -> None:
+    def _send(self, stanza: bytes) -> None:
         self._outgoing.append(stanza)
         books = self._acks.books
-        if books is not None and books.sent(stanza, lasting):
+        if books is not None and books.sent(stanza):
             self._acks.ask()
 
     def _write(self, element: Element) -> None:
