@@ -19,7 +19,7 @@ __all__ = ["Sweep", "sweepFor"]
 
 # Whoever comes is served at full intervals, off by one of so many parts of it at most. Those
 # of the same part are served together: a process that wakes for each pays for each.
-_PARTS = 60
+_PARTS = 30
 # After so many of them the reactor has its turn: what arrives waits a fraction of a
 # millisecond.
 _TURN = 8

@@ -22,7 +22,7 @@ from twisted.internet.task import deferLater, react
 _PING = b"x" * 130
 _INTERVAL = 3.0
 # So many batches per interval, as the client's own sweep has.
-_BATCHES = 60
+_BATCHES = 30
 
 
 class Echo(Protocol):
