@@ -150,9 +150,7 @@ class IXmppSession(Interface):
     jid: str | None = Attribute("The JID bound, or C{None} before.")
     sawFeatures: bool = Attribute("Whether the server said anything that settles the dialect.")
 
-    resumption: Resumption | None = Attribute(
-        "What a later session needs to resume this one, or C{None} when that is impossible."
-    )
+    resumption: Resumption | None = Attribute("What a later session needs to resume this one.")
 
     def start() -> None:
         """Called first, once, when the transport is open."""
@@ -196,10 +194,7 @@ class IXmppSession(Interface):
         """
 
     def sendPing(now: float) -> None:
-        """
-        Queue an XMPP ping (XEP-0199 section 4.2). C{PingAnswered} follows when it is
-        answered, and nothing when it is not.
-        """
+        """Queue a ping (XEP-0199 section 4.2); C{PingAnswered} follows, if anything does."""
 
     def reply(request: Element, condition: str | None = None) -> None:
         """
@@ -215,9 +210,8 @@ class IXmppSession(Interface):
 
     def requestAcknowledgement() -> Sequence[SessionEvent]:
         """
-        Called now and then: queue what keeps both sides' books short (XEP-0198 section 4).
-
-        @return: an end, when the server has kept none for far too long.
+        Called now and then: queue what keeps both sides' books short (XEP-0198 section 4),
+        or end when the server has kept none for far too long.
         """
 
     def close() -> None:

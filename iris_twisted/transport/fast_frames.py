@@ -8,9 +8,7 @@ Not checked here is UTF-8: the XML parser does.
 
 from __future__ import annotations
 
-import os
-import struct
-from collections.abc import Iterator
+from ..random_bytes import pieces
 
 __all__ = ["masked", "texts"]
 
@@ -61,14 +59,8 @@ def texts(data: bytes, limit: int) -> tuple[list[bytes], int, int]:
 _HEADS = [bytes((_TEXT, 0x80 | length)) for length in range(126)]
 
 
-def _masks() -> Iterator[bytes]:
-    """Masks that nobody can guess (RFC 6455 section 5.3), many for one system call."""
-    while True:
-        for (mask,) in struct.iter_unpack("4s", os.urandom(4096)):
-            yield mask
-
-
-_nextMask = _masks().__next__
+# Nobody can guess them (RFC 6455 section 5.3).
+_nextMask = pieces(4).__next__
 
 
 def masked(message: bytes) -> bytes | None:

@@ -4,14 +4,13 @@ What a session is told, and what it tells.
 
 from __future__ import annotations
 
-import os
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import attrs
 
 from ..addresses import RoutingId
 from ..errors import IrisError, StanzaError
+from ..random_bytes import pieces
 from ..values import Limits
 from .elements import Element
 from .iqs import PendingIqs
@@ -109,14 +108,7 @@ class Resumption:
     iqs: PendingIqs
 
 
-def _ids() -> Iterator[str]:
-    """64 bits from the system each, many for one system call."""
-    while True:
-        for (id,) in struct.iter_unpack("8s", os.urandom(4096)):
-            yield id.hex()
-
-
-_newId = _ids().__next__
+_nextId = pieces(8).__next__
 
 
 @attrs.frozen
@@ -141,7 +133,7 @@ class SessionSettings:
     anonymous: bool = False
     limits: Limits = attrs.field(factory=Limits)
     iqTimeout: float = 10.0
-    newId: Callable[[], str] = _newId
+    newId: Callable[[], str] = lambda: _nextId().hex()
     streamManagement: bool = True
     beatsSoon: bool = False
     resumption: Resumption | None = attrs.field(default=None, repr=False)
