@@ -20,8 +20,8 @@ _RECYCLE_AFTER = 1000
 
 class ChainParser:
     """
-    @param names: the elements from the outermost to the innermost, all different, each
-        with its namespace.
+    @param names: the elements from the outermost to the innermost, two at least and all
+        different, each with its namespace.
     @param inherited: the namespace that is in force around a message, if any.
     """
 
@@ -32,7 +32,6 @@ class ChainParser:
         self._tags = 2 * len(names) - 1
         self._head = b"<" + locals[0]
         self._tail = b"/>" + b"".join(b"</" + name + b">" for name in locals[-2::-1])
-        self._single = len(names) == 1
         self._root = f'<root xmlns="{inherited}">' if inherited else "<root>"
         self._left = 0
         self._parser: Any = None
@@ -49,8 +48,6 @@ class ChainParser:
             message.count(b"<") != self._tags
             or not message.endswith(self._tail)
             or not message.startswith(self._head)
-            # With nothing to be ended, that could be text in an element that is not.
-            or (self._single and message.count(b">") != 1)
         ):
             return None
         if not self._left:
