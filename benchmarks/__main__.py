@@ -3,9 +3,9 @@ All of it, in one run:
 
     python -m benchmarks [--short] [NAME ...]
 
-NAME is one of hot-path, tricks, sizes, latency, many, reconnects, start-up. It prints tables, and
-writes C{RESULTS.md}, C{results/results.json} and plots; with C{--short} it only shows
-that everything works, with counts too small for the numbers to mean anything.
+NAME is one of hot-path, tricks, sizes, latency, many, idling, reconnects, start-up. It
+prints tables, and writes C{RESULTS.md}, C{results/results.json} and plots; with C{--short}
+it only shows that everything works, with counts too small for the numbers to mean anything.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from .programs import ROOT, Clients, Firehose, Program
-from .without import TRICKS
+from .without import IDLE_TRICKS, TRICKS
 
 RESULTS = Path(__file__).resolve().parent
 BASE = "raw Autobahn"
@@ -151,6 +151,26 @@ class Run:
             "seconds until all were up",
         ], rows
 
+    def idling(self) -> Table:
+        """CPU of idle connections without one trick each."""
+        count, seconds = (20, 1) if self.short else (1000, 10)
+        taken: dict[str, list[float]] = {}
+        for _ in range(1 if self.short else 3):
+            for trick in ("", *IDLE_TRICKS):
+                with Firehose() as firehose:
+                    assert isinstance(firehose, Firehose)
+                    options = ["without", trick] if trick else []
+                    with self._fleet(firehose, count, *options) as fleet:
+                        fleet.value()
+                        fleet.tell("idle", seconds)
+                        got = fleet.value()["idlePercentPerThousand"]
+                name = f"{OURS}, without {trick}" if trick else OURS
+                taken.setdefault(name, []).append(got)
+        values = {name: statistics.median(shares) for name, shares in taken.items()}
+        self.values["idling"] = values
+        head = [f"{count} connections", "% of a core per 1,000", "relative to all tricks"]
+        return head, [[name, share, share / values[OURS]] for name, share in values.items()]
+
     def _bareSockets(self, count: int) -> list[Any]:
         """The least that idling costs on Twisted."""
         seconds = 1 if self.short else 15
@@ -197,10 +217,10 @@ class Run:
             f"{back['seconds']:.0f} seconds, with {back['peak']} attempts under way at most"
         )
 
-    def _fleet(self, firehose: Firehose, count: int) -> Program:
+    def _fleet(self, firehose: Firehose, count: int, *options: str) -> Program:
         python = [sys.executable, "-m", "benchmarks.clients.fleet"]
         caFile = [firehose.caFile] if firehose.caFile else []
-        return Program([*python, firehose.url, str(count), *caFile])
+        return Program([*python, firehose.url, str(count), *caFile, *options])
 
     def latency(self) -> Table:
         """From the server's write to the callback."""
@@ -270,6 +290,7 @@ def main() -> None:
         "sizes": Run.sizes,
         "latency": Run.latency,
         "many": Run.many,
+        "idling": Run.idling,
         "reconnects": Run.reconnects,
         "start-up": Run.startUp,
     }

@@ -8,13 +8,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from iris_twisted import callbacks, calls
+from iris_twisted import callbacks, calls, sweep
 from iris_twisted.rtc import private_iqs
 from iris_twisted.transport import websocket_connection
 from iris_twisted.transport.websocket_connection import WebSocketConnection
 from iris_twisted.xmpp import fast_parser
+from iris_twisted.xmpp.pings import Pings
 
-__all__ = ["TRICKS"]
+__all__ = ["IDLE_TRICKS", "TRICKS"]
 
 
 def _frames() -> None:
@@ -62,6 +63,16 @@ def _json() -> None:
     private_iqs.decodeJson = lambda text: json.loads(text, parse_constant=refuse)  # type: ignore[attr-defined]
 
 
+def _sight() -> None:
+    """The ordinary parser for every answer to a ping."""
+    Pings.seen = lambda *_: None  # type: ignore[method-assign,assignment]
+
+
+def _batches() -> None:
+    """Each connection beats when its own interval is over, to a millisecond."""
+    sweep._PARTS = 3000
+
+
 TRICKS: dict[str, Callable[[], None]] = {
     "frames": _frames,
     "masking": _masking,
@@ -71,3 +82,6 @@ TRICKS: dict[str, Callable[[], None]] = {
     "one-parser": _oneParser,
     "json": _json,
 }
+
+# What they buy shows when nothing happens.
+IDLE_TRICKS: dict[str, Callable[[], None]] = {"sight": _sight, "batches": _batches}

@@ -1,7 +1,7 @@
 """
 An L{IrisFleet} of so many, which says what it costs; obeys lines on stdin.
 
-    python -m benchmarks.clients.fleet URL COUNT [CA-FILE]
+    python -m benchmarks.clients.fleet URL COUNT [CA-FILE] [without TRICK]
 
 It prints C{up} with the memory and CPU per connection; C{idle SECONDS} prints the CPU
 that idling takes, C{wait} waits until all are lost and back, and C{latency SECONDS}
@@ -24,6 +24,8 @@ from twisted.internet.task import deferLater, react
 from twisted.protocols.basic import LineOnlyReceiver
 
 from iris_twisted import ConnectionState, IrisFleet, IrisListener
+
+from ..without import IDLE_TRICKS
 
 UP = ConnectionState.CONNECTED
 
@@ -125,7 +127,13 @@ async def main(url: str, count: int, caFile: str | None) -> None:
 
 
 if __name__ == "__main__":
-    arguments = [*sys.argv[1:], ""]
+    *arguments, last = sys.argv[1:]
+    if last in IDLE_TRICKS:
+        arguments.remove("without")
+        IDLE_TRICKS[last]()
+    else:
+        arguments.append(last)
+    arguments.append("")
     react(
         lambda _: Deferred.fromCoroutine(
             main(arguments[0], int(arguments[1]), arguments[2] or None)

@@ -27,16 +27,6 @@ class Acknowledging:
         are.
     """
 
-    __slots__ = (
-        "_beatsSoon",
-        "_owesAnswer",
-        "_send",
-        "_write",
-        "books",
-        "heardOfOthers",
-        "incoming",
-    )
-
     def __init__(
         self,
         write: Callable[[Element], None],

@@ -35,8 +35,6 @@ class PendingIqs:
     @param patience: seconds until a request counts as unanswered.
     """
 
-    __slots__ = ("_patience", "_pending")
-
     def __init__(self, patience: float) -> None:
         self._patience = patience
         self._pending: dict[str, _Pending] = {}

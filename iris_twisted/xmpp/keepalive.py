@@ -29,8 +29,6 @@ class Keepalive:
     @param timeout: seconds of silence after which the peer is gone.
     """
 
-    __slots__ = ("_bytes", "_interval", "_last", "_silence", "_timeout")
-
     def __init__(self, interval: float, timeout: float, now: float) -> None:
         self._interval = interval
         self._timeout = timeout

@@ -56,19 +56,6 @@ class StreamManagement:
     @ivar location: where the server wants it to be resumed, C{host} or C{host:port}.
     """
 
-    __slots__ = (
-        "_acknowledged",
-        "_received",
-        "_said",
-        "_unacknowledged",
-        "_unasked",
-        "_undone",
-        "again",
-        "id",
-        "location",
-        "patience",
-    )
-
     def __init__(self, id: str | None = None) -> None:
         self.id = id
         self.patience: float | None = None

@@ -21,8 +21,6 @@ _UNANSWERED = 8
 class Pings:
     """The pings of one connection that are not answered yet, and how its peer answers."""
 
-    __slots__ = ("_after", "_before", "_sent")
-
     def __init__(self) -> None:
         self._sent: dict[bytes, float] = {}
         # What stands around the id in an answer; nothing, until one was read.
