@@ -28,6 +28,7 @@ from .errors import (
 from .interfaces import IEventManager, IXmppSession
 from .link import Link
 from .settings import Settings
+from .steady_time import steadyTime
 from .transport import TransportRegistry
 from .values import Destination, ServerInfo
 from .xmpp.events import Resumption, SessionSettings
@@ -260,7 +261,8 @@ class Attempt:
             if not session.sawFeatures:
                 link.drop(NoAnswer(f"{place.name} said nothing to the {dialect} dialect"))
 
-        look = None if patience is None else self._reactor.callLater(patience, lookForFeatures)
+        time = steadyTime(self._reactor)
+        look = None if patience is None else time.callLater(patience, lookForFeatures)
         try:
             await link.up
         except CancelledError:

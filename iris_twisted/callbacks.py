@@ -40,6 +40,7 @@ class CallbackQueue:
         self._items: list[tuple[Callable[[], None], bool]] = []
         self._turn: IDelayedCall | None = None
         self._draining = False
+        self._due = 0
         self._cleared = 0
 
     def do(self, item: Callable[[], None], *, always: bool = False) -> None:
@@ -63,9 +64,40 @@ class CallbackQueue:
         """
         self.do(lambda: self._call(name, args, done))
 
+    def callWithEvent(
+        self,
+        event: object,
+        name: str,
+        *args: object,
+        made: Callable[[], object] = lambda: None,
+        inseparable: bool = False,
+        always: bool = False,
+    ) -> None:
+        """
+        Make C{onEvent} and the callback that it belongs to in a later turn.
+
+        @param made: called when the callback is certain to be made.
+        @param inseparable: whether the callback follows even when L{clear} is called from
+            C{onEvent}.
+        @param always: whether L{clear} leaves both.
+        """
+
+        def pair() -> None:
+            cleared = self._cleared
+            if inseparable:
+                made()
+            self._call("onEvent", (event,), None)
+            if not inseparable and cleared == self._cleared:
+                made()
+            if inseparable or cleared == self._cleared:
+                self._call(name, args, None)
+
+        self.do(pair, always=always)
+
     def clear(self) -> None:
         """Forget the callbacks that were not made yet."""
         self._cleared += 1
+        self._due = sum(always for _, always in self._items[: self._due])
         self._items = [item for item in self._items if item[1]]
 
     @property
@@ -99,11 +131,12 @@ class CallbackQueue:
         self._draining = True
         try:
             # What is added meanwhile waits for the next turn, so that others get theirs.
-            for _ in range(len(self._items)):
-                if not self._items:
-                    break
+            self._due = len(self._items)
+            while self._due:
+                self._due -= 1
                 self._items.pop(0)[0]()
         finally:
+            self._due = 0
             self._draining = False
             if self._items:
                 self._schedule()

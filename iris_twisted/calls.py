@@ -36,12 +36,14 @@ class Calls:
         self._delivery = Delivery(announcements, limits.unanswered)
         self._longest = limits.frame
 
-    def speak(self, syntax: INotificationSyntax) -> None:
-        """A session is up: this is its language."""
+    def speak(self, syntax: INotificationSyntax, link: Link) -> None:
+        """A session is up on this link: this is its language."""
         self._syntax = syntax
+        self._delivery.continueOn(link)
 
     def forget(self) -> None:
-        """Nothing that came before now is told or answered any more."""
+        """Until the next session nothing is told or answered any more."""
+        self._syntax = None
         self._delivery.forget()
 
     def glanced(self, link: Link, message: bytes) -> bool:

@@ -13,7 +13,7 @@ from .addresses import checkToken
 from .errors import IncorrectParameters, InvalidState
 from .interfaces import IIrisListener
 from .lifecycle_driver import LifecycleDriver
-from .settings import Settings
+from .settings import Settings, checkProvider
 from .values import ConnectionState, ServerInfo, Stats
 
 __all__ = ["IrisListener", "IrisRtcConnection"]
@@ -81,7 +81,10 @@ class IrisRtcConnection:
             settings = Settings(**keywords)
         elif set(keywords) - {"tokenProvider"}:
             raise IncorrectParameters("settings and keywords exclude each other")
-        provider = keywords.get("tokenProvider") or settings.tokenProvider
+        provider = keywords.get("tokenProvider")
+        checkProvider("tokenProvider", provider)
+        if provider is None:
+            provider = settings.tokenProvider
         self._driver = LifecycleDriver(reactor, settings, self, provider)
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import CancelledError, Deferred
 
 from .errors import IrisError, NoAnswer
+from .steady_time import steadyTime
 
 __all__ = ["deadlined"]
 
@@ -32,7 +33,7 @@ async def deadlined(
         expired = True
         work.cancel()
 
-    call = reactor.callLater(seconds, expire)
+    call = steadyTime(reactor).callLater(seconds, expire)
     try:
         return await work
     except (CancelledError, IrisError):

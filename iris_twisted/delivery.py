@@ -46,11 +46,17 @@ class Delivery:
         """A notification came: hand it over, or hold it and stop reading."""
         if self._unanswered < self._room and not self._held:
             self._hand(link, iq, info)
-        else:
+        elif len(self._held) < self._room or self._held[0][0] is link:
             self._held.append((link, iq, info))
-        if self._unanswered >= self._room:
-            self._paused = link
-            link.pause()
+        else:
+            # Only a peer that is lost again and again, with more each time, comes here.
+            link.reply(iq, "resource-constraint")
+        self._pauseIfFull(link)
+
+    def continueOn(self, link: Link) -> None:
+        """This link takes over: what an earlier one brought may have left no room."""
+        self._paused = None
+        self._pauseIfFull(link)
 
     @property
     def isIdle(self) -> bool:
@@ -74,9 +80,7 @@ class Delivery:
             return
         done = self._begin(link, link.session.admit(attributes))
         finishing.addCallbacks(lambda _: done(None), done)
-        if self._unanswered >= self._room:
-            self._paused = link
-            link.pause()
+        self._pauseIfFull(link)
 
     def forget(self) -> None:
         """Nothing of what came before now will be told or answered."""
@@ -103,11 +107,20 @@ class Delivery:
 
         return done
 
+    @property
+    def _isFull(self) -> bool:
+        return self._unanswered >= self._room or bool(self._held)
+
+    def _pauseIfFull(self, link: Link) -> None:
+        if self._isFull:
+            self._paused = link
+            link.pause()
+
     def _makeRoom(self) -> None:
         free = self._room - self._unanswered
         next, self._held = self._held[:free], self._held[free:]
         for held in next:
             self._hand(*held)
-        if self._paused is not None and self._unanswered < self._room:
+        if self._paused is not None and not self._isFull:
             paused, self._paused = self._paused, None
             paused.resume()

@@ -22,6 +22,7 @@ from .errors import IncorrectParameters
 from .interfaces import IIrisListener
 from .service import IrisRtcService
 from .settings import Settings
+from .steady_time import steadyTime
 from .values import ConnectionState, Stats, positive
 
 __all__ = ["IrisFleet"]
@@ -217,4 +218,4 @@ class IrisFleet(Service):
             routingId = next(iter(self._waiting))
             self._waiting.pop(routingId).startService()
         if self._waiting:
-            self._starting = self._reactor.callLater(_TICK, self._startSome)
+            self._starting = steadyTime(self._reactor).callLater(_TICK, self._startSome)

@@ -34,7 +34,6 @@ __all__ = [
     "StartAttempt",
     "StopAttempt",
     "StopWaiting",
-    "Withdraw",
     "newLifecycle",
 ]
 
@@ -109,11 +108,6 @@ class Farewell:
 
 
 @attrs.frozen
-class Withdraw:
-    """Let the connect() calls that waited for the close fail."""
-
-
-@attrs.frozen
 class Freed:
     """Nothing is left open: let the close() calls succeed."""
 
@@ -130,7 +124,6 @@ Effect = (
     | AwaitToken
     | Fail
     | Farewell
-    | Withdraw
     | Freed
 )
 
@@ -166,6 +159,9 @@ class Lifecycle(Protocol):
     def tokenRefused(self, error: TokenRefused) -> None:
         """The attempt failed because of the iris token."""
 
+    def firstTokenRefused(self, error: TokenRefused) -> None:
+        """So did the first attempt of a connection that waits for another token."""
+
     def tokenChanged(self) -> None:
         """There is a token that was not tried yet."""
 
@@ -190,6 +186,7 @@ def _build() -> Callable[[Core], Lifecycle]:
 
     idle = machine.state("idle")
     connecting = machine.state("connecting")
+    unadmitted = machine.state("unadmitted")
     connected = machine.state("connected")
     waiting = machine.state("waiting")
     retrying = machine.state("retrying")
@@ -224,6 +221,7 @@ def _build() -> Callable[[Core], Lifecycle]:
     for state, name in (
         (idle, ConnectionState.DISCONNECTED),
         (connecting, ConnectionState.CONNECTING),
+        (unadmitted, ConnectionState.CONNECTING),
         (connected, ConnectionState.CONNECTED),
         (waiting, ConnectionState.RECONNECTING),
         (retrying, ConnectionState.RECONNECTING),
@@ -239,6 +237,8 @@ def _build() -> Callable[[Core], Lifecycle]:
     connecting.upon(Lifecycle.attemptFailed).to(idle)(withError(Fail))
     connecting.upon(Lifecycle.attemptHopeless).to(idle)(withError(Fail))
     connecting.upon(Lifecycle.tokenRefused).to(idle)(withError(Fail))
+    connecting.upon(Lifecycle.firstTokenRefused).to(unadmitted)(withError(AwaitToken))
+    unadmitted.upon(Lifecycle.tokenChanged).to(connecting)(plain(StartAttempt()))
 
     # A session, and its loss.
     connected.upon(Lifecycle.sessionLost).to(waiting)(withError(SessionGone, firstRetry))
@@ -259,17 +259,17 @@ def _build() -> Callable[[Core], Lifecycle]:
     connecting.upon(Lifecycle.close).to(closing)(plain(Farewell(), StopAttempt()))
     connected.upon(Lifecycle.close).to(closing)(plain(Farewell(), Close()))
     retrying.upon(Lifecycle.close).to(closing)(plain(Farewell(), StopWaiting(), StopAttempt()))
-    for state in (waiting, tokenless):
+    for state in (waiting, tokenless, unadmitted):
         state.upon(Lifecycle.close).to(idle)(plain(Farewell(), StopWaiting(), Freed()))
     closing.upon(Lifecycle.freed).to(idle)(plain(Freed()))
     closing.upon(Lifecycle.connect).to(reopening).returns(None)
     closing.upon(Lifecycle.close).loop()(plain(Farewell()))
     reopening.upon(Lifecycle.freed).to(connecting)(plain(Freed(), StartAttempt()))
-    reopening.upon(Lifecycle.close).to(closing)(plain(Withdraw()))
+    reopening.upon(Lifecycle.close).to(closing)(plain(Farewell()))
 
     # What changes nothing.
     connected.upon(Lifecycle.connect).loop()(plain(Confirm()))
-    for state in (connecting, waiting, retrying, tokenless, reopening):
+    for state in (connecting, unadmitted, waiting, retrying, tokenless, reopening):
         state.upon(Lifecycle.connect).loop().returns(None)
     for state in (idle, connecting, connected, waiting, retrying, closing, reopening):
         state.upon(Lifecycle.tokenChanged).loop().returns(None)

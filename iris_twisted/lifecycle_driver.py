@@ -85,6 +85,7 @@ class LifecycleDriver:
         self._attempt: Deferred[Any] | None = None
         self._attemptStopped = False
         self._tokenTried = ""
+        self._waitForFirstToken = False
         self._reached: Reached | None = None
         self._link: Link | None = None
         self._lostLink: Link | None = None
@@ -100,11 +101,26 @@ class LifecycleDriver:
     def stats(self) -> Stats:
         return attrs.evolve(self._stats)
 
+    def whenErrorTold(self, hear: Callable[[IrisError], None]) -> None:
+        """Call this after each C{onConnectionError}."""
+        self._tell.errorTold = hear
+
     @property
     def isAlive(self) -> bool:
         return self._aliveLink() is not None
 
-    def connect(self, irisToken: Any, routingId: Any, eventManagerUrl: Any) -> Deferred[Any]:
+    def connect(
+        self,
+        irisToken: Any,
+        routingId: Any,
+        eventManagerUrl: Any,
+        *,
+        waitForToken: bool = False,
+    ) -> Deferred[Any]:
+        """
+        @param waitForToken: when the very first token is refused, ask the token provider
+            for another, as for every later one.
+        """
         if self._floors is not None:
             self._log.info("connect() while {state} starts nothing new", state=self.state.value)
         else:
@@ -117,6 +133,7 @@ class LifecycleDriver:
                 return Waiters.refused(self._tell.queue, e)
             self._retrying.begin()
             self._hop = None
+            self._waitForFirstToken = waitForToken
             self.tokens.begin(token)
         deferred = self._connects.join()
         self._input(self._machine.connect)
@@ -153,6 +170,9 @@ class LifecycleDriver:
         else:
             self._input(self._machine.sessionLost, error)
 
+    def inTurn(self, work: Callable[[], None]) -> None:
+        self._tell.queue.do(work, always=True)
+
     # Inputs of the machine
 
     def _input(self, transition: Any, *args: object) -> None:
@@ -175,7 +195,7 @@ class LifecycleDriver:
         self._reached = reached
         self.serverInfo = reached.info
         self.jid = reached.link.session.jid
-        self._calls.speak(self._floors.syntax(reached.host))
+        self._calls.speak(self._floors.syntax(reached.host), reached.link)
         if reached.link.resumed and self._lostLink is not None:
             reached.link.succeed(self._lostLink)
             self._lostLink = None
@@ -194,7 +214,10 @@ class LifecycleDriver:
             )
         self._log.info("attempt failed: {reason}", reason=error.message)
         if isinstance(error, TokenRefused):
-            self._input(self._machine.tokenRefused, error)
+            early = self.state is ConnectionState.CONNECTING
+            waits = early and self._waitForFirstToken and self.tokens.hasProvider
+            refused = self._machine.firstTokenRefused if waits else self._machine.tokenRefused
+            self._input(refused, error)
         elif self._retrying.isHopeless(error):
             self._input(self._machine.attemptHopeless, error)
         else:
@@ -240,15 +263,16 @@ class LifecycleDriver:
                 self._end()
                 self._tell.error(error)
                 self._connects.settle(error)
-            case lifecycle.Farewell() | lifecycle.Withdraw():
+                self._tell.queue.do(self.tokens.cancelStopped, always=True)
+            case lifecycle.Farewell():
+                self._tell.farewell()
+                self._calls.forget()
                 self._end()
-                if isinstance(effect, lifecycle.Farewell):
-                    self._tell.farewell()
-                    self._calls.forget()
                 closed = InvalidState("the connection was closed before it was up")
                 self._connects.withdraw(closed)
             case lifecycle.Freed():
                 self._closes.settle()
+                self._tell.queue.do(self.tokens.cancelStopped, always=True)
 
     def _startAttempt(self) -> None:
         assert self._floors is not None
@@ -270,7 +294,7 @@ class LifecycleDriver:
         self._log.info("connected as {jid}", jid=self.jid)
         lost = self._abandonLost()
         if lost is not None and lost.session.resumption is not None:
-            self._tell.notResumed(lost.lastHeard)
+            self._tell.notResumed(lost.lastHeardDate)
         self._tell.connected(self.jid)
         self._connects.settle()
 

@@ -4,7 +4,8 @@ A link: one transport and the XMPP session on it, with the timers that both need
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -13,7 +14,9 @@ from zope.interface import implementer
 
 from .errors import IrisError, NoAnswer, NotConnected, PeerClosed, ServerLeaving
 from .interfaces import IMessageReceiver, IMessageTransport, IXmppSession
+from .steady_time import steadyTime, wallSeconds
 from .sweep import Sweep, sweepFor
+from .xmpp.acknowledging import ASKING
 from .xmpp.elements import Element
 from .xmpp.events import (
     Ended,
@@ -48,6 +51,9 @@ class LinkOwner(Protocol):
     def linkLost(self, link: Link, error: IrisError) -> None:
         """Called last, when the socket is gone; only if the link was up."""
 
+    def inTurn(self, work: Callable[[], None]) -> None:
+        """Run what calls the application in a turn of its own, after the callbacks so far."""
+
 
 class LinkTimes(Protocol):
     """The numbers of seconds that a link needs; the settings have them."""
@@ -77,7 +83,7 @@ class Link:
         once the socket is gone. Cancelling it drops the link.
     @ivar gone: fires when the socket is gone.
     @ivar resumed: whether its session goes on where an earlier link was cut.
-    @ivar lastHeard: when the last message came.
+    @ivar lastHeard: when the last message came, in steady seconds.
     """
 
     def __init__(
@@ -87,6 +93,7 @@ class Link:
         self.up: Deferred[None] = Deferred(lambda _: self.drop())
         self.gone: Deferred[None] = Deferred()
         self._reactor = reactor
+        self._time = steadyTime(reactor)
         self._owner = owner
         self._times = times
         self._transport: IMessageTransport | None = None
@@ -100,13 +107,18 @@ class Link:
         self._waiting: dict[str, tuple[Deferred[Element], IDelayedCall]] = {}
         self._successor: Link | None = None
         self.resumed = False
-        self.lastHeard = reactor.seconds()
+        self.lastHeard = self._time.seconds()
 
     @property
     def isAlive(self) -> bool:
         """Whether the session is up and its peer not overdue."""
         keepalive = self._keepalive
         return self.session.isUp and keepalive is not None and not keepalive.overdue
+
+    @property
+    def lastHeardDate(self) -> float:
+        """When the last message came, epoch seconds."""
+        return wallSeconds(self._reactor) - (self._time.seconds() - self.lastHeard)
 
     def begin(self, transport: IMessageTransport) -> None:
         """The transport is open: start the session."""
@@ -127,11 +139,13 @@ class Link:
             self.session.close()
             self._flush()
             self._transport.close()
-            self._closing = self._reactor.callLater(self._times.closeTimeout, self.drop)
+            # The peer's part of closing can come only while it is read.
+            self.resume()
+            self._closing = self._time.callLater(self._times.closeTimeout, self.drop)
 
     def pause(self) -> None:
-        """Stop reading: nobody can take more."""
-        if self._transport is not None and self._reading:
+        """Stop reading: nobody can take more. A link that closes is read to its end."""
+        if self._transport is not None and self._reading and self._closing is None:
             self._reading = False
             self._transport.pauseProducing()
 
@@ -146,10 +160,10 @@ class Link:
         @return: fires with the result; fails with the server's error, with
             C{NoAnswer}, or with C{NotConnected} when the link is lost first.
         """
-        now = self._reactor.seconds()
+        now = self._time.seconds()
         id = self.session.sendIq("set", payload, now, to=to, idSuffix=idSuffix)
         answered: Deferred[Element] = Deferred()
-        overdue = self._reactor.callLater(self._times.iqTimeout, self._expire)
+        overdue = self._time.callLater(self._times.iqTimeout, self._expire)
         self._waiting[id] = answered, overdue
         self._flush()
         return answered
@@ -171,7 +185,7 @@ class Link:
         """What is needed to resume its session, while the server keeps it."""
         resumption = self.session.resumption
         patience = None if resumption is None else resumption.management.patience
-        away = self._reactor.seconds() - self.lastHeard
+        away = self._time.seconds() - self.lastHeard
         return None if patience is not None and away > patience else resumption
 
     def succeed(self, predecessor: Link) -> None:
@@ -184,21 +198,25 @@ class Link:
         waiting, self._waiting = self._waiting, {}
         for answered, overdue in waiting.values():
             overdue.cancel()
-            answered.errback(NotConnected("the connection was lost before the answer came"))
+            error = NotConnected("the connection was lost before the answer came")
+            self._owner.inTurn(partial(answered.errback, error))
 
     # IMessageReceiver
 
     def messageReceived(self, message: bytes) -> None:
-        now = self.lastHeard = self._reactor.seconds()
+        now = self.lastHeard = self._time.seconds()
         if len(message) >= _SHORT and self._owner.messageGlanced(self, message):
             self._news = True
             return
         events = self.session.receive(message)
         self._flush()
+        # What comes with each ping of ours does not make the next one needless.
+        self._news |= not events and message not in ASKING
         for event in events:
             if isinstance(event, PingAnswered):
                 self._owner.pingAnswered(now - event.sent)
             else:
+                self._news = True
                 self._happened(event)
 
     def transportLost(self, error: Exception) -> None:
@@ -229,7 +247,6 @@ class Link:
 
     def _happened(self, event: SessionEvent) -> None:
         if isinstance(event, IqRequest):
-            self._news = True
             self._owner.iqRequested(self, event.element)
         elif isinstance(event, IqAnswered):
             answered = self._settled(event.id)
@@ -251,7 +268,7 @@ class Link:
     def _established(self) -> None:
         self._wasUp = True
         times = self._times
-        self._keepalive = Keepalive(times.pingInterval, times.pingTimeout, self._reactor.seconds())
+        self._keepalive = Keepalive(times.pingInterval, times.pingTimeout, self._time.seconds())
         self._sweep = sweepFor(self._reactor, times.pingInterval)
         self._sweep.join(self._beat)
         self.up.callback(None)
@@ -266,13 +283,13 @@ class Link:
         return answered
 
     def _expire(self) -> None:
-        for event in self.session.expire(self._reactor.seconds()):
+        for event in self.session.expire(self._time.seconds()):
             self._happened(event)
 
     def _beat(self) -> None:
         if self._transport is None or self._keepalive is None:
             return
-        now = self._reactor.seconds()
+        now = self._time.seconds()
         news, self._news = self._news, False
         pulse = self._keepalive.tick(
             now, self._transport.bytesReceived, news=news, reading=self._reading

@@ -7,12 +7,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from .interfaces import IRetryPolicy
 from .values import positive
 
-__all__ = ["FullJitter"]
+__all__ = ["FullJitter", "delayBefore"]
+
+_log = Logger()
 
 
 @implementer(IRetryPolicy)
@@ -45,3 +48,17 @@ class FullJitter:
         except OverflowError:
             longest = self._cap
         return self._uniform(0.0, min(self._cap, longest))
+
+
+def delayBefore(policy: IRetryPolicy, attempt: int) -> float | None:
+    """
+    What an application's policy says, in seconds.
+
+    @return: C{None} where it ends, and where it raises or answers nonsense, which is logged.
+    """
+    try:
+        delay = policy.delay(attempt)
+        return None if delay is None else positive("retryPolicy.delay()", delay, zero=True)
+    except Exception:
+        _log.failure("the retry policy failed")
+        return None

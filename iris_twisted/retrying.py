@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 
 from .errors import ConnectionFailed, IrisError, ProtocolViolation
+from .retry import delayBefore
 from .settings import Settings
-from .values import positive
+from .steady_time import steadyTime
 
 __all__ = ["Retrying"]
 
@@ -31,8 +31,6 @@ class Retrying:
     @param gaveUp: called with the error when it has taken too long.
     """
 
-    _log = Logger()
-
     def __init__(
         self,
         reactor: Any,
@@ -40,7 +38,7 @@ class Retrying:
         due: Callable[[], None],
         gaveUp: Callable[[IrisError], None],
     ) -> None:
-        self._reactor = reactor
+        self._time = steadyTime(reactor)
         self._settings = settings
         self._due = due
         self._gaveUp = gaveUp
@@ -70,11 +68,11 @@ class Retrying:
     def sessionUp(self) -> None:
         """Remember since when it is up."""
         self._violations = 0
-        self._upSince = self._reactor.seconds()
+        self._upSince = self._time.seconds()
 
     def sessionLost(self) -> None:
         """The clock of C{giveUpAfter} starts; the count of attempts too, if it was stable."""
-        if self._reactor.seconds() - self._upSince >= self._settings.stableAfter:
+        if self._time.seconds() - self._upSince >= self._settings.stableAfter:
             self._attempts = 0
         self._patienceLeft = self._settings.giveUpAfter
         self.runPatience()
@@ -87,31 +85,29 @@ class Retrying:
         """
         self._lastError = error
         self._attempts += 1
-        try:
-            delay = self._settings.retryPolicy.delay(self._attempts)
-            if delay is not None:
-                self._wanted = True
-                return self._attempts, positive("retryPolicy.delay()", delay, zero=True)
-        except Exception:
-            self._log.failure("the retry policy failed")
-        return None
+        delay = delayBefore(self._settings.retryPolicy, self._attempts)
+        if delay is None:
+            return None
+        self._wanted = True
+        return self._attempts, delay
 
     def wait(self, delay: float) -> None:
         """Call C{due} after so many seconds, unless stopped since L{next}."""
         if self._wanted:
-            self._retry = self._reactor.callLater(delay, self._due)
+            self._retry = self._time.callLater(delay, self._due)
 
     def holdPatience(self) -> None:
         """C{giveUpAfter} does not run while a token is awaited."""
         if self._deadline is not None and self._deadline.active():
-            self._patienceLeft = self._deadline.getTime() - self._reactor.seconds()
+            # What is late by now is due at once.
+            self._patienceLeft = max(0.0, self._deadline.getTime() - self._time.seconds())
             self._deadline.cancel()
         self._deadline = None
 
     def runPatience(self) -> None:
         """C{giveUpAfter} runs on."""
         if self._patienceLeft is not None and self._deadline is None:
-            self._deadline = self._reactor.callLater(self._patienceLeft, self._expired)
+            self._deadline = self._time.callLater(self._patienceLeft, self._expired)
 
     def stop(self) -> None:
         """No more attempts are wanted."""

@@ -17,7 +17,8 @@ from .addresses import checkToken
 from .connection import IrisRtcConnection
 from .errors import ConnectionFailed, IrisError, TokenRefused
 from .interfaces import IIrisListener
-from .retry import FullJitter
+from .retry import FullJitter, delayBefore
+from .steady_time import steadyTime
 from .values import ConnectionState
 
 __all__ = ["IrisRtcService"]
@@ -34,7 +35,8 @@ class IrisRtcService(Service):
     @param settings: see L{Settings<iris_twisted.settings.Settings>}.
     @ivar connection: the L{IrisRtcConnection}.
     @ivar ended: fires with the L{IrisError} when trying on cannot help, or with
-        C{None} when the service was stopped.
+        C{None} when the service was stopped; each start of a service that was stopped
+        makes a new one.
     """
 
     _log = Logger()
@@ -65,24 +67,31 @@ class IrisRtcService(Service):
         self._again: IDelayedCall | None = None
         self._waitForToken = waitForToken
         self._tellWaiting = waiting
-        self._tried = irisToken
+        self._starts = 0
         self._needsToken = False
         self._wasUp = False
-        self._tellError = self.connection.onConnectionError
-        self.connection.onConnectionError = self._errorTold  # type: ignore[method-assign]
+        self._stopping = False
+        self.connection._driver.whenErrorTold(self._errorTold)
 
     def startService(self) -> None:
         super().startService()
+        if self._stopping or self.ended.called:
+            # The one before is for the run that was stopped.
+            self.ended = Deferred()
+            self._stopping = False
+        self._failures = 0
         self._connect()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
+        self._stopping = True
         if self._again is not None:
             self._again.cancel()
             self._again = None
-        self._needsToken = False
-        closed = self.connection.close()
-        return closed.addCallback(lambda _: self._end(None))
+        self._needsToken = self._wasUp = False
+        self._starts += 1
+        ended, closed = self.ended, self.connection.close()
+        return closed.addCallback(lambda _: self._end(None, ended))
 
     def updateToken(self, irisToken: str) -> None:
         """
@@ -99,41 +108,52 @@ class IrisRtcService(Service):
     def _connect(self) -> None:
         self._again = None
         self._needsToken = False
-        self._tried = self._token
-        connecting = self.connection.connect(self._token, self._routingId, self._url)
-        connecting.addCallbacks(self._connected, self._failed)
+        self._starts += 1
+        driver, tried = self.connection._driver, self._token
+        connecting = driver.connect(tried, self._routingId, self._url, waitForToken=True)
+        about = self._starts, tried
+        connecting.addCallbacks(
+            self._connected, self._failed, callbackArgs=about, errbackArgs=about
+        )
 
-    def _connected(self, _: IrisRtcConnection) -> None:
-        self._wasUp = True
-        self._failures = 0
+    def _connected(self, _: IrisRtcConnection, start: int, tried: str) -> None:
+        if start == self._starts:
+            self._wasUp = True
+            self._failures = 0
 
-    def _failed(self, failure: Failure) -> None:
+    def _failed(self, failure: Failure, start: int, tried: str) -> None:
         error = failure.value
-        if not self.running or not isinstance(error, IrisError):
+        if start != self._starts or not self.running or not isinstance(error, IrisError):
             return
+        if self._token == tried:
+            # The token provider may have had a better one meanwhile.
+            self._token = self.connection._driver.tokens.token or tried
         if isinstance(error, TokenRefused) and self._waitForToken:
-            self._needsToken = self._token == self._tried
+            self._needsToken = self._token == tried
             if not self._needsToken:
                 self._connect()
             return
         self._failures += 1
-        delay = self._policy.delay(self._failures) if error.retryable else None
+        delay = delayBefore(self._policy, self._failures) if error.retryable else None
         if delay is None:
-            self._end(error)
+            self._end(error, self.ended)
             return
         self._log.info("trying again in {delay:.1f} seconds", delay=delay)
-        self._again = self._reactor.callLater(delay, self._connect)
+        self._again = steadyTime(self._reactor).callLater(delay, self._connect)
         self._tellWaiting(delay)
 
-    def _errorTold(self, errorCode: int, errorMessage: str) -> object:
-        result = self._tellError(errorCode, errorMessage)
-        if self._wasUp and errorCode == TokenRefused.code and not self._waitForToken:
-            self._end(TokenRefused(errorMessage))
-        elif self._wasUp and self.connection.state is ConnectionState.DISCONNECTED:
+    def _errorTold(self, error: IrisError) -> None:
+        if not self.running:
+            return
+        state = self.connection.state
+        if isinstance(error, TokenRefused) and state is not ConnectionState.DISCONNECTED:
+            if not self._waitForToken:
+                self._end(error, self.ended)
+        elif self._wasUp and state is ConnectionState.DISCONNECTED:
             self._wasUp = False
-            self._end(ConnectionFailed(errorMessage))
-        return result
+            self._end(ConnectionFailed(error.message, cause=error), self.ended)
 
-    def _end(self, error: IrisError | None) -> None:
-        if not self.ended.called:
-            self.ended.callback(error)
+    @staticmethod
+    def _end(error: IrisError | None, ended: Deferred[IrisError | None]) -> None:
+        if not ended.called:
+            ended.callback(error)

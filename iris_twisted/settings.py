@@ -21,7 +21,7 @@ from .tls import TlsTrust
 from .values import Limits, positive
 from .xmpp.events import DIALECTS
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "checkProvider"]
 
 _Validator = Callable[[object, "attrs.Attribute[Any]", Any], None]
 
@@ -49,9 +49,14 @@ def _provides(interface: type[Interface]) -> _Validator:
     return check
 
 
-def _callable(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+def checkProvider(name: str, value: Any) -> None:
+    """@raise IncorrectParameters: when this can be no token provider."""
     if value is not None and not callable(value):
-        raise IncorrectParameters(f"{attribute.name} must be callable, not {value!r}")
+        raise IncorrectParameters(f"{name} must be callable, not {value!r}")
+
+
+def _provider(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    checkProvider(attribute.name, value)
 
 
 def _dialect(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -98,7 +103,7 @@ class Settings:
     @ivar transport: an L{ITransportProvider} to use, instead of the plugins installed.
     @ivar retryPolicy: an L{IRetryPolicy}; default L{FullJitter}.
     @ivar tokenProvider: called without arguments for a new iris token, which it
-        returns or a Deferred fires with.
+        returns or a Deferred fires with, within C{iqTimeout}.
     @ivar dialect: C{"auto"}, C{"stream"} or C{"framed"} (protocol.md section 3).
     @ivar anonymous: log in as an anonymous user.
     @ivar trustRoot: C{None} for the platform's certificates, a PEM file's path,
@@ -109,11 +114,12 @@ class Settings:
     @ivar connectTimeout: for one attempt, from discovery to the session.
     @ivar giveUpAfter: from a loss until reconnecting ends; C{None} for never.
     @ivar stableAfter: a session that stayed up as long starts the count of attempts anew.
-    @ivar pingInterval: of silence before a ping.
+    @ivar pingInterval: of silence before a ping; shorter than C{pingTimeout}.
     @ivar pingTimeout: of silence until the session counts as lost.
     @ivar iqTimeout: until a request counts as unanswered.
     @ivar closeTimeout: for a polite close, before the socket is cut.
-    @ivar tokenWarning: before the token's expiry, to call C{onTokenAboutToExpire}.
+    @ivar tokenWarning: before the token's expiry, to call C{onTokenAboutToExpire}; at nine
+        tenths of the token's life where that is later.
     @ivar trustedSenders: bare JIDs and domains whose notifications count, besides
         the account, its domain and the server.
     @ivar streamManagement: use XEP-0198 where the server offers it, so that a loss
@@ -131,7 +137,7 @@ class Settings:
         default=None, validator=_provides(ITransportProvider)
     )
     retryPolicy: IRetryPolicy = attrs.field(factory=FullJitter, validator=_provides(IRetryPolicy))
-    tokenProvider: Callable[[], Any] | None = attrs.field(default=None, validator=_callable)
+    tokenProvider: Callable[[], Any] | None = attrs.field(default=None, validator=_provider)
     dialect: str = attrs.field(default="auto", validator=_dialect)
     anonymous: bool = attrs.field(default=False, validator=_flag)
     trustRoot: Any = None
@@ -164,5 +170,11 @@ class Settings:
         return self.proxy if isinstance(self.proxy, Proxies) else Proxies(self.proxy)
 
     def __attrs_post_init__(self) -> None:
+        if self.pingInterval >= self.pingTimeout:
+            # A session would be lost before its first ping.
+            raise IncorrectParameters(
+                f"pingInterval must be shorter than pingTimeout, which is {self.pingTimeout:g} "
+                f"seconds, not {self.pingInterval:g}"
+            )
         # Shows at once what the first notification would show otherwise.
         Senders(RoutingId("user@localhost", "user", "localhost"), "localhost", self.trustedSenders)

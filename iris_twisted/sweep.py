@@ -15,6 +15,8 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from .steady_time import steadyTime
+
 __all__ = ["Sweep", "sweepFor"]
 
 # Whoever comes is served at full intervals, off by one of so many parts of it at most. Those
@@ -38,13 +40,13 @@ class Sweep:
     def __init__(
         self, reactor: Any, interval: float, emptied: Callable[[], object] = lambda: None
     ) -> None:
-        self._reactor = reactor
+        self._time = steadyTime(reactor)
         self._interval = interval
         self._part = interval / _PARTS
         self._emptied = emptied
         # Time is counted in parts since then. Each batch by when it is due, in order; dicts
         # keep the order of joining.
-        self._epoch: float = reactor.seconds()
+        self._epoch = self._time.seconds()
         self._batches: dict[int, dict[Callable[[], object], None]] = {}
         self._due: dict[Callable[[], object], int] = {}
         self._timer: IDelayedCall | None = None
@@ -70,7 +72,7 @@ class Sweep:
 
     def _now(self) -> int:
         """In whole parts, whatever binary fractions make of them."""
-        passed: float = self._reactor.seconds() - self._epoch
+        passed = self._time.seconds() - self._epoch
         return math.floor(passed / self._part + 1e-3)
 
     def _schedule(self) -> None:
@@ -83,9 +85,9 @@ class Sweep:
                 self._timer = None
             return
         due = self._epoch + first * self._part
-        delay = max(0.0, due - self._reactor.seconds())
+        delay = max(0.0, due - self._time.seconds())
         if timer is None:
-            self._timer = self._reactor.callLater(delay, self._beat)
+            self._timer = self._time.callLater(delay, self._beat)
         elif due > timer.getTime():
             # The batch that it was set for is empty.
             timer.reset(delay)

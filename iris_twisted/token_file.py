@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from .addresses import checkToken
 from .errors import IncorrectParameters
+from .steady_time import steadyTime
 
 __all__ = ["TokenFiles", "readSecretFile", "readToken"]
 
@@ -70,7 +71,7 @@ class TokenFiles(Service):
         self._interval = interval
         self._files: dict[str, tuple[list[Callable[[str], None]], object]] = {}
         self._looking = LoopingCall(self._look)
-        self._looking.clock = reactor
+        self._looking.clock = steadyTime(reactor)
 
     def watch(self, path: str, changed: Callable[[str], None]) -> Callable[[], None]:
         """

@@ -15,6 +15,9 @@ from .tokens import TokenWatch, expiryOf
 
 __all__ = ["TokenKeeper"]
 
+# So many refused tokens are remembered.
+_REFUSED = 64
+
 
 class TokenKeeper:
     """
@@ -40,11 +43,18 @@ class TokenKeeper:
         self._watch = TokenWatch(reactor, settings.tokenWarning, self._aboutToExpire)
         self._source: TokenSource | None = None
         if provider is not None:
-            self._source = TokenSource(reactor, provider, settings.retryPolicy, self._got, complain)
+            self._source = TokenSource(
+                reactor, provider, settings.retryPolicy, settings.iqTimeout, self._got, complain
+            )
         self._provided: str | None = None
-        self._refused: str | None = None
-        self._complainedOf: str | None = None
-        self._arming = self._expiringSoon = False
+        # The tokens refused since one was accepted, and whether that was told.
+        self._refused: dict[str, bool] = {}
+        self._arming = self._expiringSoon = self._inUse = False
+
+    @property
+    def hasProvider(self) -> bool:
+        """Whether there is somebody to ask for tokens."""
+        return self._source is not None
 
     @property
     def expiry(self) -> float | None:
@@ -53,12 +63,20 @@ class TokenKeeper:
 
     def begin(self, token: str) -> None:
         """A connection starts with this token."""
-        self._provided = self._refused = self._complainedOf = None
+        self._provided = None
+        self._refused.clear()
+        self._inUse = True
         self._take(token)
 
     def replace(self, token: str) -> None:
-        """The application has another token."""
+        """The application has another token: it counts, whatever the provider says."""
         self._provided = None
+        if not self._inUse:
+            # A connection that begins brings its own.
+            self.token = token
+            return
+        if self._source is not None:
+            self._source.stop()
         self._take(token)
         self._changed()
 
@@ -77,27 +95,43 @@ class TokenKeeper:
         if token != self.token:
             self._changed()
             return
-        self._refused = token
         if self._source is not None and token != self._provided:
+            self._remember(token, told=self._refused.get(token, False))
             self._source.ask()
             return
-        if token != self._complainedOf:
-            self._complainedOf = token
-            self._complain(error)
-        if self._source is not None:
-            self._source.askLater()
+        self._noBetter(token, error)
 
     def accepted(self) -> None:
         """A session came up with the token."""
-        self._refused = self._complainedOf = None
+        self._refused.clear()
         if self._source is not None:
             self._source.satisfied()
 
     def stop(self) -> None:
         """The connection ended: no timer, no question."""
+        self._inUse = False
         self._watch.disarm()
         if self._source is not None:
             self._source.stop()
+
+    def cancelStopped(self) -> None:
+        """See L{TokenSource.cancelStopped}."""
+        if self._source is not None:
+            self._source.cancelStopped()
+
+    def _noBetter(self, token: str, error: TokenRefused) -> None:
+        """This token is bad, and so far there is no other."""
+        told = self._refused.get(token, False)
+        self._remember(token, told=True)
+        if not told:
+            self._complain(error)
+        if self._source is not None:
+            self._source.askLater()
+
+    def _remember(self, token: str, *, told: bool) -> None:
+        self._refused[token] = told
+        if len(self._refused) > _REFUSED:
+            del self._refused[next(iter(self._refused))]
 
     def _take(self, token: str) -> None:
         self.token = token
@@ -107,10 +141,10 @@ class TokenKeeper:
         self._arming = False
 
     def _got(self, token: str) -> None:
-        if token == self._refused:
+        if token in self._refused:
             self._provided = token
-            self.refused(
-                token, TokenRefused("the token provider gave the token that was refused again")
+            self._noBetter(
+                token, TokenRefused("the token provider gave a token that was refused before")
             )
         elif token != self.token:
             self._provided = token

@@ -13,8 +13,9 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 
 from .json_text import decodeJson
+from .steady_time import steadyTime, wallSeconds
 
-__all__ = ["TokenWatch", "claimsOf", "expiryOf"]
+__all__ = ["TokenWatch", "claimsOf", "expiryOf", "warningDue"]
 
 # A timer is never set further ahead: the wall clock may be set, a laptop may sleep.
 _LONGEST_WAIT = 3600.0
@@ -49,17 +50,35 @@ def expiryOf(token: str) -> float | None:
     return seconds if math.isfinite(seconds) else None
 
 
+# The part of a token's life after which it may be called about to expire.
+_OLD = 0.9
+
+
+def warningDue(token: str, expiry: float, now: float, warning: float) -> float:
+    """
+    When to warn of a token's expiry, epoch seconds: C{warning} seconds ahead, or at nine
+    tenths of its life where that is later, so that short-lived tokens get theirs used.
+
+    @param now: when the token was got: its life begins then, or at its C{iat} (RFC 7519
+        section 4.1.6) where that makes sense.
+    """
+    begin = claimsOf(token).get("iat")
+    if isinstance(begin, bool) or not isinstance(begin, (int, float)) or not begin < now:
+        begin = now
+    return max(expiry - warning, expiry - (1 - _OLD) * (expiry - begin))
+
+
 class TokenWatch:
     """
     Calls back once, when a token is about to expire.
 
-    @param reactor: C{IReactorTime} whose seconds are those of the epoch.
-    @param warning: seconds ahead of the expiry.
+    @param warning: seconds ahead of the expiry; see L{warningDue}.
     @param expiring: called with the seconds left, 0 when there are none.
     """
 
     def __init__(self, reactor: Any, warning: float, expiring: Callable[[float], None]) -> None:
         self._reactor = reactor
+        self._time = steadyTime(reactor)
         self._warning = warning
         self._expiring = expiring
         self._call: IDelayedCall | None = None
@@ -69,7 +88,8 @@ class TokenWatch:
         self.disarm()
         expiry = expiryOf(token)
         if expiry is not None:
-            self._look(expiry)
+            now = wallSeconds(self._reactor)
+            self._look(expiry, warningDue(token, expiry, now, self._warning))
 
     def disarm(self) -> None:
         """Watch nothing."""
@@ -77,11 +97,11 @@ class TokenWatch:
             self._call.cancel()
         self._call = None
 
-    def _look(self, expiry: float) -> None:
-        left = expiry - self._reactor.seconds()
-        if left <= self._warning:
+    def _look(self, expiry: float, due: float) -> None:
+        now = wallSeconds(self._reactor)
+        if now >= due:
             self._call = None
-            self._expiring(max(0.0, left))
+            self._expiring(max(0.0, expiry - now))
         else:
-            wait = min(left - self._warning, _LONGEST_WAIT)
-            self._call = self._reactor.callLater(wait, self._look, expiry)
+            wait = min(due - now, _LONGEST_WAIT)
+            self._call = self._time.callLater(wait, self._look, expiry, due)

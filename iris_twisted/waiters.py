@@ -71,12 +71,14 @@ class Waiters:
         self.settle(error)
 
     def _fire(self, batch: _Batch) -> None:
-        self._batches.remove(batch)
-        for deferred in batch.deferreds:
+        # One of them may cancel another, which leaves the batch then.
+        while batch.deferreds:
+            deferred = batch.deferreds.pop(0)
             if batch.error is None:
                 deferred.callback(self._result)
             else:
                 deferred.errback(batch.error)
+        self._batches.remove(batch)
 
     def _cancelled(self, deferred: Deferred[object]) -> None:
         for deferreds in (self._waiting, *(batch.deferreds for batch in self._batches)):

@@ -14,6 +14,7 @@ from ..addresses import EventManagerAddress
 from ..http import HttpRequests
 from ..interfaces import IEventManager, ITlsTrust
 from ..proxies import Proxies
+from ..steady_time import wallSeconds
 from ..values import Limits, ServerInfo
 from .answer import readAnswer
 
@@ -72,4 +73,4 @@ class EventManagerClient:
             "Accept": "application/json",
         }
         answer = await self._requests.send("GET", origin, url, headers)
-        return readAnswer(origin, answer.status, answer.body, irisToken, self._reactor.seconds())
+        return readAnswer(origin, answer.status, answer.body, irisToken, wallSeconds(self._reactor))

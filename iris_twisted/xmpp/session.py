@@ -144,6 +144,7 @@ class XmppSession:
         books = self._acks.books
         if books is not None:
             books.done(request)
+            self._acks.heardOfOthers = True
         attributes = request.attributes
         id = attributes.get("id")
         # Without an id nothing could be matched; other types must never be answered.
