@@ -42,7 +42,8 @@ class Expat:
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.inner, name, value)
 
-    def Parse(self, data: bytes, final: bool = False) -> int:
+    def Parse(self, data: bytes | str, final: bool = False) -> int:
+        data = data.encode() if isinstance(data, str) else data
         self.__dict__["given"] += len(data)
         return int(self.inner.Parse(data, final))
 
@@ -59,8 +60,8 @@ class Deferring(Expat):
         self.__dict__["waiting"] = b""
         self.__dict__["before"] = 0
 
-    def Parse(self, data: bytes, final: bool = False) -> int:
-        self.__dict__["waiting"] += data
+    def Parse(self, data: bytes | str, final: bool = False) -> int:
+        self.__dict__["waiting"] += data.encode() if isinstance(data, str) else data
         inside = self.left()
         if not final and inside + len(self.waiting) < 2 * self.before:
             return 1
@@ -75,7 +76,7 @@ class Deferring(Expat):
 class Complete(Expat):
     """One that fails the test when it is given a part of a token."""
 
-    def Parse(self, data: bytes, final: bool = False) -> int:
+    def Parse(self, data: bytes | str, final: bool = False) -> int:
         result = super().Parse(data, final)
         if not final and self.left():
             raise AssertionError(f"{self.left()} bytes of {data!r} are no token")
