@@ -16,9 +16,11 @@ __all__ = ["TokenCutter", "checkBetween"]
 
 _WHITESPACE = b" \t\r\n"
 _CDATA = b"<![CDATA["
-# Tags with the text before them: an attribute's value can hold '>', none can hold '<'.
+# Tags with the text before them: an attribute's value can hold '>', none can hold '<'. Each
+# repetition ends at a byte that it cannot hold, so nothing is tried twice. Possessive
+# quantifiers would say so, and match wrongly before Python 3.11.5 (gh-106052).
 _TAGS = re.compile(
-    rb"""(?:[^<]*+<(?![!?])[^<>"']*+(?:(?:"[^<"]*+"|'[^<']*+')[^<>"']*+)*+>)*+""", re.DOTALL
+    rb"""(?:[^<]*<(?![!?])[^<>"']*(?:(?:"[^<"]*"|'[^<']*')[^<>"']*)*>)*""", re.DOTALL
 )
 _IN_TAG = re.compile(rb"""[<>"']""")
 _IN_VALUE = {ord('"'): re.compile(rb'["<]'), ord("'"): re.compile(rb"['<]")}
