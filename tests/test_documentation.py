@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from runpy import run_path
@@ -13,7 +14,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 import iris_twisted
 from iris_twisted.account_tables import readToml
@@ -96,6 +97,8 @@ class Tutorial(Documented):
 
     async def test_everyStep(self) -> None:
         """Each command ends with 0, or runs on; what is shown of its output comes."""
+        if shutil.which("curl") is None:
+            raise SkipTest("curl is missing: apt-get install curl")
         text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
         text = text.replace("8188", str(freePort()))
         blocks = FENCE.findall(text)

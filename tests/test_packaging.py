@@ -7,12 +7,13 @@ from __future__ import annotations
 import re
 import runpy
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.utils import getProcessOutputAndValue
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -113,3 +114,23 @@ def _path() -> str:
 
 
 PATH = _path()
+
+
+class Tracked(SynchronousTestCase):
+    """What git keeps."""
+
+    def test_noArtefacts(self) -> None:
+        """Nothing is tracked that .gitignore names: what a run leaves is no source."""
+        if not (ROOT / ".git").exists():
+            raise SkipTest("no git checkout: there is nothing that is tracked")
+        command = [
+            "git",
+            "-C",
+            str(ROOT),
+            "ls-files",
+            "--cached",
+            "--ignored",
+            "--exclude-standard",
+        ]
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+        self.assertEqual(found.stdout, "")

@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 import iris_twisted
 from iris_twisted.daemon.screen import LogLines, Screen
@@ -226,6 +226,11 @@ class OnATerminal(TestCase):
 
     async def test_demonstration(self) -> None:
         """Colour, the state at the bottom, and a terminal left as it was."""
+        try:
+            for descriptor in os.openpty():
+                os.close(descriptor)
+        except OSError as e:
+            raise SkipTest(f"no pseudo-terminal: mount devpts on /dev/pts ({e})") from None
         program = Program()
         environment = {
             **os.environ,

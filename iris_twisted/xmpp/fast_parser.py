@@ -3,7 +3,8 @@ A message that is one whole stanza of single elements, one inside the other, str
 their attributes. Everything unusual is left to the ordinary parser.
 
 Expat calls nothing but C here, and one of it serves all connections: to create one
-costs as much as to read a stanza, and to keep one each ten kilobytes.
+costs as much as to read a stanza, and to keep one each ten kilobytes. It is given complete
+tokens only, and thrown away after others: so it has nothing to defer (see C{tokens}).
 """
 
 from __future__ import annotations
@@ -68,8 +69,6 @@ class ChainParser:
 
     def _renew(self) -> None:
         self._parser = parser = expat.ParserCreate("UTF-8", " ")
-        if hasattr(parser, "SetReparseDeferralEnabled"):
-            parser.SetReparseDeferralEnabled(False)
         parser.Parse(self._root, False)
         parser.StartElementHandler = self._begun.__setitem__
         self._left = _RECYCLE_AFTER

@@ -70,9 +70,6 @@ class Tree:
         # With an explicit encoding, no declaration can talk expat into another one.
         self.expat = parser = expat.ParserCreate("UTF-8", " ")
         parser.buffer_text = True
-        if hasattr(parser, "SetReparseDeferralEnabled"):
-            # Deferral (expat 2.6) would hold a stanza back until more bytes follow it.
-            parser.SetReparseDeferralEnabled(False)
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text

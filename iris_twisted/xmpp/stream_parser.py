@@ -3,7 +3,8 @@ From bytes cut anywhere to whole stanzas: the stream dialect.
 
 All messages of one direction are one endless document, and servers open it with
 their own header, with C{<open/>} or with nothing: so the parser is given a root of ours
-first, and a header of theirs becomes a second one inside it.
+first, and a header of theirs becomes a second one inside it. Expat is given complete
+tokens only, so that a stanza is told with its last byte by each version of it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ..errors import ProtocolViolation
 from ..values import Limits
 from .elements import CLIENT, STREAM, Element, escape
 from .parser import Closed, Item, Tree, Violation
+from .tokens import TokenCutter, checkBetween
 
 __all__ = ["StreamParser"]
 
@@ -30,10 +32,12 @@ class StreamParser(Tree):
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits, roots=1)
-        self._data = self._lastByte = b""
+        self._data = b""
         self._dataStart = 0
         self._stanzaEnd = 0
         self._held = b""
+        self._cutter = TokenCutter()
+        self._sought = 0
         self._begun = False
         self._spent = False
         self.atRest = False
@@ -62,20 +66,68 @@ class StreamParser(Tree):
 
     def _feed(self, data: bytes) -> None:
         self._held += data
-        # Nothing of interest ends without '>': do not let expat rescan half a tag for each byte.
-        if b">" in data and (self._begun or self._open()):
-            if self.expat is None:
-                self._goOn()
-            held, self._held = self._held, b""
-            self._put(held)
-            if self._stanzaEnd == self._dataStart:
-                # Whole stanzas: what expat has seen is not needed any more.
-                self.expat = None
+        if self._begun or self._open():
+            self._putTokens()
+            if not self.open:
+                checkBetween(self._held)
+                if self._held.isspace():
+                    # Keepalives: they belong to no stanza, and must not add up.
+                    self._held = b""
+                    self._cutter.reset()
         begin = self.stanzaStart if self.open else self._stanzaEnd
         self._bound(self._dataStart + len(self._held) - begin)
 
+    def _putTokens(self) -> None:
+        """Give expat what is complete of what is held, as little of it as that may be."""
+        cutter = self._cutter
+        while True:
+            cutter.look(self._held)
+            special = cutter.special
+            if cutter.end:
+                if not self.open:
+                    checkBetween(self._held)
+                if self.expat is None:
+                    self._goOn()
+                complete, self._held = self._held[: cutter.end], self._held[cutter.end :]
+                cutter.reset()
+                self._put(complete)
+                if self._stanzaEnd == self._dataStart:
+                    # Whole stanzas: what expat has seen is not needed any more.
+                    self.expat = None
+            if not special or self._ended():
+                return
+            if not self._putSpecial():
+                return
+
+    def _putSpecial(self) -> bool:
+        """
+        A comment, a processing instruction or a CDATA section begins what is held.
+
+        @return: whether it was a whole CDATA section, which expat has now.
+        @raise ProtocolViolation: nothing of that kind is allowed there.
+        """
+        if self._held.startswith(b"<!--"):
+            self._comment("")
+        if self._held.startswith(b"<?"):
+            self._instruction()
+        if not self.open:
+            raise ProtocolViolation("the server sent text between stanzas")
+        end = self._held.find(b"]]>", self._sought)
+        if end < 0:
+            # Its end may be cut too.
+            self._sought = max(0, len(self._held) - 2)
+            return False
+        self._sought = 0
+        section, self._held = self._held[: end + 3], self._held[end + 3 :]
+        self._cutter.reset()
+        self._put(section)
+        return True
+
+    def _ended(self) -> bool:
+        return bool(self.items) and isinstance(self.items[-1], Closed)
+
     def _put(self, data: bytes) -> None:
-        self._lastByte, self._data = self._data[-1:], data
+        self._data = data
         self.parse(data)
         self._dataStart += len(data)
 
@@ -94,8 +146,12 @@ class StreamParser(Tree):
         # Expat points to the beginning of an end tag, but behind an empty element's only one.
         at: int = max(0, self.expat.CurrentByteIndex - self._dataStart)
         last = self.items[-1]
-        before = self._data[at - 2 : at] if at > 1 else (self._lastByte + self._data[:at])
-        if before == b"/>" and isinstance(last, Element) and not last.children and not last.text:
+        if (
+            self._data[max(0, at - 2) : at] == b"/>"
+            and isinstance(last, Element)
+            and not last.children
+            and not last.text
+        ):
             return at
         return self._data.find(b">", at) + 1
 
@@ -107,7 +163,7 @@ class StreamParser(Tree):
 
     def _open(self) -> bool:
         """Let a declaration pass at the very start, then begin our root."""
-        if self._held.startswith(b"<?xml") and b"?>" not in self._held:
+        if b"<?xml".startswith(self._held[:5]) and b"?>" not in self._held:
             return False
         self._begin()
         declaration = _DECLARATION.match(self._held)
