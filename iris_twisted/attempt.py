@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.task import deferLater
 
 from .addresses import RoutingId, isLoopback, locate, relocate
 from .deadline import deadlined
@@ -108,8 +109,13 @@ class Attempt:
 
     async def _gated(self, gate: DeferredSemaphore) -> Reached:
         """Wait for our turn, which is no time of the attempt's."""
-        await gate.acquire()
+        acquiring = gate.acquire()
+        waits = not acquiring.called
+        await acquiring
         try:
+            if waits:
+                # Not within the release of another: thousands may fail one after the other.
+                await deferLater(self._reactor, 0)
             return await self._timed()
         finally:
             gate.release()

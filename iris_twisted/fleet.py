@@ -92,7 +92,11 @@ class IrisFleet(Service):
         self._services: dict[str, IrisRtcService] = {}
         self._waiting: dict[str, IrisRtcService] = {}
         self._gone = Stats()
-        self._credit = 0.0
+        self._time = steadyTime(reactor)
+        # How many may be started now; it grows by C{ramp} a second.
+        self._most = max(1.0, self._ramp * _TICK)
+        self._credit = self._most
+        self._credited = self._time.seconds()
         self._starting: IDelayedCall | None = None
 
     def _discovery(
@@ -207,15 +211,17 @@ class IrisFleet(Service):
     def _start(self) -> None:
         """Start the accounts that wait for it, so many per second."""
         if self._starting is None and self._waiting:
-            self._credit = 0.0
             self._startSome()
 
     def _startSome(self) -> None:
         self._starting = None
-        self._credit = min(self._credit + self._ramp * _TICK, max(1.0, self._ramp * _TICK))
-        while self._waiting and self._credit >= 1:
+        now = self._time.seconds()
+        grown = self._credit + (now - self._credited) * self._ramp
+        self._credit, self._credited = min(grown, self._most), now
+        # Whatever binary fractions make of the passing of time.
+        while self._waiting and self._credit >= 0.999:
             self._credit -= 1
             routingId = next(iter(self._waiting))
             self._waiting.pop(routingId).startService()
         if self._waiting:
-            self._starting = steadyTime(self._reactor).callLater(_TICK, self._startSome)
+            self._starting = self._time.callLater(_TICK, self._startSome)

@@ -20,14 +20,15 @@ _Result = TypeVar("_Result")
 class GroupCommit(Generic[_Item, _Result]):
     """
     @param commit: called in a thread with the items of a batch, never twice at a time; gives
-        a result for each, in their order. When it raises, all of the batch failed.
+        a result for each, in their order, or a C{Failure} for one that failed alone. When
+        it raises, all of the batch failed.
     @param longest: how many items a batch may have.
     """
 
     def __init__(
         self,
         reactor: Any,
-        commit: Callable[[Sequence[_Item]], Sequence[_Result]],
+        commit: Callable[[Sequence[_Item]], Sequence[_Result | Failure]],
         longest: int = 1000,
     ) -> None:
         self._reactor = reactor
@@ -73,11 +74,14 @@ class GroupCommit(Generic[_Item, _Result]):
         )
 
     def _committed(
-        self, results: Sequence[_Result], batch: list[tuple[_Item, Deferred[_Result]]]
+        self, results: Sequence[_Result | Failure], batch: list[tuple[_Item, Deferred[_Result]]]
     ) -> None:
         self._next()
         for (_, done), result in zip(batch, results, strict=True):
-            done.callback(result)
+            if isinstance(result, Failure):
+                done.errback(result)
+            else:
+                done.callback(result)
 
     def _failed(self, failure: Failure, batch: list[tuple[_Item, Deferred[_Result]]]) -> None:
         self._next()

@@ -5,6 +5,7 @@ JSON from strangers.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 __all__ = ["MAX_DEPTH", "decodeJson"]
@@ -16,7 +17,14 @@ def _noConstant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-_decoder = json.JSONDecoder(parse_constant=_noConstant)
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large to be written again")
+    return number
+
+
+_decoder = json.JSONDecoder(parse_constant=_noConstant, parse_float=_finite)
 
 
 def _depthWithin(value: Any, depth: int) -> bool:
@@ -35,8 +43,9 @@ def _depthWithin(value: Any, depth: int) -> bool:
 
 def decodeJson(text: str) -> Any:
     """
-    Strict JSON (RFC 8259: no NaN, no Infinity), at most L{MAX_DEPTH} levels deep,
-    so that whoever writes it again does not run out of stack.
+    Strict JSON (RFC 8259: no NaN, no Infinity, no number that would become one, no half of
+    a surrogate pair), at most L{MAX_DEPTH} levels deep: whoever writes it again writes what
+    every reader takes, and does not run out of stack.
 
     @raise ValueError: for anything else.
     """
@@ -49,6 +58,9 @@ def decodeJson(text: str) -> Any:
     except ValueError:
         # There may be white space before it, for which the raw way has no sense.
         value = _decoder.decode(text)
+    if "\\ud" in text or "\\uD" in text:
+        # Half of a pair stands for no character (RFC 8259 section 8.2).
+        json.dumps(value, ensure_ascii=False).encode()
     # Without that many brackets it cannot be deep.
     if text.count("[") + text.count("{") > MAX_DEPTH and not _depthWithin(value, MAX_DEPTH):
         raise ValueError("nested too deep")

@@ -50,7 +50,7 @@ class JsonReport(IrisListener):
         }
         if self._account is not None:
             line["account"] = self._account
-        self._write(json.dumps(line))
+        self._write(json.dumps(line, allow_nan=False))
 
     def onConnected(self) -> None:
         self._line("onConnected")

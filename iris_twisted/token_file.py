@@ -116,6 +116,12 @@ class TokenFiles(Service):
                 token = readToken(path)
             except IncorrectParameters as e:
                 self._log.warn("{reason}; the old token stays", reason=e.message)
-            else:
-                for changed in watchers:
+                continue
+            for changed in watchers:
+                # One that fails, or ends another, is nothing to the others.
+                if changed not in self._files.get(path, ([], None))[0]:
+                    continue
+                try:
                     changed(token)
+                except Exception:
+                    self._log.failure("a new token in {path!r} was not taken", path=path)

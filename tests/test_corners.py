@@ -4,25 +4,42 @@ contract.md where calls, callbacks, token providers and clocks meet at odd momen
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import treq
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, race
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from iris_twisted import IrisFleet, IrisRtcConnection, steady_time
-from iris_twisted.errors import ConnectionFailed, IncorrectParameters, InvalidState, TokenRefused
+from iris_twisted.errors import (
+    ConnectionFailed,
+    IncorrectParameters,
+    InvalidState,
+    NotKept,
+    TokenRefused,
+)
 from iris_twisted.interfaces import IRetryPolicy
+from iris_twisted.json_text import decodeJson
+from iris_twisted.outbox.spool import Spool
+from iris_twisted.sandbox import startSandbox
 from iris_twisted.service import IrisRtcService
 from iris_twisted.settings import Settings
+from iris_twisted.sinks.record import CallRecord
 from iris_twisted.steady_time import steadyTime
 from iris_twisted.sweep import Sweep
+from iris_twisted.token_file import TokenFiles
 from iris_twisted.tokens import warningDue
 from iris_twisted.values import ConnectionState, Limits
 
@@ -646,3 +663,188 @@ class WallClockWatched(SynchronousTestCase):
         watch.stop()
         thread.join(10)
         self.assertFalse(thread.is_alive())
+
+
+class FailingAtOnce(ContractCase):
+    """A fleet before an event manager that answers in the same turn."""
+
+    def test_noRecursion(self) -> None:
+        """Thousands that wait for a slot fail one after the other; every slot comes back."""
+        world = self.world()
+        world.policy.seconds = None
+        hanging = [Deferred() for _ in range(5)]
+        world.discovery.outcomes = [*hanging, *[ConnectionFailed("circuit open")] * 3000]
+        fleet = IrisFleet(
+            URL,
+            reactor=world.clock,
+            attempts=5,
+            ramp=1e6,
+            discovery=world.discovery,
+            transport=world.provider,
+            retryPolicy=world.policy,
+        )
+        services = [fleet.add(f"u{n}@example.test", TOKEN) for n in range(2000)]
+        fleet.startService()
+        world.clock.advance(0)
+        for each in hanging:
+            each.errback(ConnectionFailed("circuit opens"))
+        for _ in range(2000):
+            world.clock.advance(0)
+        self.assertEqual(fleet.attemptsUnderWay, 0)
+        for service in services:
+            self.assertIsInstance(self.successResultOf(service.ended), ConnectionFailed)
+        stopping = fleet.stopService()
+        world.settle()
+        self.successResultOf(stopping)
+
+    def test_ramp(self) -> None:
+        """Accounts added to a running fleet start as slowly as those that were there before."""
+        for running in (False, True):
+            world = self.world()
+            fleet = IrisFleet(
+                URL,
+                reactor=world.clock,
+                attempts=1000,
+                ramp=10.0,
+                discovery=world.discovery,
+                transport=world.provider,
+            )
+            if running:
+                fleet.startService()
+                world.advance(5)
+            for number in range(50):
+                fleet.add(f"u{number}@example.test", TOKEN)
+            if not running:
+                fleet.startService()
+            self.assertEqual(len(world.discovery.tokens), 1)
+            world.advance(2, step=0.1)
+            self.assertIn(len(world.discovery.tokens), (19, 20, 21))
+            stopping = fleet.stopService()
+            world.advance(5)
+            self.successResultOf(stopping)
+
+
+class TokenFilesWatched(SynchronousTestCase):
+    """One timer looks at all token files; those who are told fail for themselves."""
+
+    def test_oneFails(self) -> None:
+        """A watcher that raises, or ends another, keeps no other from its token."""
+        clock = Clock()
+        files = TokenFiles(clock, 2.0)
+        path, told = self.mktemp(), []
+        Path(path).write_text("one")
+
+        def raises(token: str) -> None:
+            ends()
+            raise RuntimeError("the application's")
+
+        files.watch(path, raises)
+        ends = files.watch(path, lambda token: told.append("ended"))
+        files.watch(path, told.append)
+        files.startService()
+        self.addCleanup(files.stopService)
+        for token in ("second", "third-token"):
+            Path(path).write_text(token)
+            if token == "second":
+                clock.advance(2)
+                ends = lambda: None  # noqa: E731
+        clock.advance(2)
+        self.assertEqual(told, ["second", "third-token"])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 2)
+
+
+class StrangersNumbers(SynchronousTestCase):
+    """Whatever a stranger writes, what we write can be read."""
+
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda inner: (
+                st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+            ),
+            max_leaves=8,
+        ),
+        st.sampled_from(["1e400", "-1e999", '"\\ud800"', "NaN", "[" * 99, "1"]),
+    )
+    def test_strict(self, value: Any, odd: str) -> None:
+        """A sink's line is strict JSON in UTF-8, with userdata as it was, or as its text."""
+
+        def refuse(name: str) -> None:
+            raise AssertionError(name)
+
+        for text in (json.dumps(value), f"[{odd}]", f'{{"a": {odd}}}'):
+            try:
+                userdata = decodeJson(text)
+            except ValueError:
+                userdata = text
+            line = CallRecord.of("a@b.test", {"userdata": userdata}, 0.0).line
+            read = json.loads(line, parse_constant=refuse)
+            self.assertEqual(read["notification"]["userdata"], userdata)
+            json.dumps(read, ensure_ascii=False, allow_nan=False).encode()
+
+
+class BadItemOfABatch(TestCase):
+    """A call that cannot be stored ends alone."""
+
+    timeout = 30
+
+    async def test_alone(self) -> None:
+        """The others of its batch are kept; it fails with NotKept."""
+        spool = Spool(reactor, self.mktemp())
+        outcomes = [
+            outcomeOf(spool.add(CallRecord(str(n), "a@b.test", 0.0, info), ["sink"]))
+            for n, info in enumerate(({"n": 1}, {"n": float("inf")}, {"n": object()}, {"n": 2}))
+        ]
+        due = await spool.due("sink", 1.0, 10)
+        self.assertEqual([d.record.notification for d in due], [{"n": 1}, {"n": 2}])
+        self.assertIsInstance(outcomes[1][0], NotKept)
+        self.assertIsInstance(outcomes[2][0], NotKept)
+        await spool.close()
+
+
+class SandboxUnderOddRequests(TestCase):
+    """The sandbox names what is wrong, whatever it is asked."""
+
+    timeout = 60
+
+    async def test_closingSession(self) -> None:
+        """A call while one session's websocket is closing rings the user's others."""
+        sandbox = await startSandbox(reactor)
+        one, other = (IrisRtcConnection(reactor, streamManagement=False) for _ in range(2))
+        rang: Deferred[Any] = Deferred()
+        other.onNotification = rang.callback  # type: ignore[method-assign]
+        for connection in (one, other):
+            await connection.connect(sandbox.token("a@s.test"), "a@s.test", sandbox.url)
+        sandbox.platform.drop(sandbox.sessions[0].id, "close")
+        sandbox.placeCall("a@s.test", room="room-1")
+        self.assertEqual((await rang)["roomid"], "room-1")
+        await one.close()
+        await other.close()
+        await sandbox.stop()
+
+    async def test_oddRequests(self) -> None:
+        """Huge numbers, and bytes that are no text: an answer, and no traceback."""
+        sandbox = await startSandbox(reactor)
+        rooms = "/v1/wsturnserverinfo/routingid/a@s.test"
+        statuses = []
+        for method, path, headers, body in (
+            ("POST", "/control/tokens", {}, b'{"routingId": "a@b", "lifetime": 1e308}'),
+            (
+                "POST",
+                "/control/tokens",
+                {},
+                b'{"routingId": "a@b", "lifetime": 1%s}' % (b"0" * 400),
+            ),
+            ("GET", rooms, {b"Authorization": b"Bearer \xff"}, b""),
+            ("GET", rooms, {b"Host": b"\xff"}, b""),
+            ("GET", "/v1/routingid/user/x", {b"Authorization": b"\xff\xfe"}, b""),
+            ("OPTIONS", rooms, {b"Access-Control-Request-Headers": b"\xff"}, b""),
+            ("POST", "/v1/login/anonymous/", {b"X-App-Key": b"\xff"}, b"{}"),
+        ):
+            answer = await treq.request(
+                method, sandbox.url + path, headers=headers, data=body, persistent=False
+            )
+            statuses.append(answer.code)
+            await answer.content()
+        self.assertTrue(all(status < 500 for status in statuses), statuses)
+        await sandbox.stop()

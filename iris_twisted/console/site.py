@@ -23,6 +23,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from ..errors import IncorrectParameters, IrisError
 from ..fleet import IrisFleet
+from ..http.serving import headerOf
 from ..json_text import decodeJson
 from .ledger import Ledger
 
@@ -67,7 +68,7 @@ class _Guarded(Resource):
         for name, value in _HEADERS.items():
             request.setHeader(name, value)
         try:
-            ours = _isOurs(request.getHeader("host") or "")
+            ours = _isOurs(headerOf(request, "host"))
         except ValueError:
             ours = False
         if not ours:
@@ -171,7 +172,7 @@ class _Stream:
     def _send(self) -> None:
         self._sent = self._reactor.seconds()
         if not self._full:
-            text = json.dumps(self._look(), separators=(",", ":"))
+            text = json.dumps(self._look(), separators=(",", ":"), allow_nan=False)
             self._request.write(f"data: {text}\n\n".encode())
         self._timer = None
         self._schedule(_LATEST)
@@ -189,10 +190,10 @@ class _Reject(_Guarded):
         self._token = token
 
     def render_POST(self, request: Request) -> Any:
-        origin = request.getHeader("origin")
-        host = request.getHeader("host") or ""
-        token = (request.getHeader("x-console-token") or "").encode("utf-8", "surrogateescape")
-        if origin is not None and urlsplit(origin).netloc != host:
+        origin = headerOf(request, "origin")
+        host = headerOf(request, "host")
+        token = headerOf(request, "x-console-token").encode("utf-8", "surrogateescape")
+        if origin and urlsplit(origin).netloc != host:
             return self._answer(request, 403, "this request comes from another page")
         if not hmac.compare_digest(token, self._token.encode()):
             return self._answer(request, 403, "the page is not from this process: load it again")
@@ -234,7 +235,7 @@ class _Reject(_Guarded):
     def _answer(request: Request, status: int, words: str) -> bytes:
         request.setResponseCode(status)
         request.setHeader("content-type", "application/json")
-        return json.dumps({"message": words}).encode() + b"\n"
+        return json.dumps({"message": words}, allow_nan=False).encode() + b"\n"
 
 
 def consoleRoot(reactor: Any, ledger: Ledger, fleet: IrisFleet) -> Resource:

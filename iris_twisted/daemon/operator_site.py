@@ -55,7 +55,7 @@ class Health(Resource):
         request.setResponseCode(200 if well else 503)
         request.setHeader("content-type", "application/json")
         request.setHeader("cache-control", "no-store")
-        return json.dumps({"ok": well, **facts}).encode() + b"\n"
+        return json.dumps({"ok": well, **facts}, allow_nan=False).encode() + b"\n"
 
 
 class OperatorSite:

@@ -8,9 +8,15 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from twisted.web.server import Site
+from twisted.web.server import Request, Site
 
-__all__ = ["Connections", "QuietSite"]
+__all__ = ["Connections", "QuietSite", "headerOf"]
+
+
+def headerOf(request: Request, name: str) -> str:
+    """A header's value, whatever bytes it holds; empty where there is none."""
+    value: bytes = request.getHeader(name.encode("ascii")) or b""
+    return value.decode("utf-8", "replace")
 
 
 class Connections(WrappingFactory):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from ..errors import IncorrectParameters, NotKept
 from ..group_commit import GroupCommit
@@ -150,7 +151,7 @@ class Spool:
         async def run() -> _Result:
             try:
                 result: _Result = await self._commits.submit(work)
-            except (sqlite3.Error, OSError) as e:
+            except Exception as e:
                 raise NotKept(f"the outbox {self.path} failed: {e}", cause=e) from None
             return result
 
@@ -158,6 +159,24 @@ class Spool:
 
     def _commit(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
         """In a thread, one at a time."""
+        try:
+            return self._transaction(works)
+        except sqlite3.OperationalError:
+            # The disk, not one of them: none can be kept now.
+            raise
+        except Exception:
+            if len(works) == 1:
+                raise
+        # One of them cannot be kept: it shall not keep the others out.
+        return [self._alone(work) for work in works]
+
+    def _alone(self, work: Callable[[], Any]) -> Any:
+        try:
+            return self._transaction([work])[0]
+        except Exception:
+            return Failure()
+
+    def _transaction(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             results = [work() for work in works]

@@ -100,7 +100,7 @@ class Tables:
             record.key,
             record.account,
             record.received,
-            json.dumps(record.notification, separators=(",", ":")),
+            json.dumps(record.notification, separators=(",", ":"), allow_nan=False),
         )
         columns = "key, account, received, notification"
         cursor = self._connection.execute(f"INSERT INTO calls ({columns}) VALUES (?,?,?,?)", row)

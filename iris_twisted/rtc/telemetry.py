@@ -39,7 +39,9 @@ def statistics(event: dict[str, Any], routingId: RoutingId) -> tuple[str, str, S
             "action": "log",
             "roomid": room,
             "traceid": trace,
-            "stats": json.dumps({"type": event["type"], "state": event["state"], **told}),
+            "stats": json.dumps(
+                {"type": event["type"], "state": event["state"], **told}, allow_nan=False
+            ),
         },
     )
     suffix = f":sendStatsIQ:{event['state']}"

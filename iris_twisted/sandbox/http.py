@@ -12,12 +12,16 @@ from typing import Any
 from twisted.web.resource import NoResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from ..http.serving import headerOf
 from ..json_text import decodeJson
 from .backend import Backend
 from .platform import Platform
 from .records import Answer, SandboxError
 
 __all__ = ["Branch", "Control", "Discovery", "Root", "answerJson", "notFound"]
+
+# Seconds in either direction: a hundred years.
+_LONGEST_LIFE = 100 * 366 * 86_400.0
 
 
 class Root(Resource):
@@ -27,7 +31,7 @@ class Root(Resource):
         return NoResource()
 
     def getChildWithDefault(self, path: bytes, request: Request) -> Resource:
-        asked = request.getHeader("access-control-request-headers")
+        asked = headerOf(request, "access-control-request-headers")
         request.setHeader("access-control-allow-origin", "*")
         request.setHeader("access-control-allow-methods", "GET, POST, PUT, DELETE, OPTIONS")
         request.setHeader("access-control-allow-headers", asked or "authorization, content-type")
@@ -49,7 +53,7 @@ class _Preflight(Resource):
 def answerJson(request: Request, status: int, value: Any) -> bytes:
     request.setResponseCode(status)
     request.setHeader("content-type", "application/json")
-    return json.dumps(value).encode() + b"\n"
+    return json.dumps(value, allow_nan=False).encode() + b"\n"
 
 
 def notFound(request: Request) -> bytes:
@@ -106,11 +110,11 @@ class Discovery(Resource):
             for name, value in answer.headers.items():
                 request.setHeader(name, value)
             return answer.body
-        scheme, _, token = (request.getHeader("authorization") or "").partition(" ")
+        scheme, _, token = (headerOf(request, "authorization")).partition(" ")
         routingId = path[1]
         found = None
         if scheme == "Bearer" and token:
-            found = self._source.discover(routingId, token, request.getHeader("host"))
+            found = self._source.discover(routingId, token, headerOf(request, "host"))
         if found is None:
             return answerJson(request, 401, {"error": {"code": 401, "message": "Invalid token"}})
         self._asked(routingId)
@@ -198,13 +202,15 @@ class Control(Resource):
         if not isinstance(status, int) or isinstance(status, bool) or not 200 <= status <= 599:
             raise SandboxError(f"status must be a number from 200 to 599, not {status!r}")
         text = body.get("body", "")
-        content = text if isinstance(text, str) else json.dumps(text)
+        content = text if isinstance(text, str) else json.dumps(text, allow_nan=False)
         self._platform.answer = Answer(status, content.encode("utf-8", "replace"))
 
     def _token(self, body: dict[str, Any], _: str) -> Any:
         lifetime = body.get("lifetime", 3600)
         if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)):
             raise SandboxError(f"lifetime must be a number of seconds, not {lifetime!r}")
+        if not -_LONGEST_LIFE <= lifetime <= _LONGEST_LIFE:
+            raise SandboxError("lifetime must be less than 100 years, either way")
         return {"token": self._platform.token(_text(body, "routingId"), lifetime)}
 
 

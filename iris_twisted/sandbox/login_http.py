@@ -12,6 +12,7 @@ from typing import Any
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from ..http.serving import headerOf
 from ..json_text import decodeJson
 from ..tokens import claimsOf, expiryOf
 from .directory import Directory
@@ -49,7 +50,7 @@ class _Service(Resource):
 
     def _user(self, request: Request) -> str | None:
         """Whose token the request shows."""
-        scheme, _, token = (request.getHeader("authorization") or "").partition(" ")
+        scheme, _, token = (headerOf(request, "authorization")).partition(" ")
         if scheme != "Bearer" or (expiryOf(token) or 0.0) <= self._directory.now():
             return None
         return str(claimsOf(token).get("id"))
@@ -83,7 +84,7 @@ class PasswordLogin(_Service):
         return answerJson(request, 200, answer)
 
     def _ofKnownApp(self, request: Request) -> bool:
-        scheme, _, text = (request.getHeader("authorization") or "").partition(" ")
+        scheme, _, text = (headerOf(request, "authorization")).partition(" ")
         try:
             pair = base64.b64decode(text, validate=True).decode("utf-8")
         except (binascii.Error, ValueError):
@@ -99,7 +100,7 @@ class _AnonymousLogin(_Service):
         if [part for part in self._path(request) if part] != ["anonymous"]:
             return notFound(request)
         user = _text(_object(request), "UserID")
-        if not user or not self._directory.knowsApp(request.getHeader("x-app-key") or "", None):
+        if not user or not self._directory.knowsApp(headerOf(request, "x-app-key"), None):
             return answerJson(request, 401, _REFUSED)
         self._directory.logins += 1
         return answerJson(request, 200, {"Token": self._directory.token(user)})

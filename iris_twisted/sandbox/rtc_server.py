@@ -67,9 +67,12 @@ class _Client(WebSocketServerProtocol):  # type: ignore[misc]
 
     def _flush(self) -> None:
         messages, self._session.outgoing = self._session.outgoing, []
+        if self.state != self.STATE_OPEN:
+            # What a closing websocket cannot take, a resumption may still bring.
+            return
         for message in messages:
             self.sendMessage(message, isBinary=False)
-        if self._session.ended and self.state == self.STATE_OPEN:
+        if self._session.ended:
             # sendClose() does not let a server say that it is going away (RFC 6455 7.4.1).
             self.sendCloseFrame(code=1001 if self.jid else 1000, isReply=False)
 

@@ -52,4 +52,5 @@ class CallRecord:
                 "notification": self.notification,
             },
             separators=(",", ":"),
+            allow_nan=False,
         )
