@@ -22,6 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import HTTPConnectionPool
 from zope.interface.verify import verifyObject
 
+from iris_twisted.daemon import roster as rosterModule
 from iris_twisted.daemon.configuration import Configuration
 from iris_twisted.daemon.daemon import Daemon, tokensOf
 from iris_twisted.daemon.operator_site import OperatorSite
@@ -369,6 +370,38 @@ class Reloading(DaemonCase):
         await self.output.until("another account is connected as x@sandbox.test already")
         (history,) = self.daemon._ledger.accounts.values()
         self.assertEqual(history.state.value, "connected")
+        await self.daemon.stopService()
+
+    async def test_together(self) -> None:
+        """Accounts that go are closed together, not one after the other; it is told meanwhile."""
+        sandbox = await self.sandbox()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        config = self.write(sandbox, "a", "b", "c")
+        await self.run_(sandbox, config=config)
+        await self.until(lambda: len(self.users(sandbox)) == 3)
+        self.write(sandbox, "a")
+        new = self.configuration(config=config)
+        closing: list[Deferred[None]] = []
+        remove = self.daemon.fleet.remove
+
+        def slowly(routingId: str) -> Deferred[None]:
+            closed: Deferred[None] = Deferred()
+            closing.append(closed)
+            return closed.addCallback(lambda _: remove(routingId))
+
+        self.patch(self.daemon.fleet, "remove", slowly)
+        self.patch(rosterModule, "_TELL", 0.01)
+        with capturedLogs() as logs:
+            adopting = self.daemon.adopt(new, tokensOf(new))
+            self.assertEqual(len(closing), 2)
+            closing.pop().callback(None)
+            await self.until(
+                lambda: any(log.get("closed") == 1 and log.get("all") == 2 for log in logs)
+            )
+            closing.pop().callback(None)
+            await adopting
+        await self.until(lambda: self.users(sandbox) == ["a"])
         await self.daemon.stopService()
 
     async def test_twice(self) -> None:

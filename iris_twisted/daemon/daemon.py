@@ -28,6 +28,7 @@ from ..values import ConnectionState
 from .accounts import Account
 from .arrival import authManager
 from .configuration import Configuration
+from .fleet_lines import FleetLines
 from .operator_site import Health, OperatorSite
 from .roster import Roster
 from .screen import Screen
@@ -114,6 +115,7 @@ class Daemon(Service):
         self._notifier = Notifier(reactor, environment, self._status)
         self._outbox: Outbox | None = None
         self._sites: list[OperatorSite] = []
+        self._lines: FleetLines | None = None
         self._ledger: Any = None
         self._metrics: Any = None
         self._roster: Roster | None = None
@@ -157,6 +159,9 @@ class Daemon(Service):
         self.fleet.startService()
         if configuration.output == "text":
             self._screen.show(self._roster.look, self._reactor)
+            if configuration.many and not self._screen.isTerminal:
+                self._lines = FleetLines(self._reactor, self._connectedOfAll, self._screen.write)
+                self._lines.startService()
         self._notifier.startService()
 
     def _openOutbox(self) -> None:
@@ -217,6 +222,8 @@ class Daemon(Service):
             await self.started
         if self._notifier.running:
             self._notifier.stopService()
+        if self._lines is not None:
+            self._lines.stopService()
         if self._roster is not None:
             await self._roster.stop()
         if self._outbox is not None:
@@ -234,10 +241,19 @@ class Daemon(Service):
     # How we are
 
     def _readiness(self) -> tuple[bool, dict[str, Any]]:
-        """Ready is who would hear of a call."""
+        """Ready is who would hear of the calls of most accounts."""
         found = self.fleet.states
         states = {state.value: found[state] for state in ConnectionState}
-        return states["connected"] > 0, {"connections": states}
+        accounts = len(self.configuration.accounts)
+        wanted = max(1.0, self.configuration["ready-share"] * accounts)
+        facts = {"accounts": accounts, "connections": states}
+        return states["connected"] >= wanted, facts
+
+    def _connectedOfAll(self) -> tuple[int, int, int]:
+        """How many are connected, how many can be, and how many there are."""
+        able = 0 if self._roster is None else self._roster.living
+        connected = self.fleet.states[ConnectionState.CONNECTED]
+        return connected, able, len(self.configuration.accounts)
 
     def _status(self) -> str:
         connected = self.fleet.states[ConnectionState.CONNECTED]

@@ -26,7 +26,7 @@ class Option:
     One option.
 
     @ivar name: as on the command line, without the dashes.
-    @ivar kind: C{text}, C{path}, C{flag}, C{seconds}, C{count} or C{list}.
+    @ivar kind: C{text}, C{path}, C{flag}, C{seconds}, C{count}, C{share} or C{list}.
     @ivar choices: the texts that it may be, or none for any.
     """
 
@@ -57,9 +57,9 @@ class Option:
                 return self.check(shlex.split(text))
             except ValueError as e:
                 raise IncorrectParameters(f"is no list of words: {e}") from None
-        if self.kind in ("seconds", "count"):
+        if self.kind in ("seconds", "count", "share"):
             try:
-                return self.check(float(text) if self.kind == "seconds" else int(text))
+                return self.check(int(text) if self.kind == "count" else float(text))
             except ValueError:
                 raise IncorrectParameters(self._number(text)) from None
         return self.check(text)
@@ -81,6 +81,10 @@ class Option:
         elif self.kind == "count":
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise IncorrectParameters(self._number(value))
+        elif self.kind == "share":
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not number or not 0 < value <= 1:
+                raise IncorrectParameters(self._number(value))
         elif self.kind == "list":
             values = [value] if isinstance(value, str) else value
             if not isinstance(values, list) or not all(isinstance(v, str) and v for v in values):
@@ -93,6 +97,8 @@ class Option:
         return value
 
     def _number(self, value: object) -> str:
+        if self.kind == "share":
+            return f"must be a number above 0 and at most 1, not {value!r}"
         what = "a number of seconds" if self.kind == "seconds" else "a whole number"
         return f"must be {what} above zero, not {value!r}"
 
@@ -133,6 +139,8 @@ OPTIONS = (
            "with (Standard Webhooks: whsec_...)."),
     Option("metrics", "text", "Where to serve /metrics, /healthz and /readyz, as Twisted writes "
            "it: tcp:9100:interface=127.0.0.1."),
+    Option("ready-share", "share", "The part of the accounts that must be connected for /readyz "
+           "to say that this is ready.", 0.9),
     Option("console", "text", "Where to serve a page that shows the connections and their "
            "calls, as Twisted writes it: tcp:8088:interface=127.0.0.1."),
     Option("auth-manager", "text", "The auth manager to log in at."),

@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredSemaphore,
+    gatherResults,
+    succeed,
+)
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -19,6 +26,7 @@ from ..interfaces import IIrisListener
 from ..login import LoggedIn
 from ..outbox import Outbox
 from ..reports import JsonReport
+from ..steady_time import steadyTime
 from ..text_report import TextReport
 from ..token_file import TokenFiles
 from ..values import ConnectionState
@@ -31,6 +39,10 @@ if TYPE_CHECKING:
     from ..console import Ledger
 
 __all__ = ["Roster"]
+
+# So many accounts that go are closed at a time, and every so many seconds it is told.
+_CLOSING = 500
+_TELL = 5.0
 
 
 class Roster:
@@ -94,12 +106,33 @@ class Roster:
         """
         gone = [account for account in self._leaving if account not in tokens]
         come = [account for account in tokens if account not in self._leaving]
-        for account in gone:
-            self._living.discard(account)
-            await self._leaving.pop(account)()
+        self._living.difference_update(gone)
+        await self._close([self._leaving.pop(account) for account in gone])
         for account in come:
             self._add(account, tokens[account])
         return len(come), len(gone)
+
+    async def _close(self, leaving: list[Callable[[], Deferred[Any]]]) -> None:
+        """Each takes a few seconds where the platform says nothing: so all together."""
+        closed = 0
+
+        def count(_: object) -> None:
+            nonlocal closed
+            closed += 1
+
+        async def tell() -> None:
+            while True:
+                await deferLater(steadyTime(self._reactor), _TELL)
+                words = "reloading: {closed} of {all} accounts that go are closed"
+                self._log.warn(words, closed=closed, all=len(leaving))
+
+        telling = Deferred.fromCoroutine(tell())
+        telling.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        room = DeferredSemaphore(_CLOSING)
+        try:
+            await gatherResults([room.run(leave).addCallback(count) for leave in leaving])
+        finally:
+            telling.cancel()
 
     async def stop(self) -> None:
         """Whoever is on the way stops there; the connections are the fleet's to close."""
