@@ -8,7 +8,7 @@ import json
 import math
 from typing import Any
 
-__all__ = ["MAX_DEPTH", "decodeJson"]
+__all__ = ["MAX_DEPTH", "decodeJson", "decodeJsonToWrite"]
 
 MAX_DEPTH = 64
 
@@ -24,7 +24,8 @@ def _finite(text: str) -> float:
     return number
 
 
-_decoder = json.JSONDecoder(parse_constant=_noConstant, parse_float=_finite)
+_decoder = json.JSONDecoder(parse_constant=_noConstant)
+_finiteDecoder = json.JSONDecoder(parse_constant=_noConstant, parse_float=_finite)
 
 
 def _depthWithin(value: Any, depth: int) -> bool:
@@ -43,24 +44,38 @@ def _depthWithin(value: Any, depth: int) -> bool:
 
 def decodeJson(text: str) -> Any:
     """
-    Strict JSON (RFC 8259: no NaN, no Infinity, no number that would become one, no half of
-    a surrogate pair), at most L{MAX_DEPTH} levels deep: whoever writes it again writes what
-    every reader takes, and does not run out of stack.
+    Strict JSON (RFC 8259: no NaN, no Infinity), at most L{MAX_DEPTH} levels deep,
+    so that whoever writes it again does not run out of stack.
 
     @raise ValueError: for anything else.
     """
+    return _decode(text, _decoder)
+
+
+def decodeJsonToWrite(text: str) -> Any:
+    """
+    The same, of what will be written again for others: without numbers that would become
+    Infinity, and without halves of surrogate pairs (RFC 8259 section 8.2), which strict
+    readers refuse.
+
+    @raise ValueError: for anything else.
+    """
+    value = _decode(text, _finiteDecoder)
+    if "\\ud" in text or "\\uD" in text:
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _decode(text: str, decoder: json.JSONDecoder) -> Any:
     try:
-        value, end = _decoder.raw_decode(text)
+        value, end = decoder.raw_decode(text)
         if end != len(text):
-            value = _decoder.decode(text)
+            value = decoder.decode(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
     except ValueError:
         # There may be white space before it, for which the raw way has no sense.
-        value = _decoder.decode(text)
-    if "\\ud" in text or "\\uD" in text:
-        # Half of a pair stands for no character (RFC 8259 section 8.2).
-        json.dumps(value, ensure_ascii=False).encode()
+        value = decoder.decode(text)
     # Without that many brackets it cannot be deep.
     if text.count("[") + text.count("{") > MAX_DEPTH and not _depthWithin(value, MAX_DEPTH):
         raise ValueError("nested too deep")

@@ -31,7 +31,7 @@ from iris_twisted.errors import (
     TokenRefused,
 )
 from iris_twisted.interfaces import IRetryPolicy
-from iris_twisted.json_text import decodeJson
+from iris_twisted.json_text import decodeJsonToWrite
 from iris_twisted.outbox.spool import Spool
 from iris_twisted.sandbox import startSandbox
 from iris_twisted.service import IrisRtcService
@@ -774,7 +774,7 @@ class StrangersNumbers(SynchronousTestCase):
 
         for text in (json.dumps(value), f"[{odd}]", f'{{"a": {odd}}}'):
             try:
-                userdata = decodeJson(text)
+                userdata = decodeJsonToWrite(text)
             except ValueError:
                 userdata = text
             line = CallRecord.of("a@b.test", {"userdata": userdata}, 0.0).line

@@ -13,7 +13,7 @@ from zope.interface import implementer
 from ..addresses import RoutingId
 from ..errors import IncorrectParameters
 from ..interfaces import INotificationSyntax
-from ..json_text import decodeJson
+from ..json_text import decodeJsonToWrite
 from ..xmpp.elements import CLIENT, Element, escape
 from ..xmpp.fast_parser import ChainParser
 from ..xmpp.stanzas import isUnusual
@@ -116,7 +116,7 @@ class PrivateIqs:
         userdata = info.get("userdata")
         if userdata is not None:
             try:
-                info["userdata"] = decodeJson(userdata)
+                info["userdata"] = decodeJsonToWrite(userdata)
             except ValueError:
                 pass  # Left as the string that it is.
         return info
