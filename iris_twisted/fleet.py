@@ -20,6 +20,7 @@ from .addresses import EventManagerAddress, RoutingId, checkToken
 from .discovery import EventManagerClient
 from .errors import IncorrectParameters
 from .interfaces import IIrisListener
+from .round_trips import RoundTrips
 from .service import IrisRtcService
 from .settings import Settings
 from .steady_time import steadyTime
@@ -56,6 +57,7 @@ class IrisFleet(Service):
     @param ramp: how many accounts are started per second.
     @param settings: the same for all; C{None} to make them of the C{keywords}.
     @param keywords: see L{Settings<iris_twisted.settings.Settings>}.
+    @ivar roundTrips: how long the pings of all accounts took.
     @raise IncorrectParameters: naming the argument of the wrong type or value.
     """
 
@@ -82,7 +84,9 @@ class IrisFleet(Service):
         self._pool: HTTPConnectionPool | None = None
         if settings is not None and keywords:
             raise IncorrectParameters("settings and keywords exclude each other")
-        one = attrs.evolve(settings or Settings(**keywords), gate=self._gate)
+        one = settings or Settings(**keywords)
+        self.roundTrips = one.roundTrips or RoundTrips()
+        one = attrs.evolve(one, gate=self._gate, roundTrips=self.roundTrips)
         address = EventManagerAddress.parse(eventManagerUrl, one.insecure)
         if one.discovery is None:
             self._pool = HTTPConnectionPool(reactor)

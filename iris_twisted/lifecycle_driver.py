@@ -155,6 +155,8 @@ class LifecycleDriver:
 
     def pingAnswered(self, roundTrip: float) -> None:
         self._stats.pingRoundTrip = roundTrip
+        if self._settings.roundTrips is not None:
+            self._settings.roundTrips.observe(roundTrip)
 
     def linkLost(self, link: Link, error: IrisError) -> None:
         self._link = None

@@ -16,6 +16,7 @@ from .errors import IncorrectParameters
 from .interfaces import IEventManager, IRetryPolicy, ITransportProvider
 from .proxies import Proxies
 from .retry import FullJitter
+from .round_trips import RoundTrips
 from .rtc.senders import Senders
 from .tls import TlsTrust
 from .values import Limits, positive
@@ -94,6 +95,11 @@ def _gate(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         )
 
 
+def _roundTrips(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not isinstance(value, RoundTrips):
+        raise IncorrectParameters(f"{attribute.name} must be RoundTrips or None, not {value!r}")
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
     """
@@ -130,6 +136,7 @@ class Settings:
         C{Proxies.ofEnvironment()}; C{None} for none.
     @ivar gate: of which each attempt to connect takes a token while it is under way, so
         that those who share it do not try all at once.
+    @ivar roundTrips: is told how long each ping took; C{None} for nobody.
     """
 
     discovery: IEventManager | None = attrs.field(default=None, validator=_provides(IEventManager))
@@ -156,6 +163,7 @@ class Settings:
     telemetry: bool = attrs.field(default=False, validator=_flag)
     limits: Limits = attrs.field(factory=Limits, validator=_limits)
     gate: DeferredSemaphore | None = attrs.field(default=None, validator=_gate, repr=False)
+    roundTrips: RoundTrips | None = attrs.field(default=None, validator=_roundTrips, repr=False)
     proxy: str | Proxies | None = attrs.field(default=None, validator=_proxy, repr=False)
     trust: TlsTrust = attrs.field(init=False, repr=False)
 

@@ -177,6 +177,7 @@ class Running(DaemonCase):
             f'iris_sink_deliveries_total{{outcome="taken",sink="file:{path}"}} 1.0',
             f'iris_outbox_calls{{sink="file:{path}",state="waiting"}} 0.0',
             'iris_ping_round_trip_seconds_bucket{le="+Inf"}',
+            'iris_build_info{autobahn="',
             "process_resident_memory_bytes",
         ):
             self.assertIn(line, text)

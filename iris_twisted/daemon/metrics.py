@@ -4,7 +4,9 @@ What Prometheus wants to know.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -18,6 +20,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.twisted import MetricsResource
+from prometheus_client.utils import floatToGoString
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
@@ -26,6 +29,7 @@ from ..errors import NotKept
 from ..fleet import IrisFleet
 from ..outbox import OutboxObserver
 from ..values import ConnectionState
+from ..version import __version__
 
 if TYPE_CHECKING:
     from ..outbox import Outbox
@@ -57,6 +61,7 @@ class Metrics(OutboxObserver):
         self.registry = registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
+        self._about = self._build()
         registry.register(self)
         self._acknowledged = Histogram(
             "iris_acknowledgement_seconds",
@@ -104,7 +109,7 @@ class Metrics(OutboxObserver):
                 self._depths = await self.outbox.depths()
             except NotKept:
                 self._depths = {}  # Told already, by whoever needed it.
-        self._snapshot = [*self._connections(), *self._outboxDepth()]
+        self._snapshot = [self._about, *self._connections(), *self._outboxDepth()]
 
     def _connections(self) -> Iterable[Metric]:
         states = GaugeMetricFamily(
@@ -121,20 +126,23 @@ class Metrics(OutboxObserver):
         yield self._roundTrips()
 
     def _roundTrips(self) -> Metric:
-        """The last ping of each connection."""
-        services = self._fleet.accounts.values()
-        times = [service.connection.stats.pingRoundTrip for service in services]
-        known = [time for time in times if time is not None]
-        buckets = [
-            ("+Inf" if limit == float("inf") else str(limit), sum(t <= limit for t in known))
-            for limit in _SECONDS
-        ]
+        """Every ping that was answered."""
+        times = self._fleet.roundTrips
         return HistogramMetricFamily(
             "iris_ping_round_trip_seconds",
-            "The last ping of each connection",
-            buckets=buckets,
-            sum_value=sum(known),
+            "How long pings took to be answered",
+            buckets=[(floatToGoString(bound), count) for bound, count in times.cumulative],
+            sum_value=times.total,
         )
+
+    @staticmethod
+    def _build() -> Metric:
+        """Which versions run here."""
+        versions = {name: version(name) for name in ("twisted", "autobahn", "treq")}
+        versions |= {"version": __version__, "python": platform.python_version()}
+        build = GaugeMetricFamily("iris_build_info", "1, and what runs here", labels=[*versions])
+        build.add_metric([*versions.values()], 1)
+        return build
 
     def _outboxDepth(self) -> Iterable[Metric]:
         depth = GaugeMetricFamily(
