@@ -30,6 +30,7 @@ from iris_twisted.interfaces import (
 )
 from iris_twisted.sandbox.platform import Platform
 from iris_twisted.sandbox.rtc_session import RtcSession
+from iris_twisted.steady_time import steadyTime
 from iris_twisted.values import Destination, Scheme, ServerInfo
 from iris_twisted.xmpp.elements import Element
 
@@ -89,6 +90,26 @@ class Recorder:
 
     def onTokenAboutToExpire(self, secondsLeft: float) -> Any:
         return self._record("onTokenAboutToExpire", secondsLeft)
+
+
+class DriftingClock(Clock):
+    """A clock whose wall time can be set while its true time goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._true = 0.0
+
+    def monotonicSeconds(self) -> float:
+        return self._true
+
+    def advance(self, amount: float) -> None:
+        self._true += amount
+        super().advance(amount)
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock, which the watching thread would notice within a second."""
+        self.rightNow += seconds
+        steadyTime(self).wallWasSet()
 
 
 @implementer(IRetryPolicy)
@@ -278,8 +299,8 @@ class MemoryTransports:
 class World:
     """A connection with its clock, its doubles, and a platform to talk to."""
 
-    def __init__(self, **settings: Any) -> None:
-        self.clock = Clock()
+    def __init__(self, clock: Clock | None = None, **settings: Any) -> None:
+        self.clock = Clock() if clock is None else clock
         self.clock.advance(1_700_000_000)
         self.platform = Platform(self.clock.seconds)
         self.transports: list[MemoryTransport] = []

@@ -44,7 +44,7 @@ from iris_twisted.tokens import warningDue
 from iris_twisted.values import ConnectionState, Limits
 
 from . import doubles
-from .doubles import RID, TOKEN, URL, World
+from .doubles import RID, TOKEN, URL, DriftingClock, World
 from .test_contract import ContractCase
 
 PAYLOAD = {"roomid": "r", "traceid": "t", "rtcserver": "xmpp.example.test"}
@@ -469,26 +469,6 @@ class Services(ServiceCase):
         self.assertIsNone(self.successResultOf(ended))
         self.assertNoResult(service.ended)
         self.assertIs(service.connection.state, ConnectionState.CONNECTED)
-
-
-class DriftingClock(Clock):
-    """A clock whose wall time can be set while its true time goes on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._true = 0.0
-
-    def monotonicSeconds(self) -> float:
-        return self._true
-
-    def advance(self, amount: float) -> None:
-        self._true += amount
-        super().advance(amount)
-
-    def jump(self, seconds: float) -> None:
-        """Set the wall clock, which the watching thread would notice within a second."""
-        self.rightNow += seconds
-        steadyTime(self).wallWasSet()
 
 
 class ClockThatIsSet(ContractCase):

@@ -57,7 +57,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = world = World(giveUpAfter=120.0, limits=Limits(unanswered=4))
+        self.world = world = self.newWorld()
         self.inApi = 0
         self.inCallback = 0
         self.broken: list[str] = []
@@ -73,8 +73,17 @@ class Lifecycle(RuleBasedStateMachine):
             "onReconnecting",
             "onNotification",
             "onEvent",
+            "onTokenAboutToExpire",
         ):
             world.recorder.react[name] = lambda *args, name=name: self.told(name)
+
+    def newWorld(self) -> World:
+        """The connection, and what is around it."""
+        return World(giveUpAfter=120.0, limits=Limits(unanswered=4))
+
+    def newToken(self) -> str:
+        """What the next connect() is given."""
+        return TOKEN
 
     def told(self, name: str) -> Any:
         """A callback: it must not be inside anything, and it may call the API itself."""
@@ -102,7 +111,7 @@ class Lifecycle(RuleBasedStateMachine):
             if call == "connect":
                 self.closed = False
                 self.sinceClose.clear()
-                result: Any = connection.connect(TOKEN, RID, URL)
+                result: Any = connection.connect(self.newToken(), RID, URL)
             elif call == "close":
                 self.closed = True
                 self.sinceClose.clear()
@@ -114,9 +123,13 @@ class Lifecycle(RuleBasedStateMachine):
                 connection.updateToken("another-token")
                 return
             self.outcomes.append(outcome)
-            result.addBoth(lambda r: outcome.append(r.value if isinstance(r, Failure) else r))
+            self.watch(result, outcome)
         finally:
             self.inApi -= 1
+
+    def watch(self, result: Deferred[Any], outcome: list[Any]) -> None:
+        """A Deferred of the API: write down what it fires with."""
+        result.addBoth(lambda r: outcome.append(r.value if isinstance(r, Failure) else r))
 
     @rule(call=st.sampled_from(["connect", "close", "reject", "updateToken"]))
     def callApi(self, call: str) -> None:
