@@ -242,7 +242,7 @@ def _build() -> Callable[[Core], Lifecycle]:
 
     # A session, and its loss.
     connected.upon(Lifecycle.sessionLost).to(waiting)(withError(SessionGone, firstRetry))
-    connected.upon(Lifecycle.sessionHopeless).to(idle)(withError(SessionGone, Fail))
+    connected.upon(Lifecycle.sessionHopeless).to(idle)(withError(SessionGone, stopWaiting, Fail))
 
     # Reconnecting.
     waiting.upon(Lifecycle.retryDue).to(retrying)(plain(StartAttempt()))

@@ -645,6 +645,21 @@ class WallClockWatched(SynchronousTestCase):
         self.assertFalse(thread.is_alive())
 
 
+class LostForGood(ContractCase):
+    """A loss that no retry cures, beside giveUpAfter."""
+
+    def test_noDeadline(self) -> None:
+        """Nothing is given up later: no timer is left, and nothing more is told."""
+        world = self.world(giveUpAfter=60.0).up()
+        world.transport.say(
+            b"<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
+        )
+        world.settle()
+        self.assertEqual(world.leftovers(), [])
+        world.advance(100)
+        self.assertEqual([c for c, _ in world.recorder.of("onConnectionError")], [-105])
+
+
 class FailingAtOnce(ContractCase):
     """A fleet before an event manager that answers in the same turn."""
 
