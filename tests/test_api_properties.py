@@ -89,6 +89,8 @@ class WholeApi(Lifecycle):
             self.deferreds.pop(-1 if last else 0).cancel()
         finally:
             self.inApi -= 1
+        # A socket that was being opened is gone in the next turn.
+        self.world.settle()
 
     @rule(kind=st.sampled_from(PROVIDERS))
     def providerIs(self, kind: str) -> None:
