@@ -67,7 +67,7 @@ class OperatorSite:
     def __init__(self, reactor: Any, endpoint: str, root: Resource) -> None:
         self._endpoint = endpoint
         self._listener = checkEndpoint(endpoint, reactor)
-        self._connections = Connections(QuietSite(root))
+        self._connections = Connections(QuietSite(root, reactor=reactor))
         self._port: Any = None
 
     async def listen(self) -> str:

@@ -94,10 +94,10 @@ class RtcResource(Resource):
 
     isLeaf = True
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, reactor: Any, platform: Platform) -> None:
         super().__init__()
         self._platform = platform
-        self._factory = WebSocketServerFactory(protocols=["xmpp"])
+        self._factory = WebSocketServerFactory(reactor=reactor, protocols=["xmpp"])
         # Autobahn's timers would outlive the sandbox, which keeps none.
         self._factory.setProtocolOptions(
             openHandshakeTimeout=0, closeHandshakeTimeout=0, maxMessagePayloadSize=256 * 1024

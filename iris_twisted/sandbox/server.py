@@ -60,11 +60,11 @@ class Sandbox:
             root.putChild(b"v1", Branch({b"wsturnserverinfo": known, **services(directory)}))
             later = {b"wsturnserver": anonymous, b"login": PasswordLogin(directory)}
             root.putChild(b"v1.1", Branch(later))
-            root.putChild(b"xmpp-websocket", RtcResource(self.platform))
+            root.putChild(b"xmpp-websocket", RtcResource(reactor, self.platform))
             root.putChild(b"control", Control(self.platform))
         if pages is not None:
             root.putChild(b"pages", File(pages))
-        self._site = QuietSite(root)
+        self._site = QuietSite(root, reactor=reactor)
         self._connections: Connections | None = None
         self._reactor = reactor
 
