@@ -234,6 +234,23 @@ class Kept(OutboxCase):
         self.assertEqual(self.policy.attempts, [1, 2])
         self.stop()
 
+    def test_impatientSink(self) -> None:
+        """A sink that asks for less time than the backoff does not shorten it."""
+
+        def impatient(_: CallRecord) -> None:
+            raise NotTaken("busy", retryAfter=0.1)
+
+        self.sinks["one"].outcome = impatient
+        self.open()
+        self.offer("r1")
+        self.clock.advance(1.9)
+        self.clock.settle()
+        self.assertEqual(self.sinks["one"].rooms(), ["r1"])
+        self.clock.advance(0.2)
+        self.clock.settle()
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r1"])
+        self.stop()
+
     def test_deadLetters(self) -> None:
         """Refused, or tried for too long, it is a dead letter; revived it is tried again."""
         self.sinks["one"].outcome = refuse

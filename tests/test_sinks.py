@@ -161,6 +161,21 @@ class Sinks(NetworkCase):
 
     # Files
 
+    async def test_fileIsFlushed(self) -> None:
+        """A call is taken when its line is on the disk, with its length, and not before."""
+        path = self.path()
+        sink = self.sink(f"file:{path}")
+        flushed: list[int] = []
+        fsync = os.fsync
+
+        def flush(file: int) -> None:
+            fsync(file)
+            flushed.append(os.fstat(file).st_size)
+
+        self.patch(os, "fsync", flush)
+        await sink.take(RECORD)
+        self.assertEqual(flushed[-1:], [path.stat().st_size])
+
     async def test_file(self) -> None:
         """Whole lines, in order, in a file of one's own; reopened when it was moved away."""
         path = self.path()
