@@ -843,3 +843,30 @@ class SandboxUnderOddRequests(TestCase):
             await answer.content()
         self.assertTrue(all(status < 500 for status in statuses), statuses)
         await sandbox.stop()
+
+
+class SurvivingMutants(ContractCase):
+    """What no test held: each of these failed on a small change of the code."""
+
+    def test_patienceOfResumption(self) -> None:
+        """A session that the server has forgotten by now is not asked for, one second sooner it is."""
+        for late, asked in ((-1.0, True), (1.0, False)):
+            world = self.world().up()
+            world.policy.seconds = world.platform.resumptionPatience + late
+            world.transport.lose()
+            world.advance(world.policy.seconds + 1)
+            self.assertEqual(len(world.transports), 2)
+            resumes = any(b"<resume" in message for message in world.transport.sent)
+            self.assertEqual(resumes, asked)
+
+    def test_closedOnce(self) -> None:
+        """A second close() while the first is under way does nothing to the socket."""
+        world = self.world(dialect="framed").up()
+        world.transport.polite = False
+        first = world.close()
+        world.advance(2)
+        second = world.close()
+        self.assertEqual(sum(b"<close" in message for message in world.transport.sent), 1)
+        # Three seconds after the first, not after the second.
+        world.advance(1.1)
+        self.assertEqual([first, second], [[None], [None]])
