@@ -859,6 +859,19 @@ class SurvivingMutants(ContractCase):
             resumes = any(b"<resume" in message for message in world.transport.sent)
             self.assertEqual(resumes, asked)
 
+    def test_askedToLeaveTwice(self) -> None:
+        """A server that asks twice in one message is left once: no timer of the first is left."""
+        world = self.world().up()
+        world.policy.seconds = 50.0
+        leave = (
+            "<iq type='set' id='d{}'><query xmlns='jabber:iq:private'>"
+            "<data xmlns='urn:xmpp:comcast:info' type='disconnect'/></query></iq>"
+        )
+        world.transport.say((leave.format(1) + leave.format(2)).encode())
+        world.settle()
+        self.assertIs(world.connection.state, ConnectionState.RECONNECTING)
+        self.assertEqual(len(world.clock.getDelayedCalls()), 1)
+
     def test_closedOnce(self) -> None:
         """A second close() while the first is under way does nothing to the socket."""
         world = self.world(dialect="framed").up()
