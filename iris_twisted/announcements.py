@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from .callbacks import CallbackQueue
 from .errors import IrisError
-from .values import Stats
+from .totals import Tally
 
 __all__ = ["Announcements"]
 
@@ -21,7 +21,7 @@ __all__ = ["Announcements"]
 class Announcements:
     """
     @param target: whose attributes are the callbacks.
-    @param stats: where failing callbacks are counted.
+    @param tally: where notifications, rejects and failing callbacks are counted.
     @param observe: is shown each event, when it happens; C{None} for nobody.
     @ivar queue: where the callbacks wait for their turn.
     @ivar errorTold: called after each C{onConnectionError}.
@@ -31,14 +31,14 @@ class Announcements:
         self,
         reactor: Any,
         target: object,
-        stats: Stats,
+        tally: Tally,
         observe: Callable[[dict[str, Any]], None] | None,
     ) -> None:
-        self._stats = stats
+        self._tally = tally
         self._observe = observe
         self._owesDisconnected = False
         self.errorTold: Callable[[IrisError], None] = lambda error: None
-        self.queue = CallbackQueue(reactor, target, self._failed)
+        self.queue = CallbackQueue(reactor, target, tally.callbackFailed)
 
     def connected(self, jid: str | None) -> None:
         """The session is up."""
@@ -78,19 +78,19 @@ class Announcements:
 
     def notification(self, info: dict[str, Any], done: Callable[[Failure | None], None]) -> None:
         """A notification came."""
-        self._stats.notifications += 1
+        self._tally.notified()
         self.queue.call("onEvent", self._observed("SDK_NotificationReceived", info))
         self.queue.call("onNotification", info, done=done)
 
     def notificationNow(self, info: dict[str, Any]) -> Deferred[object] | None:
         """A notification came; as L{CallbackQueue.now} does."""
-        self._stats.notifications += 1
+        self._tally.notified()
         event = self._observed("SDK_NotificationReceived", info)
         return self.queue.now(event, "onNotification", info)
 
     def rejected(self, payload: dict[str, Any]) -> None:
         """A session was rejected, and the server agreed."""
-        self._stats.rejected += 1
+        self._tally.rejected()
         self.queue.call("onEvent", self._observed("SDK_CallRejected", payload))
 
     def tokenExpiring(self, secondsLeft: float) -> None:
@@ -114,6 +114,3 @@ class Announcements:
 
     def _owe(self, owes: bool) -> None:
         self._owesDisconnected = owes
-
-    def _failed(self) -> None:
-        self._stats.callbackErrors += 1

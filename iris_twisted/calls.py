@@ -16,7 +16,8 @@ from .errors import IncorrectParameters, IrisError, NotConnected, ServerLeaving
 from .interfaces import INotificationSyntax
 from .link import Link
 from .rtc.private_iqs import Leave, Notification, Refused
-from .values import Limits, Stats
+from .totals import Tally
+from .values import Limits
 from .xmpp.elements import Element
 
 __all__ = ["Calls"]
@@ -29,9 +30,9 @@ class Calls:
 
     _log = Logger()
 
-    def __init__(self, announcements: Announcements, limits: Limits, stats: Stats) -> None:
+    def __init__(self, announcements: Announcements, limits: Limits, tally: Tally) -> None:
         self._announcements = announcements
-        self._stats = stats
+        self._tally = tally
         self._syntax: INotificationSyntax | None = None
         self._delivery = Delivery(announcements, limits.unanswered)
         self._longest = limits.frame
@@ -78,7 +79,7 @@ class Calls:
             link.leave(ServerLeaving("the server asked its clients to leave and come back"))
         elif isinstance(incoming, Refused):
             if incoming.condition == "forbidden":
-                self._stats.forbidden += 1
+                self._tally.forbidden()
                 self._log.warn("a private IQ from {sender!r} was refused", sender=iq.get("from"))
             link.reply(iq, incoming.condition)
         else:

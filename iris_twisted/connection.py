@@ -115,6 +115,11 @@ class IrisRtcConnection:
         """The counters so far: a copy."""
         return self._driver.stats
 
+    @property
+    def pingRoundTrip(self) -> float | None:
+        """Seconds that the last answered ping took, or C{None}."""
+        return self._driver.tally.stats.pingRoundTrip
+
     def connect(
         self, irisToken: str, routingId: str, eventManagerUrl: str
     ) -> Deferred[IrisRtcConnection]:

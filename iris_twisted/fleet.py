@@ -5,7 +5,7 @@ Many connections in one process, from one configuration.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -23,23 +23,13 @@ from .interfaces import IIrisListener
 from .round_trips import RoundTrips
 from .service import IrisRtcService
 from .settings import Settings
-from .steady_time import steadyTime
+from .steady_time import steadyTime, wallSeconds
+from .totals import Totals
 from .values import ConnectionState, Stats, positive
 
 __all__ = ["IrisFleet"]
 
 _TICK = 0.1
-
-
-def _sum(parts: Iterable[Stats]) -> Stats:
-    """The counters added up; what is no counter stays out."""
-    total = Stats()
-    for part in parts:
-        for field in attrs.fields(Stats):
-            value = getattr(part, field.name)
-            if isinstance(value, int):
-                setattr(total, field.name, getattr(total, field.name) + value)
-    return total
 
 
 class IrisFleet(Service):
@@ -57,7 +47,6 @@ class IrisFleet(Service):
     @param ramp: how many accounts are started per second.
     @param settings: the same for all; C{None} to make them of the C{keywords}.
     @param keywords: see L{Settings<iris_twisted.settings.Settings>}.
-    @ivar roundTrips: how long the pings of all accounts took.
     @raise IncorrectParameters: naming the argument of the wrong type or value.
     """
 
@@ -85,8 +74,8 @@ class IrisFleet(Service):
         if settings is not None and keywords:
             raise IncorrectParameters("settings and keywords exclude each other")
         one = settings or Settings(**keywords)
-        self.roundTrips = one.roundTrips or RoundTrips()
-        one = attrs.evolve(one, gate=self._gate, roundTrips=self.roundTrips)
+        self._totals = Totals()
+        one = attrs.evolve(one, gate=self._gate, totals=self._totals)
         address = EventManagerAddress.parse(eventManagerUrl, one.insecure)
         if one.discovery is None:
             self._pool = HTTPConnectionPool(reactor)
@@ -95,7 +84,6 @@ class IrisFleet(Service):
         self._settings = one
         self._services: dict[str, IrisRtcService] = {}
         self._waiting: dict[str, IrisRtcService] = {}
-        self._gone = Stats()
         self._time = steadyTime(reactor)
         # How many may be started now; it grows by C{ramp} a second.
         self._most = max(1.0, self._ramp * _TICK)
@@ -170,8 +158,7 @@ class IrisFleet(Service):
         """
         service = self._services.pop(routingId)
         self._waiting.pop(routingId, None)
-        # What it counted stays counted: metrics know no way back.
-        self._gone = _sum([self._gone, service.connection.stats])
+        service.connection._driver.tally.leave()
         return service.stopService()
 
     # All of them
@@ -179,7 +166,7 @@ class IrisFleet(Service):
     @property
     def states(self) -> Counter[ConnectionState]:
         """How many connections are in each state."""
-        return Counter(service.connection.state for service in self._services.values())
+        return Counter(self._totals.states)
 
     @property
     def attemptsUnderWay(self) -> int:
@@ -189,8 +176,24 @@ class IrisFleet(Service):
     @property
     def stats(self) -> Stats:
         """The counters of all accounts, of those that were removed too, added up."""
-        services = self._services.values()
-        return _sum([self._gone, *(service.connection.stats for service in services)])
+        return attrs.evolve(self._totals.stats)
+
+    @property
+    def roundTrips(self) -> RoundTrips:
+        """How long the pings of all accounts took."""
+        return self._totals.roundTrips
+
+    @property
+    def sinceNotification(self) -> float | None:
+        """Seconds since the last notification came to any account; C{None} before the first."""
+        last = self._totals.lastNotification
+        return None if last is None else self._time.seconds() - last
+
+    def tokensExpiringWithin(self, seconds: float) -> int:
+        """How many tokens in use expire within that time, or have expired."""
+        latest = wallSeconds(self._reactor) + seconds
+        expiries = (service.connection.tokenExpiry for service in self._services.values())
+        return sum(expiry is not None and expiry <= latest for expiry in expiries)
 
     def startService(self) -> None:
         super().startService()

@@ -31,6 +31,7 @@ from .link import Link
 from .retrying import Retrying
 from .settings import Settings
 from .token_keeper import TokenKeeper
+from .totals import Tally
 from .values import ConnectionState, ServerInfo, Stats
 from .waiters import Waiters
 
@@ -41,6 +42,7 @@ class LifecycleDriver:
     """
     @param connection: whose callbacks are made.
     @ivar jid: the JID bound last, while there is one; C{serverInfo}: what discovery said last.
+    @ivar tally: what is counted of it.
     """
 
     _log = Logger()
@@ -59,11 +61,12 @@ class LifecycleDriver:
         self._core = lifecycle.Core()
         self._machine = machine = lifecycle.newLifecycle(self._core)
         self._performing = False
-        self._stats = Stats()
+        self.tally = Tally(reactor, settings.totals)
         observe = self._observe if settings.telemetry else None
-        self._tell = Announcements(reactor, connection, self._stats, observe)
-        self._calls = Calls(self._tell, settings.limits, self._stats)
+        self._tell = Announcements(reactor, connection, self.tally, observe)
+        self._calls = Calls(self._tell, settings.limits, self.tally)
         self.messageGlanced, self.iqRequested = self._calls.glanced, self._calls.requested
+        self.pingAnswered = self.tally.pingAnswered
         self._connects = Waiters(self._tell.queue, connection, self._abandoned)
         self._closes = Waiters(self._tell.queue, None, lambda: None)
         self._retrying = Retrying(
@@ -95,11 +98,11 @@ class LifecycleDriver:
 
     @property
     def state(self) -> ConnectionState:
-        return self._machine.state()
+        return self.tally.state
 
     @property
     def stats(self) -> Stats:
-        return attrs.evolve(self._stats)
+        return attrs.evolve(self.tally.stats)
 
     def whenErrorTold(self, hear: Callable[[IrisError], None]) -> None:
         """Call this after each C{onConnectionError}."""
@@ -151,12 +154,7 @@ class LifecycleDriver:
         link = self._link if self.state is ConnectionState.CONNECTED else None
         return link if link is not None and link.isAlive else None
 
-    # LinkOwner, with C{messageGlanced} and C{iqRequested}
-
-    def pingAnswered(self, roundTrip: float) -> None:
-        self._stats.pingRoundTrip = roundTrip
-        if self._settings.roundTrips is not None:
-            self._settings.roundTrips.observe(roundTrip)
+    # LinkOwner, with C{messageGlanced}, C{iqRequested} and C{pingAnswered}
 
     def linkLost(self, link: Link, error: IrisError) -> None:
         self._link = None
@@ -179,6 +177,7 @@ class LifecycleDriver:
 
     def _input(self, transition: Any, *args: object) -> None:
         transition(*args)
+        self.tally.enter(self._machine.state())
         if self._performing:
             return
         self._performing = True
@@ -289,8 +288,7 @@ class LifecycleDriver:
         attempt.addErrback(lambda failure: self._log.failure("a bug", failure=failure))
 
     def _sessionUp(self, again: bool) -> None:
-        self._stats.connects += 1
-        self._stats.reconnects += again
+        self.tally.sessionUp(again=again)
         self._retrying.sessionUp()
         self.tokens.accepted()
         self._log.info("connected as {jid}", jid=self.jid)

@@ -16,9 +16,9 @@ from .errors import IncorrectParameters
 from .interfaces import IEventManager, IRetryPolicy, ITransportProvider
 from .proxies import Proxies
 from .retry import FullJitter
-from .round_trips import RoundTrips
 from .rtc.senders import Senders
 from .tls import TlsTrust
+from .totals import Totals
 from .values import Limits, positive
 from .xmpp.events import DIALECTS
 
@@ -95,9 +95,9 @@ def _gate(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         )
 
 
-def _roundTrips(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if value is not None and not isinstance(value, RoundTrips):
-        raise IncorrectParameters(f"{attribute.name} must be RoundTrips or None, not {value!r}")
+def _totals(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not isinstance(value, Totals):
+        raise IncorrectParameters(f"{attribute.name} must be Totals or None, not {value!r}")
 
 
 @attrs.frozen(kw_only=True)
@@ -136,7 +136,8 @@ class Settings:
         C{Proxies.ofEnvironment()}; C{None} for none.
     @ivar gate: of which each attempt to connect takes a token while it is under way, so
         that those who share it do not try all at once.
-    @ivar roundTrips: is told how long each ping took; C{None} for nobody.
+    @ivar totals: where it counts too what it counts in its C{stats}, together with the others
+        that share it; C{None} for nowhere.
     """
 
     discovery: IEventManager | None = attrs.field(default=None, validator=_provides(IEventManager))
@@ -163,7 +164,7 @@ class Settings:
     telemetry: bool = attrs.field(default=False, validator=_flag)
     limits: Limits = attrs.field(factory=Limits, validator=_limits)
     gate: DeferredSemaphore | None = attrs.field(default=None, validator=_gate, repr=False)
-    roundTrips: RoundTrips | None = attrs.field(default=None, validator=_roundTrips, repr=False)
+    totals: Totals | None = attrs.field(default=None, validator=_totals, repr=False)
     proxy: str | Proxies | None = attrs.field(default=None, validator=_proxy, repr=False)
     trust: TlsTrust = attrs.field(init=False, repr=False)
 

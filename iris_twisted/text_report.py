@@ -97,7 +97,7 @@ class TextReport(IrisListener):
         state = "connecting" if self.connection is None else self.connection.state.value
         words = f"{state} for {duration(self._seconds() - self._since)}"
         if state == "connected" and self.connection is not None:
-            trip = self.connection.stats.pingRoundTrip
+            trip = self.connection.pingRoundTrip
             return words if trip is None else f"{words}, ping {1000 * trip:.1f} ms"
         if self._next is not None:
             attempt, due = self._next
@@ -107,6 +107,8 @@ class TextReport(IrisListener):
     @property
     def ringing(self) -> list[str]:
         """A line for each call that rings, the oldest first."""
+        if not self._ringing:
+            return []
         now = self._seconds()
         self._ringing = {
             room: (began, words)

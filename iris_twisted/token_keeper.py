@@ -25,6 +25,7 @@ class TokenKeeper:
     @param changed: called when there is a token that was not tried yet.
     @param complain: called once for each token refused, when nobody has a better one.
     @param expiring: called with the seconds left, ahead of the token's expiry.
+    @ivar token: the one in use, and C{expiry}: its own, epoch seconds, if it says so.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class TokenKeeper:
         expiring: Callable[[float], None],
     ) -> None:
         self.token = ""
+        self.expiry: float | None = None
         self._changed = changed
         self._complain = complain
         self._expiring = expiring
@@ -56,11 +58,6 @@ class TokenKeeper:
         """Whether there is somebody to ask for tokens."""
         return self._source is not None
 
-    @property
-    def expiry(self) -> float | None:
-        """When the token expires, epoch seconds, if it says so."""
-        return expiryOf(self.token)
-
     def begin(self, token: str) -> None:
         """A connection starts with this token."""
         self._provided = None
@@ -73,7 +70,7 @@ class TokenKeeper:
         self._provided = None
         if not self._inUse:
             # A connection that begins brings its own.
-            self.token = token
+            self._use(token)
             return
         if self._source is not None:
             self._source.stop()
@@ -133,8 +130,11 @@ class TokenKeeper:
         if len(self._refused) > _REFUSED:
             del self._refused[next(iter(self._refused))]
 
+    def _use(self, token: str) -> None:
+        self.token, self.expiry = token, expiryOf(token)
+
     def _take(self, token: str) -> None:
-        self.token = token
+        self._use(token)
         self._expiringSoon = False
         self._arming = True
         self._watch.arm(token)

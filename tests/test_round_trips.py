@@ -50,4 +50,4 @@ class Histogram(SynchronousTestCase):
 
     def test_wrong(self) -> None:
         """Settings refuse what is none."""
-        self.assertRaises(IncorrectParameters, Settings, roundTrips=7)
+        self.assertRaises(IncorrectParameters, Settings, totals=7)

@@ -61,10 +61,12 @@ class AccountHistory(IrisListener):
     One account's past and present.
 
     @ivar connection: the connection, once there is one.
+    @ivar lowered: the account's name in lower case, to be searched.
     """
 
     def __init__(self, ledger: Ledger, account: str, now: float) -> None:
         self.account = account
+        self.lowered = account.lower()
         self.connection: IrisRtcConnection | None = None
         self.states: deque[tuple[float, str]] = deque(maxlen=_STATES_KEPT)
         self.pings: deque[float | None] = deque(maxlen=_PINGS_KEPT)
@@ -127,7 +129,7 @@ class AccountHistory(IrisListener):
 
     def sample(self) -> None:
         """Look at the last ping."""
-        trip = None if self.connection is None else self.connection.stats.pingRoundTrip
+        trip = None if self.connection is None else self.connection.pingRoundTrip
         self.pings.append(trip if self.state is ConnectionState.CONNECTED else None)
 
     def asDict(self, now: float) -> dict[str, Any]:
@@ -238,21 +240,21 @@ class Ledger:
         @param state: that a connection must have, or nothing for any.
         @param page: which one, from 0; the last one if there are not so many.
         """
-        states: Counter[str] = Counter()
-        found = []
+        known = [(history.state, history) for history in self.accounts.values()]
+        states = Counter(its for its, _ in known)
         words = words.lower()
-        for history in self.accounts.values():
-            its = history.state.value
-            states[its] += 1
-            if words in history.account.lower() and state in ("", its):
-                found.append(history)
+        found = [
+            history
+            for its, history in known
+            if (not words or words in history.lowered) and (not state or state == its.value)
+        ]
         pages = max(1, -(-len(found) // size))
         page = min(page, pages - 1)
         now = self.now()
         shown = found[page * size : (page + 1) * size]
         return {
             "now": now,
-            "states": {s.value: states[s.value] for s in ConnectionState},
+            "states": {s.value: states[s] for s in ConnectionState},
             "found": len(found),
             "page": page,
             "pages": pages,

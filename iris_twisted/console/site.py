@@ -40,8 +40,9 @@ _HEADERS = {
     "cache-control": "no-store",
 }
 _PAGE = 25
-# Seconds between two events at least, and at most.
+# Seconds between two events at least, and for each account more, and at most.
 _SOONEST = 0.2
+_MORE = 0.0002
 _LATEST = 5.0
 _LONGEST_BODY = 4096
 
@@ -161,7 +162,9 @@ class _Stream:
         """It is gone: notifyFinish says so too."""
 
     def _changed(self) -> None:
-        self._schedule(max(0.0, self._sent + _SOONEST - self._reactor.seconds()))
+        # Each looks at all accounts: of thousands something changes all the time.
+        soonest = min(_LATEST, _SOONEST + _MORE * len(self._ledger.accounts))
+        self._schedule(max(0.0, self._sent + soonest - self._reactor.seconds()))
 
     def _schedule(self, delay: float) -> None:
         if self._timer is None or not self._timer.active():

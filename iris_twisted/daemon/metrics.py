@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Metrics"]
 
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, float("inf"))
+_HOUR = 3600.0
 _COUNTERS = {
     "connects": "Sessions that came up",
     "reconnects": "Sessions that came up after a loss",
@@ -57,6 +58,7 @@ class Metrics(OutboxObserver):
         self.outbox: Outbox | None = None
         self._fleet = fleet
         self._depths: dict[tuple[str, bool], int] = {}
+        self._ages: dict[str, float] = {}
         self._snapshot: list[Metric] = []
         self.registry = registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
@@ -107,8 +109,9 @@ class Metrics(OutboxObserver):
         if self.outbox is not None:
             try:
                 self._depths = await self.outbox.depths()
+                self._ages = await self.outbox.oldestAges()
             except NotKept:
-                self._depths = {}  # Told already, by whoever needed it.
+                self._depths, self._ages = {}, {}  # Told already, by whoever needed it.
         self._snapshot = [self._about, *self._connections(), *self._outboxDepth()]
 
     def _connections(self) -> Iterable[Metric]:
@@ -124,6 +127,15 @@ class Metrics(OutboxObserver):
             snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
             yield CounterMetricFamily(f"iris_{snake}", words, getattr(stats, name))
         yield self._roundTrips()
+        yield GaugeMetricFamily(
+            "iris_tokens_expiring",
+            "Accounts whose token expires within an hour, or has expired",
+            self._fleet.tokensExpiringWithin(_HOUR),
+        )
+        age = self._fleet.sinceNotification
+        if age is not None:
+            words = "Since the last notification came to any account"
+            yield GaugeMetricFamily("iris_last_call_age_seconds", words, age)
 
     def _roundTrips(self) -> Metric:
         """Every ping that was answered."""
@@ -151,6 +163,14 @@ class Metrics(OutboxObserver):
         for (sink, dead), count in self._depths.items():
             depth.add_metric([sink, "dead" if dead else "waiting"], count)
         yield depth
+        oldest = GaugeMetricFamily(
+            "iris_outbox_oldest_call_age_seconds",
+            "Since when the oldest call that is owed to a sink waits for it",
+            labels=["sink"],
+        )
+        for sink, age in self._ages.items():
+            oldest.add_metric([sink], age)
+        yield oldest
 
     def resource(self) -> Resource:
         """For C{/metrics}."""

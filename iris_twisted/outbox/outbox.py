@@ -139,7 +139,7 @@ class Outbox:
 
         @raise NotKept: when the spool does not work.
         """
-        names = {spec: drain.sink.name for spec, drain in self._drains.items()}
+        names = self._names()
         depths: dict[tuple[str, bool], int] = {
             (name, dead): 0 for name in names.values() for dead in (False, True)
         }
@@ -147,6 +147,23 @@ class Outbox:
             key = names.get(spec, "other"), dead
             depths[key] = depths.get(key, 0) + count
         return depths
+
+    async def oldestAges(self) -> dict[str, float]:
+        """
+        Since how many seconds the oldest call waits for its delivery, by the name of the
+        sink as in L{depths}; 0 where none waits.
+
+        @raise NotKept: when the spool does not work.
+        """
+        names, now = self._names(), self._reactor.seconds()
+        ages = dict.fromkeys(names.values(), 0.0)
+        for spec, received in (await self._spool.oldestWaiting()).items():
+            name = names.get(spec, "other")
+            ages[name] = max(ages.get(name, 0.0), now - received)
+        return ages
+
+    def _names(self) -> dict[str, str]:
+        return {spec: drain.sink.name for spec, drain in self._drains.items()}
 
     def reopen(self) -> None:
         """Files may have been moved away."""

@@ -147,6 +147,10 @@ class Spool:
         """See L{Tables.depths}."""
         return self._submit(self._tables.depths)
 
+    def oldestWaiting(self) -> Deferred[dict[str, float]]:
+        """See L{Tables.oldestWaiting}."""
+        return self._submit(self._tables.oldestWaiting)
+
     def _submit(self, work: Callable[[], _Result]) -> Deferred[_Result]:
         async def run() -> _Result:
             try:

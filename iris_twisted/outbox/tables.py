@@ -161,6 +161,16 @@ class Tables:
         )
         return {(sink, bool(dead)): count for sink, dead, count in rows}
 
+    def oldestWaiting(self) -> dict[str, float]:
+        """By sink, when the oldest call came that is still to be delivered, epoch seconds."""
+        # The ids ascend as the calls come: that needs no look at each call.
+        rows = self._connection.execute(
+            "SELECT sink, received FROM calls JOIN ("
+            "SELECT sink, min(call) AS first FROM deliveries WHERE due IS NOT NULL GROUP BY sink"
+            ") ON id = first"
+        )
+        return dict(rows)
+
     def deadLetters(self, ids: Sequence[int] = ()) -> list[DeadLetter]:
         """Those given up, the oldest first: of these calls, or all."""
         rows = self._connection.execute(
