@@ -17,8 +17,11 @@ from .errors import (
     TokenRefused,
 )
 from .fleet import IrisFleet
+from .limits import Limits
 from .retry import FullJitter
-from .values import ConnectionState, IceServer, Limits, ServerInfo, Stats, TurnCredentials
+from .server_info import IceServer, ServerInfo, TurnCredentials
+from .state import ConnectionState
+from .stats import Stats
 from .version import __version__
 
 __all__ = [

@@ -1,6 +1,5 @@
 """
-Names and addresses: what a routing id, an event manager URL and a websocket
-server may look like, and the paths that are made of them.
+Names and addresses: what a routing id, a host and a URL may look like.
 
 Nothing here repairs: a value is used exactly as given, percent-encoded where it
 becomes a path segment, or it is refused with a sentence that names it.
@@ -10,27 +9,19 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
 import attrs
 
-from .errors import ApiParameters, ConnectionFailed, IncorrectParameters, IrisError
-from .values import Destination, Scheme, ServerInfo, withoutPath
+from .errors import IncorrectParameters
 
-__all__ = [
-    "EventManagerAddress",
-    "RoutingId",
-    "checkToken",
-    "isLoopback",
-    "locate",
-    "relocate",
-    "segment",
-]
+__all__ = ["RoutingId", "checkToken", "isLoopback", "segment", "withoutPath"]
 
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
 _HOST = re.compile(r"(?!-)[\w-]{1,63}(?<!-)(\.(?!-)[\w-]{1,63}(?<!-))*\.?")
 
 
@@ -125,7 +116,7 @@ def isLoopback(host: str) -> bool:
         return False
 
 
-def _split(text: str) -> tuple[SplitResult, str, int | None]:
+def splitUrl(text: str) -> tuple[SplitResult, str, int | None]:
     """
     A URL's parts, its host and its port.
 
@@ -149,151 +140,8 @@ def _split(text: str) -> tuple[SplitResult, str, int | None]:
     return parts, host, port
 
 
-@attrs.frozen
-class EventManagerAddress:
-    """Where discovery asks."""
-
-    scheme: str
-    host: str
-    port: int
-    prefix: str = ""
-
-    @classmethod
-    def parse(
-        cls, value: Any, insecure: bool = False, name: str = "eventManagerUrl"
-    ) -> EventManagerAddress:
-        """
-        @param value: C{host}, C{host:port}, or an C{https://} URL with an optional
-            path; C{http://} only for a loopback host, or when C{insecure}.
-        @param name: what it is called in the error.
-        @raise IncorrectParameters: naming what is wrong with it.
-        """
-        if not isinstance(value, str):
-            raise IncorrectParameters(f"{name} must be text, not {type(value).__name__}")
-        if not value:
-            raise IncorrectParameters(f"{name} must not be empty")
-        text = value if "://" in value else f"https://{value}"
-        try:
-            parts, host, port = _split(text)
-            if parts.scheme not in ("https", "http"):
-                raise ValueError("must be https")
-            if parts.scheme == "http" and not (insecure or isLoopback(host)):
-                raise ValueError(
-                    "is not encrypted: use https (http is for loopback, or for insecure=True)"
-                )
-            prefix = parts.path.rstrip("/")
-            if any(part in (".", "..") for part in prefix.split("/")) or "//" in prefix:
-                raise ValueError("has '.', '..' or empty path segments")
-        except ValueError as e:
-            raise IncorrectParameters(f"{name} {value!r} {e}") from None
-        default = 443 if parts.scheme == "https" else 80
-        # What is percent-encoded already stays as it is.
-        return cls(parts.scheme, host, port or default, quote(prefix, safe="/%@:;,=+!$&'()*~"))
-
-    @property
-    def secure(self) -> bool:
-        return self.scheme == "https"
-
-    @property
-    def origin(self) -> str:
-        """C{scheme://host:port}: what may be shown of it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
-
-    def url(self, path: str) -> str:
-        """The URL of a path below it, whose segments are encoded already."""
-        return f"{self.origin}{self.prefix}/{path}"
-
-    def discoveryUrl(self, routingId: str, anonymous: bool) -> str:
-        """The URL to GET (protocol.md section 1)."""
-        kind = "v1.1/wsturnserver/anonymoususer" if anonymous else "v1/wsturnserverinfo/routingid"
-        return self.url(f"{kind}/{segment('routingId', routingId)}")
-
-
-def _allowed(host: str, allowedHosts: Iterable[str]) -> bool:
-    name = host.lower().rstrip(".")
-    return any(
-        name == suffix or name.endswith("." + suffix)
-        for suffix in (allowed.lower().strip(".") for allowed in allowedHosts)
-    )
-
-
-def locate(
-    server: str,
-    info: ServerInfo,
-    routingId: str,
-    schemes: Mapping[str, Scheme],
-    *,
-    secure: bool,
-    insecure: bool,
-    allowedHosts: Iterable[str] | None = None,
-) -> Destination:
-    """
-    The destination that an answer of discovery, or a C{see-other-uri}, names.
-
-    A URL with a path is complete; to anything else the path of protocol.md
-    section 2 is added, with the websocket token in it.
-
-    @param server: C{host}, C{host:port}, or a URL of one of the C{schemes}.
-    @param secure: whether the event manager was reached by https.
-    @param insecure: whether the user asked for plain text explicitly.
-    @raise ApiParameters: when it is malformed.
-    @raise ConnectionFailed: when it is well-formed and may not be used.
-    """
-    try:
-        if "://" not in server:
-            server = f"{'wss' if secure else 'ws'}://{server}"
-            parts, host, port = _split(server)
-            if parts.path:
-                raise ValueError("must be host, host:port or a URL")
-        else:
-            parts, host, port = _split(server)
-        scheme = schemes.get(parts.scheme)
-        if scheme is None:
-            raise ValueError(
-                f"has the scheme {parts.scheme!r}, which no installed transport serves"
-            )
-        if any(part in (".", "..") for part in parts.path.split("/")):
-            raise ValueError("has '.' or '..' in its path")
-        path = parts.path.rstrip("/") or "/".join(
-            (
-                "/xmpp-websocket/routingid",
-                segment("routing id", routingId),
-                "timestamp",
-                segment("websocket_server_token_expiry_time", info.tokenExpiry),
-                "token",
-                segment("websocket_server_token", info.websocketToken),
-            )
-        )
-    except IrisError as e:
-        raise ApiParameters(f"the event manager's {e.message}") from None
-    except ValueError as e:
-        raise ApiParameters(f"the websocket server {withoutPath(server)!r} {e}") from None
-    if not scheme.secure and not insecure and (secure or not isLoopback(host)):
-        raise ConnectionFailed(
-            f"{parts.scheme}://{host} would not be encrypted; refused (insecure=True allows it)"
-        )
-    if allowedHosts is not None and not _allowed(host, allowedHosts):
-        raise ConnectionFailed(f"the websocket server {host} is not among the allowed hosts")
-    return Destination(
-        scheme, host, port or scheme.defaultPort, quote(path, safe="/%@:;,=+!$&'()*~")
-    )
-
-
-def relocate(
-    place: Destination, location: str, allowedHosts: Iterable[str] | None
-) -> Destination | None:
-    """
-    The same server at the C{location} where it wants a session to be resumed
-    (XEP-0198 section 3), C{host} or C{host:port}.
-
-    @return: C{None} when that is malformed or not allowed: it is only a hint.
-    """
-    try:
-        parts, host, port = _split(f"xmpp://{location}")
-    except ValueError:
-        return None
-    same = host.lower() == place.host.lower()
-    if parts.path or not (same if allowedHosts is None else _allowed(host, allowedHosts)):
-        return None
-    return attrs.evolve(place, host=host, port=port or place.scheme.defaultPort)
+def withoutPath(server: str) -> str:
+    """What of a server's address may be shown: not its path, which may hold a token."""
+    head, separator, rest = server.partition("://")
+    authority = re.split(r"[/?#]", rest if separator else head, maxsplit=1)[0].rpartition("@")[2]
+    return (head + separator + authority if separator else authority)[:120]

@@ -7,17 +7,20 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from .addresses import EventManagerAddress, RoutingId
+from .addresses import RoutingId
 from .attempt import Attempt, Target
 from .discovery import EventManagerClient
-from .interfaces import IEventManager, INotificationSyntax, IXmppSession
+from .discovery_interfaces import IEventManager
+from .event_manager_address import EventManagerAddress
 from .link import Link, LinkOwner
 from .rtc.private_iqs import PrivateIqs
 from .rtc.senders import Senders
+from .rtc_interfaces import INotificationSyntax
+from .server_info import ServerInfo
 from .settings import Settings
 from .transport import TransportRegistry
-from .values import ServerInfo
 from .xmpp.events import Resumption
+from .xmpp_interfaces import IXmppSession
 
 __all__ = ["Floors"]
 

@@ -12,8 +12,10 @@ import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.task import deferLater
 
-from .addresses import RoutingId, isLoopback, locate, relocate
+from .addresses import RoutingId, isLoopback
 from .deadline import deadlined
+from .destination import Destination
+from .discovery_interfaces import IEventManager
 from .errors import (
     ApiParameters,
     BackendError,
@@ -26,14 +28,15 @@ from .errors import (
     ProtocolViolation,
     SeeOther,
 )
-from .interfaces import IEventManager, IXmppSession
 from .link import Link
+from .server_info import ServerInfo
 from .settings import Settings
 from .steady_time import steadyTime
 from .transport import TransportRegistry
-from .values import Destination, ServerInfo
+from .websocket_address import locate, relocate
 from .xmpp.events import Resumption, SessionSettings
 from .xmpp.session import XmppSession
+from .xmpp_interfaces import IXmppSession
 
 __all__ = ["Attempt", "Reached", "Target"]
 

@@ -13,11 +13,11 @@ from twisted.logger import Logger
 from .announcements import Announcements
 from .delivery import Delivery
 from .errors import IncorrectParameters, IrisError, NotConnected, ServerLeaving
-from .interfaces import INotificationSyntax
+from .limits import Limits
 from .link import Link
-from .rtc.private_iqs import Leave, Notification, Refused
+from .rtc.incoming import Leave, Notification, Refused
+from .rtc_interfaces import INotificationSyntax
 from .totals import Tally
-from .values import Limits
 from .xmpp.elements import Element
 
 __all__ = ["Calls"]

@@ -10,11 +10,13 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from .addresses import checkToken
+from .connection_interfaces import IIrisListener
 from .errors import IncorrectParameters, InvalidState
-from .interfaces import IIrisListener
 from .lifecycle_driver import LifecycleDriver
+from .server_info import ServerInfo
 from .settings import Settings, checkProvider
-from .values import ConnectionState, ServerInfo, Stats
+from .state import ConnectionState
+from .stats import Stats
 
 __all__ = ["IrisListener", "IrisRtcConnection"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
 
-from .interfaces import ITlsTrust
+from .net_interfaces import ITlsTrust
 from .proxies import Proxy
 from .tunnel import TunnelEndpoint
 

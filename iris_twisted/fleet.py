@@ -16,16 +16,19 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.web.client import HTTPConnectionPool
 
-from .addresses import EventManagerAddress, RoutingId, checkToken
+from .addresses import RoutingId, checkToken
+from .connection_interfaces import IIrisListener
 from .discovery import EventManagerClient
+from .durations import positive
 from .errors import IncorrectParameters
-from .interfaces import IIrisListener
+from .event_manager_address import EventManagerAddress
 from .round_trips import RoundTrips
 from .service import IrisRtcService
 from .settings import Settings
+from .state import ConnectionState
+from .stats import Stats
 from .steady_time import steadyTime, wallSeconds
 from .totals import Totals
-from .values import ConnectionState, Stats, positive
 
 __all__ = ["IrisFleet"]
 
@@ -166,7 +169,7 @@ class IrisFleet(Service):
     @property
     def states(self) -> Counter[ConnectionState]:
         """How many connections are in each state."""
-        return Counter(self._totals.states)
+        return +self._totals.states
 
     @property
     def attemptsUnderWay(self) -> int:

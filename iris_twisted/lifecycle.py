@@ -16,7 +16,7 @@ import attrs
 from automat import TypeMachineBuilder
 
 from .errors import IrisError, TokenRefused
-from .values import ConnectionState
+from .state import ConnectionState
 
 __all__ = [
     "AwaitToken",

@@ -29,10 +29,12 @@ from .errors import (
 )
 from .link import Link
 from .retrying import Retrying
+from .server_info import ServerInfo
 from .settings import Settings
+from .state import ConnectionState
+from .stats import Stats
 from .token_keeper import TokenKeeper
 from .totals import Tally
-from .values import ConnectionState, ServerInfo, Stats
 from .waiters import Waiters
 
 __all__ = ["LifecycleDriver"]

@@ -13,9 +13,9 @@ from twisted.internet.interfaces import IDelayedCall
 from zope.interface import implementer
 
 from .errors import IrisError, NoAnswer, NotConnected, PeerClosed, ServerLeaving
-from .interfaces import IMessageReceiver, IMessageTransport, IXmppSession
 from .steady_time import steadyTime, wallSeconds
 from .sweep import Sweep, sweepFor
+from .transport_interfaces import IMessageReceiver, IMessageTransport
 from .xmpp.acknowledging import ASKING
 from .xmpp.elements import Element
 from .xmpp.events import (
@@ -29,6 +29,7 @@ from .xmpp.events import (
     SessionEvent,
 )
 from .xmpp.keepalive import Keepalive, Pulse
+from .xmpp_interfaces import IXmppSession
 
 __all__ = ["Link", "LinkOwner", "LinkTimes"]
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from .interfaces import IRetryPolicy
-from .values import positive
+from .connection_interfaces import IRetryPolicy
+from .durations import positive
 
 __all__ = ["FullJitter", "delayBefore"]
 

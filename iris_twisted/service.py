@@ -15,11 +15,11 @@ from twisted.python.failure import Failure
 
 from .addresses import checkToken
 from .connection import IrisRtcConnection
+from .connection_interfaces import IIrisListener
 from .errors import ConnectionFailed, IrisError, TokenRefused
-from .interfaces import IIrisListener
 from .retry import FullJitter, delayBefore
+from .state import ConnectionState
 from .steady_time import steadyTime
-from .values import ConnectionState
 
 __all__ = ["IrisRtcService"]
 

@@ -12,14 +12,17 @@ from twisted.internet.defer import DeferredSemaphore
 from zope.interface import Interface
 
 from .addresses import RoutingId
+from .connection_interfaces import IRetryPolicy
+from .discovery_interfaces import IEventManager
+from .durations import positive
 from .errors import IncorrectParameters
-from .interfaces import IEventManager, IRetryPolicy, ITransportProvider
+from .limits import Limits
 from .proxies import Proxies
 from .retry import FullJitter
 from .rtc.senders import Senders
 from .tls import TlsTrust
 from .totals import Totals
-from .values import Limits, positive
+from .transport_interfaces import ITransportProvider
 from .xmpp.events import DIALECTS
 
 __all__ = ["Settings", "checkProvider"]

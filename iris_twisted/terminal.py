@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TextIO
 
-__all__ = ["lineWriter"]
+__all__ = ["lineWriter", "printable"]
 
 
 def lineWriter(stream: TextIO) -> Callable[[str], None]:
@@ -22,3 +22,11 @@ def lineWriter(stream: TextIO) -> Callable[[str], None]:
         stream.flush()
 
     return write
+
+
+def printable(value: object) -> str:
+    """Text that a terminal can be shown: what a stranger sent may hold escape sequences."""
+    text = str(value)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

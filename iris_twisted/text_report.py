@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .addresses import withoutPath
+from .caller_number import callerNumber
 from .connection import IrisListener, IrisRtcConnection
-from .reports import callerNumber, printable
-from .values import withoutPath
+from .terminal import printable
 
 __all__ = ["TextReport", "duration"]
 

@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .errors import IncorrectParameters
-from .interfaces import ITlsTrust
+from .net_interfaces import ITlsTrust
 from .tls_resumption import resume
 
 __all__ = ["TlsTrust"]

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import IncorrectParameters, TokenRefused
+from .jwt import expiryOf
 from .settings import Settings
+from .token_expiry import TokenWatch
 from .token_source import TokenSource
-from .tokens import TokenWatch, expiryOf
 
 __all__ = ["TokenKeeper"]
 

@@ -14,8 +14,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .addresses import checkToken
+from .connection_interfaces import IRetryPolicy
 from .errors import TokenRefused
-from .interfaces import IRetryPolicy
 from .retry import FullJitter, delayBefore
 from .steady_time import steadyTime
 

@@ -8,8 +8,9 @@ from collections import Counter
 from typing import Any
 
 from .round_trips import RoundTrips
+from .state import ConnectionState
+from .stats import Stats
 from .steady_time import steadyTime
-from .values import ConnectionState, Stats
 
 __all__ = ["Tally", "Totals"]
 

@@ -10,17 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.addresses import (
-    EventManagerAddress,
-    RoutingId,
-    checkToken,
-    isLoopback,
-    locate,
-    segment,
-)
+from iris_twisted.addresses import RoutingId, checkToken, isLoopback, segment
+from iris_twisted.destination import Destination
 from iris_twisted.errors import ApiParameters, ConnectionFailed, IncorrectParameters
+from iris_twisted.event_manager_address import EventManagerAddress
+from iris_twisted.server_info import ServerInfo
 from iris_twisted.transport.websocket import WebSocketTransport
-from iris_twisted.values import Destination, ServerInfo
+from iris_twisted.websocket_address import locate
 
 SCHEMES = {scheme.name: scheme for scheme in WebSocketTransport.schemes}
 INFO = ServerInfo("rtc.example.test", "ws-token", "1700000000")

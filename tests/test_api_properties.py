@@ -16,7 +16,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.errors import ConnectionFailed
-from iris_twisted.values import ConnectionState, Limits
+from iris_twisted.limits import Limits
+from iris_twisted.state import ConnectionState
 
 from .doubles import RID, DriftingClock, World
 from .test_corners import notification

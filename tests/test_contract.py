@@ -25,8 +25,10 @@ from iris_twisted.errors import (
     ServerLeaving,
     TokenRefused,
 )
+from iris_twisted.limits import Limits
 from iris_twisted.retry import FullJitter
-from iris_twisted.values import ConnectionState, Limits, ServerInfo
+from iris_twisted.server_info import ServerInfo
+from iris_twisted.state import ConnectionState
 
 from .doubles import RID, TOKEN, URL, FixedDelay, World
 

@@ -32,16 +32,17 @@ from iris_twisted.errors import (
 )
 from iris_twisted.interfaces import IRetryPolicy
 from iris_twisted.json_text import decodeJsonToWrite
+from iris_twisted.limits import Limits
 from iris_twisted.outbox.spool import Spool
 from iris_twisted.sandbox import startSandbox
 from iris_twisted.service import IrisRtcService
 from iris_twisted.settings import Settings
 from iris_twisted.sinks.record import CallRecord
+from iris_twisted.state import ConnectionState
 from iris_twisted.steady_time import steadyTime
 from iris_twisted.sweep import Sweep
+from iris_twisted.token_expiry import warningDue
 from iris_twisted.token_file import TokenFiles
-from iris_twisted.tokens import warningDue
-from iris_twisted.values import ConnectionState, Limits
 
 from . import doubles
 from .doubles import RID, TOKEN, URL, DriftingClock, World

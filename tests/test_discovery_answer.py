@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.discovery.answer import readAnswer, readTurnCredentials
 from iris_twisted.errors import ApiParameters, ConnectionFailed, IrisError, TokenRefused
-from iris_twisted.values import IceServer, ServerInfo
+from iris_twisted.server_info import IceServer, ServerInfo
 
 ORIGIN = "https://evm.example.test:443"
 GOOD: dict[str, Any] = {

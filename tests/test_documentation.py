@@ -20,7 +20,7 @@ import iris_twisted
 from iris_twisted.account_tables import readToml
 from iris_twisted.daemon.configuration import Configuration
 from iris_twisted.interfaces import IIrisListener
-from iris_twisted.values import ConnectionState
+from iris_twisted.state import ConnectionState
 
 from .interop.prosody import freePort
 from .processes import Program

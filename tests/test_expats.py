@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.values import Limits
+from iris_twisted.limits import Limits
 from iris_twisted.xmpp.elements import CLIENT, Element
 from iris_twisted.xmpp.fast_parser import ChainParser
 from iris_twisted.xmpp.parser import Violation

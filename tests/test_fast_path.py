@@ -21,11 +21,12 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.calls import Calls
+from iris_twisted.destination import Destination
+from iris_twisted.limits import Limits
 from iris_twisted.rtc.names import IRIS, PRIVATE
 from iris_twisted.transport.fast_frames import masked, texts
 from iris_twisted.transport.websocket import WebSocketTransport, _Factory, _Options
 from iris_twisted.transport.websocket_connection import WebSocketConnection
-from iris_twisted.values import Destination, Limits
 from iris_twisted.xmpp.elements import CLIENT
 from iris_twisted.xmpp.fast_parser import ChainParser
 from iris_twisted.xmpp.stanzas import encoded, error

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 from iris_twisted import IrisFleet
 from iris_twisted.errors import ConnectionFailed, IncorrectParameters
-from iris_twisted.values import ConnectionState
+from iris_twisted.state import ConnectionState
 
 from .doubles import URL, FixedDelay, Recorder, World
 from .test_network import NetworkCase

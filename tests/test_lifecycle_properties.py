@@ -21,7 +21,8 @@ from iris_twisted.errors import (
     ServerLeaving,
     TokenRefused,
 )
-from iris_twisted.values import ConnectionState, Limits
+from iris_twisted.limits import Limits
+from iris_twisted.state import ConnectionState
 
 from .doubles import RID, TOKEN, URL, World
 

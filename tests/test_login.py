@@ -19,6 +19,7 @@ from iris_twisted.errors import (
     NoAnswer,
     TokenRefused,
 )
+from iris_twisted.jwt import claimsOf
 from iris_twisted.login import (
     AuthManagerClient,
     IdentityManagerClient,
@@ -27,7 +28,6 @@ from iris_twisted.login import (
     PlatformLogin,
 )
 from iris_twisted.settings import Settings
-from iris_twisted.tokens import claimsOf
 
 from .peers import WebServer
 from .test_network import NetworkCase

@@ -24,14 +24,14 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import HTTPConnectionPool
 
 from iris_twisted import IrisRtcConnection
-from iris_twisted.addresses import EventManagerAddress
 from iris_twisted.discovery import EventManagerClient
 from iris_twisted.errors import ApiParameters, ConnectionFailed, IrisError
+from iris_twisted.event_manager_address import EventManagerAddress
 from iris_twisted.sandbox import Sandbox, SandboxError, startSandbox
 from iris_twisted.sandbox.platform import Platform
+from iris_twisted.state import ConnectionState
 from iris_twisted.tls import TlsTrust
 from iris_twisted.transport.websocket import WebSocketTransport
-from iris_twisted.values import ConnectionState
 
 from .doubles import Recorder
 

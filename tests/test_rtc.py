@@ -14,10 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from iris_twisted.addresses import RoutingId
 from iris_twisted.errors import IncorrectParameters
 from iris_twisted.json_text import MAX_DEPTH, decodeJson
-from iris_twisted.rtc.private_iqs import Leave, Nothing, Notification, PrivateIqs, Refused
+from iris_twisted.limits import Limits
+from iris_twisted.rtc.incoming import Leave, Nothing, Notification, Refused
+from iris_twisted.rtc.private_iqs import PrivateIqs
 from iris_twisted.rtc.senders import Senders
 from iris_twisted.rtc.telemetry import statistics
-from iris_twisted.values import Limits
 from iris_twisted.xmpp.elements import CLIENT, Element
 from iris_twisted.xmpp.parser import FrameParser
 

@@ -24,7 +24,7 @@ from iris_twisted.errors import (
     SeeOther,
     ServerLeaving,
 )
-from iris_twisted.values import Limits
+from iris_twisted.limits import Limits
 from iris_twisted.xmpp import jids
 from iris_twisted.xmpp.elements import Element
 from iris_twisted.xmpp.events import (

@@ -12,9 +12,10 @@ from typing import Any
 import attrs
 from twisted.internet.task import LoopingCall
 
+from ..addresses import withoutPath
+from ..caller_number import callerNumber
 from ..connection import IrisListener, IrisRtcConnection
-from ..reports import callerNumber
-from ..values import ConnectionState, withoutPath
+from ..state import ConnectionState
 
 __all__ = ["AccountHistory", "CallEntry", "Ledger"]
 

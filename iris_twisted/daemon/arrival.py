@@ -11,8 +11,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from ..connection_interfaces import IIrisListener
 from ..errors import IrisError, TokenRefused
-from ..interfaces import IIrisListener
+from ..jwt import claimsOf
 from ..login import (
     AuthManagerClient,
     IdentityManagerClient,
@@ -23,7 +24,6 @@ from ..login import (
 )
 from ..retry import FullJitter
 from ..token_file import readSecretFile, readToken
-from ..tokens import claimsOf
 from .accounts import Account
 from .configuration import Configuration
 

@@ -13,30 +13,14 @@ import attrs
 
 from ..account_tables import checkKeys, readToml
 from ..settings import Settings
-from ..values import withoutPath
+from ..sinks.registry import shownSink
 from .accounts import Account
-from .consistency import (
-    Values,
-    accountsFor,
-    checkLogin,
-    checkServices,
-    checkTopics,
-    settingsFor,
-)
+from .consistency import Values, accountsFor, checkLogin, checkServices, checkTopics, settingsFor
 from .option_table import OPTIONS
 
-__all__ = ["Configuration", "shownSink"]
+__all__ = ["Configuration"]
 
 _BY_NAME = {option.name: option for option in OPTIONS}
-
-
-def shownSink(spec: str) -> str:
-    """A sink's specification without what may be secret in it."""
-    name, colon, argument = spec.partition(":")
-    if "://" not in argument:
-        return spec
-    shown = withoutPath(argument)
-    return f"{name}{colon}{shown}{'/...' if len(shown) < len(argument) else ''}"
 
 
 @attrs.frozen

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..addresses import EventManagerAddress, RoutingId
+from ..addresses import RoutingId
 from ..errors import IncorrectParameters
+from ..event_manager_address import EventManagerAddress
 from ..login.notification_manager import TOPICS
 from ..proxies import Proxies
 from ..settings import Settings

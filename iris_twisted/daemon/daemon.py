@@ -23,8 +23,8 @@ from ..fleet import IrisFleet
 from ..outbox import Outbox
 from ..sinks import SinkContext, makeSink
 from ..sinks.webhook import readSecret
+from ..state import ConnectionState
 from ..token_file import readSecretFile, readToken
-from ..values import ConnectionState
 from .accounts import Account
 from .arrival import authManager
 from .configuration import Configuration

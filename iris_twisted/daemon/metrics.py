@@ -28,7 +28,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from ..errors import NotKept
 from ..fleet import IrisFleet
 from ..outbox import OutboxObserver
-from ..values import ConnectionState
+from ..state import ConnectionState
 from ..version import __version__
 
 if TYPE_CHECKING:

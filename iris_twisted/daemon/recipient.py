@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from ..interfaces import IIrisListener
+from ..connection_interfaces import IIrisListener
 
 __all__ = ["Recipient"]
 

@@ -20,16 +20,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..connection import IrisListener
+from ..connection_interfaces import IIrisListener
 from ..errors import ConnectionFailed, IncorrectParameters, IrisError
 from ..fleet import IrisFleet
-from ..interfaces import IIrisListener
+from ..json_report import JsonReport
 from ..login import LoggedIn
 from ..outbox import Outbox
-from ..reports import JsonReport
+from ..state import ConnectionState
 from ..steady_time import steadyTime
 from ..text_report import TextReport
 from ..token_file import TokenFiles
-from ..values import ConnectionState
 from .accounts import Account
 from .arrival import Arrival
 from .configuration import Configuration

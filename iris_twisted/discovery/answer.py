@@ -12,7 +12,7 @@ from ..addresses import segment
 from ..errors import ApiParameters, ConnectionFailed, IncorrectParameters, TokenRefused
 from ..http.remarks import remark
 from ..json_text import decodeJson
-from ..values import IceServer, ServerInfo, TurnCredentials
+from ..server_info import IceServer, ServerInfo, TurnCredentials
 
 __all__ = ["readAnswer", "readTurnCredentials"]
 

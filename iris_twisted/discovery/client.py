@@ -10,12 +10,14 @@ from twisted.internet.defer import Deferred
 from twisted.web.client import HTTPConnectionPool
 from zope.interface import implementer
 
-from ..addresses import EventManagerAddress
+from ..discovery_interfaces import IEventManager
+from ..event_manager_address import EventManagerAddress
 from ..http import HttpRequests
-from ..interfaces import IEventManager, ITlsTrust
+from ..limits import Limits
+from ..net_interfaces import ITlsTrust
 from ..proxies import Proxies
+from ..server_info import ServerInfo
 from ..steady_time import wallSeconds
-from ..values import Limits, ServerInfo
 from .answer import readAnswer
 
 __all__ = ["EventManagerClient"]

@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from ..endpoints import clientEndpoint
 from ..errors import ConnectionFailed
-from ..interfaces import ITlsTrust
+from ..net_interfaces import ITlsTrust
 from ..proxies import Proxies
 
 __all__ = ["BoundedEndpoints"]

@@ -17,7 +17,7 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 
 from ..errors import ConnectionFailed, IrisError
-from ..interfaces import ITlsTrust
+from ..net_interfaces import ITlsTrust
 from ..network_failures import explain
 from ..proxies import Proxies
 from .bounded import BoundedEndpoints

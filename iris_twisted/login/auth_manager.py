@@ -13,8 +13,8 @@ from twisted.logger import Logger
 
 from ..addresses import checkToken, segment
 from ..errors import ApiParameters, ConnectionFailed, IncorrectParameters, TokenRefused
+from ..jwt import expiryOf
 from ..settings import Settings
-from ..tokens import expiryOf
 from .platform_service import PlatformService
 
 __all__ = ["AuthManagerClient", "Login"]

@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..addresses import EventManagerAddress
 from ..deadline import deadlined
 from ..errors import ApiParameters, ConnectionFailed, TokenRefused
+from ..event_manager_address import EventManagerAddress
 from ..http import Answer, HttpRequests
 from ..http.remarks import remark
 from ..json_text import decodeJson

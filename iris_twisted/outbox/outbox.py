@@ -11,9 +11,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from ..connection_interfaces import IRetryPolicy
 from ..errors import IrisError, NotKept
-from ..interfaces import INotificationSink, IRetryPolicy
 from ..retry import FullJitter
+from ..sinks.interfaces import INotificationSink
 from ..sinks.record import CallRecord
 from .drain import Drain
 from .spool import Spool

@@ -14,10 +14,10 @@ from twisted.application.service import IService, Service
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
-from ..daemon.configuration import shownSink
 from ..errors import IncorrectParameters
-from ..reports import printable
 from ..sinks.record import timestamp
+from ..sinks.registry import shownSink
+from ..terminal import printable
 from ..usage import PlainOptions
 from .spool import openTables
 from .tables import DeadLetter

@@ -11,10 +11,11 @@ from typing import Any
 import attrs
 
 from ..account_tables import accountTables, checkKeys, checkRoutingId, readToml
-from ..addresses import checkToken, locate
+from ..addresses import checkToken
 from ..errors import IncorrectParameters, IrisError
+from ..server_info import ServerInfo
 from ..transport import TransportRegistry
-from ..values import ServerInfo
+from ..websocket_address import locate
 from .records import SandboxError
 
 __all__ = ["Account", "Backend", "readAccounts"]

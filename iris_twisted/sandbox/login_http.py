@@ -14,7 +14,7 @@ from twisted.web.server import Request
 
 from ..http.serving import headerOf
 from ..json_text import decodeJson
-from ..tokens import claimsOf, expiryOf
+from ..jwt import claimsOf, expiryOf
 from .directory import Directory
 from .http import answerJson, notFound
 

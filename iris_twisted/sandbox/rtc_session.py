@@ -11,7 +11,7 @@ import secrets
 from typing import Any
 
 from ..errors import ProtocolViolation
-from ..values import Limits
+from ..limits import Limits
 from ..xmpp.elements import (
     BIND,
     CLIENT,

@@ -14,9 +14,9 @@ from zope.interface import implementer
 
 from ..errors import IncorrectParameters, NotTaken
 from ..group_commit import GroupCommit
-from ..interfaces import INotificationSink, INotificationSinkProvider
+from .context import SinkContext
+from .interfaces import INotificationSink, INotificationSinkProvider
 from .record import CallRecord
-from .registry import SinkContext
 
 __all__ = ["FileSink", "FileSinks", "StdoutSink", "StdoutSinks"]
 

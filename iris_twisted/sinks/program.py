@@ -17,9 +17,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import IncorrectParameters, NotTaken, SinkRefused
-from ..interfaces import INotificationSink, INotificationSinkProvider
+from .context import SinkContext
+from .interfaces import INotificationSink, INotificationSinkProvider
 from .record import CallRecord
-from .registry import SinkContext
 
 __all__ = ["ExecSink", "ExecSinks"]
 

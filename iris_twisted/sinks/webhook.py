@@ -22,9 +22,9 @@ from ..addresses import isLoopback
 from ..deadline import deadlined
 from ..errors import ConnectionFailed, IncorrectParameters, NotTaken, SinkRefused
 from ..http import Answer, HttpRequests
-from ..interfaces import INotificationSink, INotificationSinkProvider
+from .context import SinkContext
+from .interfaces import INotificationSink, INotificationSinkProvider
 from .record import CallRecord
-from .registry import SinkContext
 
 __all__ = ["WebhookSink", "WebhookSinks", "readSecret", "signature"]
 

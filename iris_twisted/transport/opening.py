@@ -11,10 +11,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.python.failure import Failure
 
+from ..destination import Destination
 from ..endpoints import clientEndpoint
-from ..interfaces import IMessageTransport, ITlsTrust
+from ..net_interfaces import ITlsTrust
 from ..network_failures import explain
-from ..values import Destination
+from ..transport_interfaces import IMessageTransport
 
 __all__ = ["Opening", "openTransport"]
 

@@ -21,8 +21,10 @@ from twisted.internet.protocol import Factory
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from ..interfaces import IMessageReceiver, IMessageTransport, ITlsTrust, ITransportProvider
-from ..values import Destination, Limits, Scheme
+from ..destination import Destination, Scheme
+from ..limits import Limits
+from ..net_interfaces import ITlsTrust
+from ..transport_interfaces import IMessageReceiver, IMessageTransport, ITransportProvider
 from .opening import openTransport
 from .silence import Silence
 from .websocket_connection import WebSocketConnection

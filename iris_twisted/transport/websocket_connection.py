@@ -15,10 +15,11 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..destination import Destination
 from ..errors import ConnectionFailed, IrisError, PeerClosed, ProtocolViolation, ServerLeaving
-from ..interfaces import IMessageReceiver, IMessageTransport
+from ..limits import Limits
 from ..network_failures import explain
-from ..values import Destination, Limits
+from ..transport_interfaces import IMessageReceiver, IMessageTransport
 from ..version import __version__
 from .fast_frames import masked, texts
 from .silence import Silence

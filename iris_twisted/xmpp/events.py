@@ -10,8 +10,8 @@ import attrs
 
 from ..addresses import RoutingId
 from ..errors import IrisError, StanzaError
+from ..limits import Limits
 from ..random_bytes import pieces
-from ..values import Limits
 from .elements import Element
 from .iqs import PendingIqs
 from .management import StreamManagement

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from zope.interface import implementer
 
 from ..errors import IrisError, NoAnswer, ProtocolViolation, ServerLeaving
-from ..interfaces import IXmppSession
+from ..xmpp_interfaces import IXmppSession
 from . import stanzas
 from .acknowledging import Acknowledging
 from .elements import CLIENT, FRAMING, PING, SASL, STREAM, Element

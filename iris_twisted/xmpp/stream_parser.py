@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from ..errors import ProtocolViolation
-from ..values import Limits
+from ..limits import Limits
 from .elements import CLIENT, STREAM, Element, escape
 from .parser import Closed, Item, Tree, Violation
 from .tokens import TokenCutter, checkBetween

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
 from iris_twisted.interfaces import IEventManager
-from iris_twisted.values import ServerInfo
+from iris_twisted.server_info import ServerInfo
 
 from ..processes import Program
 from ..test_network import NetworkCase

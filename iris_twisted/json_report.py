@@ -1,5 +1,5 @@
 """
-Callbacks written down as JSON lines, and what other reports share.
+Callbacks written down as JSON lines.
 """
 
 from __future__ import annotations
@@ -11,15 +11,7 @@ from typing import Any
 from .connection import IrisListener
 from .sinks.record import timestamp
 
-__all__ = ["JsonReport", "callerNumber", "printable"]
-
-
-def printable(value: object) -> str:
-    """Text that a terminal can be shown: what a stranger sent may hold escape sequences."""
-    text = str(value)
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+__all__ = ["JsonReport"]
 
 
 class JsonReport(IrisListener):
@@ -72,17 +64,3 @@ class JsonReport(IrisListener):
 
     def onTokenAboutToExpire(self, secondsLeft: float) -> None:
         self._line("onTokenAboutToExpire", secondsLeft)
-
-
-def callerNumber(info: dict[str, Any]) -> str | None:
-    """The number that a notification's userdata shows, if it has one."""
-    userdata = info.get("userdata")
-    if not isinstance(userdata, dict):
-        return None
-    for part, names in (("data", ("cname", "cid")), ("notification", ("srcTN",))):
-        section = userdata.get(part)
-        if isinstance(section, dict):
-            for name in names:
-                if isinstance(section.get(name), str) and section[name]:
-                    return str(section[name])
-    return None

@@ -4,14 +4,12 @@ The interfaces of what stands beside the house: where calls go.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from twisted.internet.defer import Deferred
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
 
-if TYPE_CHECKING:
-    from ..sinks import CallRecord, SinkContext
+from .context import SinkContext
+from .record import CallRecord
 
 __all__ = ["INotificationSink", "INotificationSinkProvider"]
 

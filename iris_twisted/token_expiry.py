@@ -1,54 +1,21 @@
 """
-The iris token's life: when it expires, and a warning in time.
+A warning before a token expires.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 
-from .json_text import decodeJson
+from .jwt import claimsOf, expiryOf
 from .steady_time import steadyTime, wallSeconds
 
-__all__ = ["TokenWatch", "claimsOf", "expiryOf", "warningDue"]
+__all__ = ["TokenWatch", "warningDue"]
 
 # A timer is never set further ahead: the wall clock may be set, a laptop may sleep.
 _LONGEST_WAIT = 3600.0
-
-
-def claimsOf(token: str) -> dict[str, Any]:
-    """The claims of a JWT (RFC 7519 section 4), unverified; none when it is no JWT."""
-    parts = token.split(".")
-    if len(parts) != 3:
-        return {}
-    try:
-        padded = parts[1] + "=" * (-len(parts[1]) % 4)
-        claims = decodeJson(base64.urlsafe_b64decode(padded).decode("utf-8"))
-    except (binascii.Error, ValueError):
-        return {}
-    return claims if isinstance(claims, dict) else {}
-
-
-def expiryOf(token: str) -> float | None:
-    """
-    The C{exp} claim of a JWT (RFC 7519 section 4.1.4), unverified.
-
-    @return: epoch seconds, or C{None} when there is none that makes sense.
-    """
-    exp = claimsOf(token).get("exp")
-    if isinstance(exp, bool) or not isinstance(exp, (int, float)):
-        return None
-    try:
-        seconds = float(exp)
-    except OverflowError:
-        return None
-    return seconds if math.isfinite(seconds) else None
-
 
 # The part of a token's life after which it may be called about to expire.
 _OLD = 0.9
