@@ -5,13 +5,13 @@ A method says when it is called, by whom, and how it fails. Nothing here imports
 implementation.
 """
 
-from .connection_interfaces import IIrisListener, IRetryPolicy
-from .discovery_interfaces import IEventManager
-from .net_interfaces import ITlsTrust
-from .rtc_interfaces import INotificationSyntax
+from .connection.interfaces import IIrisListener, IRetryPolicy
+from .discovery.interfaces import IEventManager
+from .net.interfaces import ITlsTrust
+from .rtc.interfaces import INotificationSyntax
 from .sinks.interfaces import INotificationSink, INotificationSinkProvider
-from .transport_interfaces import IMessageReceiver, IMessageTransport, ITransportProvider
-from .xmpp_interfaces import IXmppSession
+from .transport.interfaces import IMessageReceiver, IMessageTransport, ITransportProvider
+from .xmpp.interfaces import IXmppSession
 
 __all__ = [
     "IEventManager",

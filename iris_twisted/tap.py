@@ -17,18 +17,18 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogLevel, textFileLogObserver
 from twisted.python.usage import UsageError
 
-from .addresses import checkToken
+from .command_line.options import PlainOptions
+from .command_line.terminal import lineWriter
 from .daemon.accounts import Account
 from .daemon.configuration import Configuration
 from .daemon.daemon import Daemon, sinkContext, tokensOf
 from .daemon.operator_site import checkEndpoint
 from .daemon.option_table import OPTIONS
-from .daemon.screen import LogLines, Screen
+from .daemon.terminal_output import LogLines, Screen
 from .errors import IncorrectParameters
+from .net.addresses import checkToken
 from .outbox import checkSpool
 from .sinks import makeSink
-from .terminal import lineWriter
-from .usage import PlainOptions
 
 __all__ = ["Options", "makeService"]
 
@@ -238,7 +238,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
 def _demo(
     options: Options, reactor: Any, screen: Screen, complain: Callable[[str], None]
 ) -> IService:
-    from .demo import Demo
+    from .daemon.demo import Demo
     from .sandbox import Sandbox
 
     configuration = options.configuration

@@ -1,5 +1,5 @@
 """
-L{iris_twisted.addresses}: security.md, "URL injection".
+L{iris_twisted.net.addresses}: security.md, "URL injection".
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.addresses import RoutingId, checkToken, isLoopback, segment
-from iris_twisted.destination import Destination
+from iris_twisted.connection.websocket_address import locate
+from iris_twisted.discovery.event_manager_address import EventManagerAddress
+from iris_twisted.discovery.server_info import ServerInfo
 from iris_twisted.errors import ApiParameters, ConnectionFailed, IncorrectParameters
-from iris_twisted.event_manager_address import EventManagerAddress
-from iris_twisted.server_info import ServerInfo
+from iris_twisted.net.addresses import RoutingId, checkToken, isLoopback, segment
+from iris_twisted.transport.destination import Destination
 from iris_twisted.transport.websocket import WebSocketTransport
-from iris_twisted.websocket_address import locate
 
 SCHEMES = {scheme.name: scheme for scheme in WebSocketTransport.schemes}
 INFO = ServerInfo("rtc.example.test", "ws-token", "1700000000")

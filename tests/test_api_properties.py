@@ -15,9 +15,9 @@ from hypothesis.stateful import invariant, precondition, rule
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from iris_twisted.connection.state import ConnectionState
 from iris_twisted.errors import ConnectionFailed
-from iris_twisted.limits import Limits
-from iris_twisted.state import ConnectionState
+from iris_twisted.net.limits import Limits
 
 from .doubles import RID, DriftingClock, World
 from .test_corners import notification

@@ -21,6 +21,8 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
+from iris_twisted.command_line.exit_status import statusFor
+from iris_twisted.daemon.token_files import TokenFiles, readToken
 from iris_twisted.errors import (
     BackendError,
     ConnectionFailed,
@@ -28,11 +30,9 @@ from iris_twisted.errors import (
     NotSupported,
     TokenRefused,
 )
-from iris_twisted.exit_status import statusFor
 from iris_twisted.sandbox import startSandbox
 from iris_twisted.sandbox import tap as sandboxTap
 from iris_twisted.tap import Options
-from iris_twisted.token_file import TokenFiles, readToken
 
 from .processes import startTwist
 
@@ -357,7 +357,7 @@ class Services(TestCase):
     timeout = 30
 
     async def service(self, **kw: Any) -> Any:
-        from iris_twisted.service import IrisRtcService
+        from iris_twisted.fleet.service import IrisRtcService
 
         from .doubles import FixedDelay, Recorder
 

@@ -19,7 +19,7 @@ from zope.interface.verify import verifyObject
 from iris_twisted.console import Ledger, consoleRoot
 from iris_twisted.console.site import _isOurs
 from iris_twisted.daemon.operator_site import OperatorSite
-from iris_twisted.fleet import IrisFleet
+from iris_twisted.fleet.fleet import IrisFleet
 from iris_twisted.interfaces import IIrisListener
 
 from .doubles import World

@@ -10,6 +10,9 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from iris_twisted.connection.retry import FullJitter
+from iris_twisted.connection.state import ConnectionState
+from iris_twisted.discovery.server_info import ServerInfo
 from iris_twisted.errors import (
     ApiParameters,
     BackendError,
@@ -25,10 +28,7 @@ from iris_twisted.errors import (
     ServerLeaving,
     TokenRefused,
 )
-from iris_twisted.limits import Limits
-from iris_twisted.retry import FullJitter
-from iris_twisted.server_info import ServerInfo
-from iris_twisted.state import ConnectionState
+from iris_twisted.net.limits import Limits
 
 from .doubles import RID, TOKEN, URL, FixedDelay, World
 

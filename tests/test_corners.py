@@ -22,7 +22,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from iris_twisted import IrisFleet, IrisRtcConnection, steady_time
+from iris_twisted import IrisFleet, IrisRtcConnection
+from iris_twisted.connection.ping_scheduler import Sweep
+from iris_twisted.connection.settings import Settings
+from iris_twisted.connection.state import ConnectionState
+from iris_twisted.connection.token_expiry import warningDue
+from iris_twisted.daemon.token_files import TokenFiles
 from iris_twisted.errors import (
     ConnectionFailed,
     IncorrectParameters,
@@ -30,19 +35,15 @@ from iris_twisted.errors import (
     NotKept,
     TokenRefused,
 )
+from iris_twisted.fleet.service import IrisRtcService
 from iris_twisted.interfaces import IRetryPolicy
-from iris_twisted.json_text import decodeJsonToWrite
-from iris_twisted.limits import Limits
+from iris_twisted.net import steady_time
+from iris_twisted.net.json_text import decodeJsonToWrite
+from iris_twisted.net.limits import Limits
+from iris_twisted.net.steady_time import steadyTime
 from iris_twisted.outbox.spool import Spool
 from iris_twisted.sandbox import startSandbox
-from iris_twisted.service import IrisRtcService
-from iris_twisted.settings import Settings
 from iris_twisted.sinks.record import CallRecord
-from iris_twisted.state import ConnectionState
-from iris_twisted.steady_time import steadyTime
-from iris_twisted.sweep import Sweep
-from iris_twisted.token_expiry import warningDue
-from iris_twisted.token_file import TokenFiles
 
 from . import doubles
 from .doubles import RID, TOKEN, URL, DriftingClock, World

@@ -22,13 +22,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import HTTPConnectionPool
 from zope.interface.verify import verifyObject
 
-from iris_twisted.daemon import roster as rosterModule
+from iris_twisted.daemon import account_set as rosterModule
+from iris_twisted.daemon.callback_fan_out import Recipient
 from iris_twisted.daemon.configuration import Configuration
 from iris_twisted.daemon.daemon import Daemon, tokensOf
 from iris_twisted.daemon.operator_site import OperatorSite
-from iris_twisted.daemon.recipient import Recipient
-from iris_twisted.daemon.screen import Screen
 from iris_twisted.daemon.systemd import Notifier
+from iris_twisted.daemon.terminal_output import Screen
 from iris_twisted.errors import IncorrectParameters
 from iris_twisted.interfaces import IIrisListener
 from iris_twisted.sandbox import Sandbox

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.discovery.answer import readAnswer, readTurnCredentials
+from iris_twisted.discovery.server_info import IceServer, ServerInfo
 from iris_twisted.errors import ApiParameters, ConnectionFailed, IrisError, TokenRefused
-from iris_twisted.server_info import IceServer, ServerInfo
 
 ORIGIN = "https://evm.example.test:443"
 GOOD: dict[str, Any] = {

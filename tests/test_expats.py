@@ -1,5 +1,5 @@
 """
-L{iris_twisted.xmpp.tokens}: whatever the machine's expat is, no stanza waits inside it.
+L{iris_twisted.xmpp.token_cutter}: whatever the machine's expat is, no stanza waits inside it.
 
 Debian's libexpat 2.5.0-1+deb12u2 defers reparsing, and its Python cannot turn that off; others
 never do. So a deferring one is simulated, and one that looks whether it was ever given a part.
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.limits import Limits
+from iris_twisted.net.limits import Limits
 from iris_twisted.xmpp.elements import CLIENT, Element
 from iris_twisted.xmpp.fast_parser import ChainParser
 from iris_twisted.xmpp.parser import Violation

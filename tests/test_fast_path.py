@@ -20,10 +20,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.calls import Calls
-from iris_twisted.destination import Destination
-from iris_twisted.limits import Limits
-from iris_twisted.rtc.names import IRIS, PRIVATE
+from iris_twisted.connection.call_signaling import Calls
+from iris_twisted.net.limits import Limits
+from iris_twisted.rtc.namespaces import IRIS, PRIVATE
+from iris_twisted.transport.destination import Destination
 from iris_twisted.transport.fast_frames import masked, texts
 from iris_twisted.transport.websocket import WebSocketTransport, _Factory, _Options
 from iris_twisted.transport.websocket_connection import WebSocketConnection

@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from iris_twisted import IrisFleet
+from iris_twisted.connection.state import ConnectionState
 from iris_twisted.errors import ConnectionFailed, IncorrectParameters
-from iris_twisted.state import ConnectionState
 
 from .doubles import URL, FixedDelay, Recorder, World
 from .test_network import NetworkCase

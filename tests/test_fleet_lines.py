@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.daemon.fleet_lines import FleetLines
+from iris_twisted.daemon.fleet_report import FleetLines
 from iris_twisted.daemon.option_table import OPTIONS
 from iris_twisted.errors import IncorrectParameters
 

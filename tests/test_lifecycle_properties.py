@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from iris_twisted.connection.state import ConnectionState
 from iris_twisted.errors import (
     CertificateRefused,
     ConnectionFailed,
@@ -21,8 +22,7 @@ from iris_twisted.errors import (
     ServerLeaving,
     TokenRefused,
 )
-from iris_twisted.limits import Limits
-from iris_twisted.state import ConnectionState
+from iris_twisted.net.limits import Limits
 
 from .doubles import RID, TOKEN, URL, World
 

@@ -12,6 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import (
     ApiParameters,
     ConnectionFailed,
@@ -19,7 +20,6 @@ from iris_twisted.errors import (
     NoAnswer,
     TokenRefused,
 )
-from iris_twisted.jwt import claimsOf
 from iris_twisted.login import (
     AuthManagerClient,
     IdentityManagerClient,
@@ -27,7 +27,7 @@ from iris_twisted.login import (
     NotificationManagerClient,
     PlatformLogin,
 )
-from iris_twisted.settings import Settings
+from iris_twisted.net.jwt import claimsOf
 
 from .peers import WebServer
 from .test_network import NetworkCase

@@ -1,5 +1,5 @@
 """
-L{iris_twisted.xmpp.management}: the books of XEP-0198.
+L{iris_twisted.xmpp.stream_management}: the books of XEP-0198.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.errors import ProtocolViolation
-from iris_twisted.xmpp import management
+from iris_twisted.xmpp import stream_management as management
 from iris_twisted.xmpp.elements import CLIENT, Element
 from iris_twisted.xmpp.events import Ended, Established
-from iris_twisted.xmpp.management import StreamManagement
+from iris_twisted.xmpp.stream_management import StreamManagement
 
 from .test_xmpp_session import BOUND, SASL, SessionCase, features, mechanisms
 

@@ -24,13 +24,13 @@ from twisted.trial.unittest import TestCase
 from twisted.web.client import HTTPConnectionPool
 
 from iris_twisted import IrisRtcConnection
+from iris_twisted.connection.state import ConnectionState
 from iris_twisted.discovery import EventManagerClient
+from iris_twisted.discovery.event_manager_address import EventManagerAddress
 from iris_twisted.errors import ApiParameters, ConnectionFailed, IrisError
-from iris_twisted.event_manager_address import EventManagerAddress
+from iris_twisted.net.tls import TlsTrust
 from iris_twisted.sandbox import Sandbox, SandboxError, startSandbox
 from iris_twisted.sandbox.platform import Platform
-from iris_twisted.state import ConnectionState
-from iris_twisted.tls import TlsTrust
 from iris_twisted.transport.websocket import WebSocketTransport
 
 from .doubles import Recorder
@@ -718,7 +718,7 @@ class SandboxControl(NetworkCase):
 
     async def test_betweenUsers(self) -> None:
         """A private IQ from one user reaches another, and the answer comes back."""
-        from iris_twisted.rtc.names import IRIS, PRIVATE
+        from iris_twisted.rtc.namespaces import IRIS, PRIVATE
         from iris_twisted.xmpp.elements import Element
 
         sandbox = await self.sandbox()

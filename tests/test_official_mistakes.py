@@ -10,10 +10,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from iris_twisted.connection.state import ConnectionState
 from iris_twisted.discovery.answer import readAnswer
+from iris_twisted.discovery.event_manager_address import EventManagerAddress
 from iris_twisted.errors import ConnectionFailed, InvalidState
-from iris_twisted.event_manager_address import EventManagerAddress
-from iris_twisted.state import ConnectionState
 
 from .doubles import RID, TOKEN, World
 from .test_contract import ContractCase

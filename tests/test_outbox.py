@@ -17,11 +17,11 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from iris_twisted.errors import IncorrectParameters, NotKept, NotTaken, SinkRefused
-from iris_twisted.group_commit import GroupCommit
 from iris_twisted.interfaces import INotificationSink
 from iris_twisted.outbox import Outbox, OutboxObserver, Spool
 from iris_twisted.outbox.spool import openTables
 from iris_twisted.sinks import CallRecord
+from iris_twisted.sinks.group_commit import GroupCommit
 
 from .doubles import FixedDelay
 

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.addresses import RoutingId
-from iris_twisted.xmpp.acknowledging import Acknowledging
+from iris_twisted.net.addresses import RoutingId
+from iris_twisted.xmpp.acknowledgements import Acknowledging
 from iris_twisted.xmpp.elements import BIND, CLIENT, SASL, STREAM, Element
 from iris_twisted.xmpp.events import IqRequest, SessionSettings
-from iris_twisted.xmpp.management import MANAGEMENT
 from iris_twisted.xmpp.pings import Pings
 from iris_twisted.xmpp.session import XmppSession
 from iris_twisted.xmpp.stanzas import encoded
+from iris_twisted.xmpp.stream_management import MANAGEMENT
 
 from .doubles import RID
 from .test_fast_path import cut, mutated, mutations

@@ -21,10 +21,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import ConnectionFailed, IncorrectParameters
-from iris_twisted.proxies import Proxies, Proxy
-from iris_twisted.settings import Settings
-from iris_twisted.tunnel import TunnelEndpoint, _Tunnel
+from iris_twisted.net.proxies import Proxies, Proxy
+from iris_twisted.net.tunnel import TunnelEndpoint, _Tunnel
 
 from .peers import ConnectProxy
 from .test_network import RID, NetworkCase

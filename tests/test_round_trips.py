@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted import IrisFleet
+from iris_twisted.connection.ping_histogram import RoundTrips
+from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters
-from iris_twisted.round_trips import RoundTrips
-from iris_twisted.settings import Settings
 
 from .doubles import RID, TOKEN, URL, World
 

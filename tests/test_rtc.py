@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.addresses import RoutingId
 from iris_twisted.errors import IncorrectParameters
-from iris_twisted.json_text import MAX_DEPTH, decodeJson
-from iris_twisted.limits import Limits
+from iris_twisted.net.addresses import RoutingId
+from iris_twisted.net.json_text import MAX_DEPTH, decodeJson
+from iris_twisted.net.limits import Limits
 from iris_twisted.rtc.incoming import Leave, Nothing, Notification, Refused
 from iris_twisted.rtc.private_iqs import PrivateIqs
 from iris_twisted.rtc.senders import Senders

@@ -21,10 +21,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
-from iris_twisted.http import Answer
 from iris_twisted.interfaces import INotificationSink, INotificationSinkProvider
-from iris_twisted.settings import Settings
+from iris_twisted.net.http import Answer
 from iris_twisted.sinks import CallRecord, SinkContext, makeSink, sinkProviders
 from iris_twisted.sinks.webhook import _retryAfter, readSecret
 

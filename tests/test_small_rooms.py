@@ -17,13 +17,17 @@ from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface.verify import verifyClass, verifyObject
 
 from iris_twisted import errors
-from iris_twisted.addresses import RoutingId
-from iris_twisted.connection import IrisListener, IrisRtcConnection
-from iris_twisted.destination import Destination
+from iris_twisted.command_line.terminal import printable
+from iris_twisted.connection.connection import IrisListener, IrisRtcConnection
+from iris_twisted.connection.link import Link
+from iris_twisted.connection.retry import FullJitter
+from iris_twisted.connection.settings import Settings
+from iris_twisted.connection.token_expiry import TokenWatch
+from iris_twisted.daemon.json_report import JsonReport
+from iris_twisted.daemon.text_report import TextReport
 from iris_twisted.discovery import EventManagerClient
+from iris_twisted.discovery.event_manager_address import EventManagerAddress
 from iris_twisted.errors import Fault, IncorrectParameters, IrisError
-from iris_twisted.event_manager_address import EventManagerAddress
-from iris_twisted.http.bounded import BoundedEndpoints
 from iris_twisted.interfaces import (
     IEventManager,
     IIrisListener,
@@ -35,20 +39,16 @@ from iris_twisted.interfaces import (
     ITransportProvider,
     IXmppSession,
 )
-from iris_twisted.json_report import JsonReport
-from iris_twisted.jwt import expiryOf
-from iris_twisted.limits import Limits
-from iris_twisted.link import Link
-from iris_twisted.proxies import Proxies
-from iris_twisted.retry import FullJitter
+from iris_twisted.net.addresses import RoutingId
+from iris_twisted.net.http.bounded import BoundedEndpoints
+from iris_twisted.net.jwt import expiryOf
+from iris_twisted.net.limits import Limits
+from iris_twisted.net.proxies import Proxies
+from iris_twisted.net.tls import TlsTrust
 from iris_twisted.rtc.private_iqs import PrivateIqs
 from iris_twisted.rtc.senders import Senders
-from iris_twisted.settings import Settings
-from iris_twisted.terminal import printable
-from iris_twisted.text_report import TextReport
-from iris_twisted.tls import TlsTrust
-from iris_twisted.token_expiry import TokenWatch
 from iris_twisted.transport import TransportRegistry
+from iris_twisted.transport.destination import Destination
 from iris_twisted.transport.websocket import WebSocketTransport
 from iris_twisted.transport.websocket_connection import WebSocketConnection
 from iris_twisted.xmpp.events import SessionSettings

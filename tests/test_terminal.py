@@ -17,9 +17,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 import iris_twisted
-from iris_twisted.daemon.screen import LogLines, Screen
+from iris_twisted.daemon.terminal_output import LogLines, Screen
+from iris_twisted.daemon.text_report import TextReport, duration
 from iris_twisted.errors import NotTaken
-from iris_twisted.text_report import TextReport, duration
 
 from .doubles import World
 from .processes import Program

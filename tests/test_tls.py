@@ -18,10 +18,10 @@ from twisted.internet.ssl import platformTrust
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted import tls, tls_resumption
 from iris_twisted.errors import CertificateRefused, ConnectionFailed
+from iris_twisted.net import tls, tls_resumption
+from iris_twisted.net.tls import TlsTrust
 from iris_twisted.sandbox.certificates import Certificates
-from iris_twisted.tls import TlsTrust
 
 from .test_network import RID, NetworkCase
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.errors import IncorrectParameters
-from iris_twisted.limits import Limits
+from iris_twisted.net.limits import Limits
 from iris_twisted.xmpp.elements import CLIENT, STREAM, Element, escape, serialize
 from iris_twisted.xmpp.parser import Closed, FrameParser, Header, Item, Violation
 from iris_twisted.xmpp.stream_parser import StreamParser

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from scramp import ScramMechanism
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.addresses import RoutingId
 from iris_twisted.errors import (
     BackendError,
     Conflict,
@@ -24,7 +23,8 @@ from iris_twisted.errors import (
     SeeOther,
     ServerLeaving,
 )
-from iris_twisted.limits import Limits
+from iris_twisted.net.addresses import RoutingId
+from iris_twisted.net.limits import Limits
 from iris_twisted.xmpp import jids
 from iris_twisted.xmpp.elements import Element
 from iris_twisted.xmpp.events import (

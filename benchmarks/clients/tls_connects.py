@@ -25,10 +25,10 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import react
 from zope.interface import implementer
 
-from iris_twisted.destination import Destination, Scheme
 from iris_twisted.interfaces import IMessageReceiver
-from iris_twisted.limits import Limits
-from iris_twisted.tls import TlsTrust
+from iris_twisted.net.limits import Limits
+from iris_twisted.net.tls import TlsTrust
+from iris_twisted.transport.destination import Destination, Scheme
 from iris_twisted.transport.websocket import WebSocketTransport
 
 _PATH = "/xmpp-websocket"

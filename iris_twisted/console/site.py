@@ -22,10 +22,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from ..errors import IncorrectParameters, IrisError
-from ..fleet import IrisFleet
-from ..http.serving import headerOf
-from ..json_text import decodeJson
-from .ledger import Ledger
+from ..fleet.fleet import IrisFleet
+from ..net.http.serving import headerOf
+from ..net.json_text import decodeJson
+from .call_history import Ledger
 
 __all__ = ["consoleRoot"]
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import attrs
 
-from ..account_tables import checkKeys, readToml
-from ..settings import Settings
+from ..connection.settings import Settings
+from ..fleet.account_tables import checkKeys, readToml
 from ..sinks.registry import shownSink
 from .accounts import Account
-from .consistency import Values, accountsFor, checkLogin, checkServices, checkTopics, settingsFor
+from .option_checks import Values, accountsFor, checkLogin, checkServices, checkTopics, settingsFor
 from .option_table import OPTIONS
 
 __all__ = ["Configuration"]

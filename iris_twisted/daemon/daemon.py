@@ -16,23 +16,23 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
-from ..addresses import isLoopback
+from ..command_line.exit_status import ExitStatus, statusFor, stopWith
+from ..connection.state import ConnectionState
 from ..errors import IncorrectParameters
-from ..exit_status import ExitStatus, statusFor, stopWith
-from ..fleet import IrisFleet
+from ..fleet.fleet import IrisFleet
+from ..net.addresses import isLoopback
 from ..outbox import Outbox
 from ..sinks import SinkContext, makeSink
 from ..sinks.webhook import readSecret
-from ..state import ConnectionState
-from ..token_file import readSecretFile, readToken
+from .account_login import authManager
+from .account_set import Roster
 from .accounts import Account
-from .arrival import authManager
 from .configuration import Configuration
-from .fleet_lines import FleetLines
+from .fleet_report import FleetLines
 from .operator_site import Health, OperatorSite
-from .roster import Roster
-from .screen import Screen
 from .systemd import Notifier
+from .terminal_output import Screen
+from .token_files import readSecretFile, readToken
 
 __all__ = ["Daemon", "sinkContext", "tokensOf"]
 

@@ -25,10 +25,10 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from ..connection.state import ConnectionState
 from ..errors import NotKept
-from ..fleet import IrisFleet
+from ..fleet.fleet import IrisFleet
 from ..outbox import OutboxObserver
-from ..state import ConnectionState
 from ..version import __version__
 
 if TYPE_CHECKING:

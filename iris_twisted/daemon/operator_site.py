@@ -15,7 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from ..errors import IncorrectParameters
-from ..http.serving import Connections, QuietSite
+from ..net.http.serving import Connections, QuietSite
 
 __all__ = ["Health", "OperatorSite", "checkEndpoint"]
 

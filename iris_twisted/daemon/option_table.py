@@ -11,8 +11,8 @@ from typing import Any
 
 import attrs
 
-from ..durations import positive
 from ..errors import IncorrectParameters
+from ..net.durations import positive
 from ..xmpp.events import DIALECTS
 
 __all__ = ["OPTIONS", "Option"]

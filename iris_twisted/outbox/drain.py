@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from ..connection_interfaces import IRetryPolicy
+from ..connection.interfaces import IRetryPolicy
 from ..errors import IrisError, NotKept, NotTaken, SinkRefused
 from ..sinks.interfaces import INotificationSink
 from .spool import Spool

@@ -11,9 +11,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from ..connection_interfaces import IRetryPolicy
+from ..connection.interfaces import IRetryPolicy
+from ..connection.retry import FullJitter
 from ..errors import IrisError, NotKept
-from ..retry import FullJitter
 from ..sinks.interfaces import INotificationSink
 from ..sinks.record import CallRecord
 from .drain import Drain

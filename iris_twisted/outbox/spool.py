@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ..errors import IncorrectParameters, NotKept
-from ..group_commit import GroupCommit
+from ..sinks.group_commit import GroupCommit
 from ..sinks.record import CallRecord
 from .tables import DeadLetter, Due, Tables
 

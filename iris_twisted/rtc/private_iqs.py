@@ -9,15 +9,15 @@ from typing import Any
 
 from zope.interface import implementer
 
-from ..addresses import RoutingId
 from ..errors import IncorrectParameters
-from ..json_text import decodeJsonToWrite
-from ..rtc_interfaces import INotificationSyntax
+from ..net.addresses import RoutingId
+from ..net.json_text import decodeJsonToWrite
 from ..xmpp.elements import CLIENT, Element, escape
 from ..xmpp.fast_parser import ChainParser
 from ..xmpp.stanzas import isUnusual
 from .incoming import Incoming, Leave, Nothing, Notification, Refused
-from .names import IRIS, PRIVATE
+from .interfaces import INotificationSyntax
+from .namespaces import IRIS, PRIVATE
 from .senders import Senders
 from .telemetry import statistics
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import attrs
 
-from ..account_tables import accountTables, checkKeys, checkRoutingId, readToml
-from ..addresses import checkToken
+from ..connection.websocket_address import locate
+from ..discovery.server_info import ServerInfo
 from ..errors import IncorrectParameters, IrisError
-from ..server_info import ServerInfo
+from ..fleet.account_tables import accountTables, checkKeys, checkRoutingId, readToml
+from ..net.addresses import checkToken
 from ..transport import TransportRegistry
-from ..websocket_address import locate
 from .records import SandboxError
 
 __all__ = ["Account", "Backend", "readAccounts"]

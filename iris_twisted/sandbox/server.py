@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.static import File
 
-from ..http.serving import Connections, QuietSite
+from ..net.http.serving import Connections, QuietSite
 from .backend import Backend
 from .http import Branch, Control, Discovery, Root
 from .login_http import PasswordLogin, services

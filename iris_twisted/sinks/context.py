@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from ..settings import Settings
+from ..connection.settings import Settings
 
 __all__ = ["SinkContext"]
 

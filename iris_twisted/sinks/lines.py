@@ -13,8 +13,8 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from ..errors import IncorrectParameters, NotTaken
-from ..group_commit import GroupCommit
 from .context import SinkContext
+from .group_commit import GroupCommit
 from .interfaces import INotificationSink, INotificationSinkProvider
 from .record import CallRecord
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 from twisted.plugin import getPlugins
 
-from ..addresses import withoutPath
 from ..errors import IncorrectParameters
+from ..net.addresses import withoutPath
 from .context import SinkContext
 from .interfaces import INotificationSink, INotificationSinkProvider
 

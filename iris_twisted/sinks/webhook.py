@@ -18,10 +18,10 @@ from twisted.plugin import IPlugin
 from twisted.web.client import HTTPConnectionPool
 from zope.interface import implementer
 
-from ..addresses import isLoopback
-from ..deadline import deadlined
 from ..errors import ConnectionFailed, IncorrectParameters, NotTaken, SinkRefused
-from ..http import Answer, HttpRequests
+from ..net.addresses import isLoopback
+from ..net.deadline import deadlined
+from ..net.http import Answer, HttpRequests
 from .context import SinkContext
 from .interfaces import INotificationSink, INotificationSinkProvider
 from .record import CallRecord

@@ -15,15 +15,15 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..destination import Destination
 from ..errors import ConnectionFailed, IrisError, PeerClosed, ProtocolViolation, ServerLeaving
-from ..limits import Limits
-from ..network_failures import explain
-from ..transport_interfaces import IMessageReceiver, IMessageTransport
+from ..net.failures import explain
+from ..net.limits import Limits
 from ..version import __version__
+from .back_pressure import WriteBrake
+from .destination import Destination
 from .fast_frames import masked, texts
-from .silence import Silence
-from .write_brake import WriteBrake
+from .interfaces import IMessageReceiver, IMessageTransport
+from .silent_logger import Silence
 
 __all__ = ["WebSocketConnection"]
 

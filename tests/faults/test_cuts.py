@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from iris_twisted import IrisRtcConnection
+from iris_twisted.connection.state import ConnectionState
 from iris_twisted.sandbox import Sandbox
-from iris_twisted.state import ConnectionState
 from iris_twisted.xmpp.jids import _prepared
 
 from ..doubles import FixedDelay

@@ -15,8 +15,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from iris_twisted.discovery.server_info import ServerInfo
 from iris_twisted.interfaces import IEventManager
-from iris_twisted.server_info import ServerInfo
 
 from ..processes import Program
 from ..test_network import NetworkCase

@@ -16,15 +16,15 @@ from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from iris_twisted.destination import Destination, Scheme
 from iris_twisted.interfaces import (
     IMessageReceiver,
     IMessageTransport,
     ITlsTrust,
     ITransportProvider,
 )
-from iris_twisted.limits import Limits
+from iris_twisted.net.limits import Limits
 from iris_twisted.transport import explain, openTransport
+from iris_twisted.transport.destination import Destination, Scheme
 
 __all__ = ["TlsStreamTransport"]
 
