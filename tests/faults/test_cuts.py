@@ -19,7 +19,7 @@ from iris_twisted.sandbox import Sandbox
 from iris_twisted.xmpp.jids import _prepared
 
 from ..doubles import FixedDelay
-from ..test_network import RID, NetworkCase
+from ..network import RID, NetworkCase
 from .proxy import DOWN, UP, Fault, Proxy
 
 # What the contract allows after onConnected, however often the network breaks.

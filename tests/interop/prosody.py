@@ -18,8 +18,8 @@ from zope.interface import implementer
 from iris_twisted.discovery.server_info import ServerInfo
 from iris_twisted.interfaces import IEventManager
 
+from ..network import NetworkCase
 from ..processes import Program
-from ..test_network import NetworkCase
 
 __all__ = ["PASSWORD", "Fixed", "ProsodyCase"]
 

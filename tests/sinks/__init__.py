@@ -1,0 +1,3 @@
+"""
+Where calls go.
+"""
