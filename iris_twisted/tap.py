@@ -27,8 +27,8 @@ from .daemon.option_table import OPTIONS
 from .daemon.terminal_output import LogLines, Screen
 from .errors import IncorrectParameters
 from .net.addresses import checkToken
-from .outbox import checkSpool
-from .sinks import makeSink
+from .outbox.spool import checkSpool
+from .sinks.registry import makeSink
 
 __all__ = ["Options", "makeService"]
 
@@ -239,7 +239,7 @@ def _demo(
     options: Options, reactor: Any, screen: Screen, complain: Callable[[str], None]
 ) -> IService:
     from .daemon.demo import Demo
-    from .sandbox import Sandbox
+    from .sandbox.server import Sandbox
 
     configuration = options.configuration
     routingId = options["routing-id"]

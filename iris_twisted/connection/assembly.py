@@ -7,7 +7,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from ..discovery import EventManagerClient
+from ..discovery.client import EventManagerClient
 from ..discovery.event_manager_address import EventManagerAddress
 from ..discovery.interfaces import IEventManager
 from ..discovery.server_info import ServerInfo
@@ -15,7 +15,7 @@ from ..net.addresses import RoutingId
 from ..rtc.interfaces import INotificationSyntax
 from ..rtc.private_iqs import PrivateIqs
 from ..rtc.senders import Senders
-from ..transport import TransportRegistry
+from ..transport.registry import TransportRegistry
 from ..xmpp.events import Resumption
 from ..xmpp.interfaces import IXmppSession
 from .attempt import Attempt, Target

@@ -26,11 +26,12 @@ from ..errors import (
     ProtocolViolation,
     SeeOther,
 )
-from ..net.addresses import RoutingId, isLoopback
+from ..net.addresses import RoutingId
 from ..net.deadline import deadlined
+from ..net.loopback import isLoopback
 from ..net.steady_time import steadyTime
-from ..transport import TransportRegistry
 from ..transport.destination import Destination
+from ..transport.registry import TransportRegistry
 from ..xmpp.events import Resumption, SessionSettings
 from ..xmpp.interfaces import IXmppSession
 from ..xmpp.session import XmppSession

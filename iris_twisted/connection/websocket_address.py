@@ -11,7 +11,8 @@ import attrs
 
 from ..discovery.server_info import ServerInfo
 from ..errors import ApiParameters, ConnectionFailed, IrisError
-from ..net.addresses import isLoopback, segment, splitUrl, withoutPath
+from ..net.addresses import segment, splitUrl, withoutPath
+from ..net.loopback import isLoopback
 from ..transport.destination import Destination, Scheme
 
 __all__ = ["locate", "relocate"]

@@ -14,14 +14,10 @@ from twisted.logger import Logger
 from ..connection.interfaces import IIrisListener
 from ..connection.retry import FullJitter
 from ..errors import IrisError, TokenRefused
-from ..login import (
-    AuthManagerClient,
-    IdentityManagerClient,
-    LoggedIn,
-    Login,
-    NotificationManagerClient,
-    PlatformLogin,
-)
+from ..login.auth_manager import AuthManagerClient, Login
+from ..login.identity_manager import IdentityManagerClient
+from ..login.notification_manager import NotificationManagerClient
+from ..login.platform_login import LoggedIn, PlatformLogin
 from ..net.jwt import claimsOf
 from .accounts import Account
 from .configuration import Configuration

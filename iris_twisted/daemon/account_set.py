@@ -24,9 +24,9 @@ from ..connection.interfaces import IIrisListener
 from ..connection.state import ConnectionState
 from ..errors import ConnectionFailed, IncorrectParameters, IrisError
 from ..fleet.fleet import IrisFleet
-from ..login import LoggedIn
+from ..login.platform_login import LoggedIn
 from ..net.steady_time import steadyTime
-from ..outbox import Outbox
+from ..outbox.outbox import Outbox
 from .account_login import Arrival
 from .accounts import Account
 from .callback_fan_out import Recipient
@@ -36,7 +36,7 @@ from .text_report import TextReport
 from .token_files import TokenFiles
 
 if TYPE_CHECKING:
-    from ..console import Ledger
+    from ..console.call_history import Ledger
 
 __all__ = ["Roster"]
 

@@ -20,9 +20,10 @@ from ..command_line.exit_status import ExitStatus, statusFor, stopWith
 from ..connection.state import ConnectionState
 from ..errors import IncorrectParameters
 from ..fleet.fleet import IrisFleet
-from ..net.addresses import isLoopback
-from ..outbox import Outbox
-from ..sinks import SinkContext, makeSink
+from ..net.loopback import isLoopback
+from ..outbox.outbox import Outbox
+from ..sinks.context import SinkContext
+from ..sinks.registry import makeSink
 from ..sinks.webhook import readSecret
 from .account_login import authManager
 from .account_set import Roster
@@ -191,7 +192,8 @@ class Daemon(Service):
         self._log.info("serving {url}metrics, {url}healthz and {url}readyz", url=url)
 
     async def _serveConsole(self) -> None:
-        from ..console import Ledger, consoleRoot
+        from ..console.call_history import Ledger
+        from ..console.site import consoleRoot
 
         self._ledger = Ledger(self._reactor)
         self._ledger.start()

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 
-from ..sandbox import Sandbox, startSandbox
+from ..sandbox.server import Sandbox, startSandbox
 
 __all__ = ["Demo"]
 

@@ -28,11 +28,11 @@ from twisted.web.server import NOT_DONE_YET, Request
 from ..connection.state import ConnectionState
 from ..errors import NotKept
 from ..fleet.fleet import IrisFleet
-from ..outbox import OutboxObserver
+from ..outbox.outbox import OutboxObserver
 from ..version import __version__
 
 if TYPE_CHECKING:
-    from ..outbox import Outbox
+    from ..outbox.outbox import Outbox
 
 __all__ = ["Metrics"]
 

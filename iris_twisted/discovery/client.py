@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.client import HTTPConnectionPool
 from zope.interface import implementer
 
-from ..net.http import HttpRequests
+from ..net.http.requests import HttpRequests
 from ..net.interfaces import ITlsTrust
 from ..net.limits import Limits
 from ..net.proxies import Proxies

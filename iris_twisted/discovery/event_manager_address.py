@@ -10,7 +10,8 @@ from urllib.parse import quote
 import attrs
 
 from ..errors import IncorrectParameters
-from ..net.addresses import isLoopback, segment, splitUrl
+from ..net.addresses import segment, splitUrl
+from ..net.loopback import isLoopback
 
 __all__ = ["EventManagerAddress"]
 

@@ -22,7 +22,7 @@ from ..connection.settings import Settings
 from ..connection.state import ConnectionState
 from ..connection.stats import Stats
 from ..connection.totals import Totals
-from ..discovery import EventManagerClient
+from ..discovery.client import EventManagerClient
 from ..discovery.event_manager_address import EventManagerAddress
 from ..errors import IncorrectParameters
 from ..net.addresses import RoutingId, checkToken

@@ -13,8 +13,8 @@ from ..connection.settings import Settings
 from ..discovery.event_manager_address import EventManagerAddress
 from ..errors import ApiParameters, ConnectionFailed, TokenRefused
 from ..net.deadline import deadlined
-from ..net.http import Answer, HttpRequests
 from ..net.http.error_text import remark
+from ..net.http.requests import Answer, HttpRequests
 from ..net.json_text import decodeJson
 
 __all__ = ["PlatformService"]

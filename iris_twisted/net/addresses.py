@@ -16,7 +16,7 @@ import attrs
 
 from ..errors import IncorrectParameters
 
-__all__ = ["RoutingId", "checkToken", "isLoopback", "segment", "withoutPath"]
+__all__ = ["RoutingId", "checkToken", "segment", "withoutPath"]
 
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]")
 
@@ -103,17 +103,6 @@ def _isHost(host: str) -> bool:
             return False
         return True
     return len(host) <= 253 and _HOST.fullmatch(host) is not None
-
-
-def isLoopback(host: str) -> bool:
-    """Whether a host name or address literal cannot leave this machine (RFC 6761 6.3)."""
-    name = host.lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def splitUrl(text: str) -> tuple[SplitResult, str, int | None]:

@@ -15,7 +15,7 @@ from urllib.request import (  # type: ignore[attr-defined]
 import attrs
 
 from ..errors import IncorrectParameters
-from .addresses import isLoopback
+from .loopback import isLoopback
 
 __all__ = ["Proxies", "Proxy"]
 

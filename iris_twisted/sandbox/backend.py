@@ -15,7 +15,7 @@ from ..discovery.server_info import ServerInfo
 from ..errors import IncorrectParameters, IrisError
 from ..fleet.account_tables import accountTables, checkKeys, checkRoutingId, readToml
 from ..net.addresses import checkToken
-from ..transport import TransportRegistry
+from ..transport.registry import TransportRegistry
 from .records import SandboxError
 
 __all__ = ["Account", "Backend", "readAccounts"]

@@ -19,9 +19,9 @@ from twisted.web.client import HTTPConnectionPool
 from zope.interface import implementer
 
 from ..errors import ConnectionFailed, IncorrectParameters, NotTaken, SinkRefused
-from ..net.addresses import isLoopback
 from ..net.deadline import deadlined
-from ..net.http import Answer, HttpRequests
+from ..net.http.requests import Answer, HttpRequests
+from ..net.loopback import isLoopback
 from .context import SinkContext
 from .interfaces import INotificationSink, INotificationSinkProvider
 from .record import CallRecord

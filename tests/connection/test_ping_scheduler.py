@@ -9,13 +9,7 @@ from itertools import pairwise
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.connection.ping_scheduler import (
-    _PARTS,
-    _TURN,
-    Sweep,
-    _sweeps,
-    sweepFor,
-)
+from iris_twisted.connection.ping_scheduler import _PARTS, _TURN, Sweep, _sweeps, sweepFor
 
 PART = 3.0 / _PARTS
 

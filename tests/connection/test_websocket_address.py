@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from iris_twisted.connection.websocket_address import locate
 from iris_twisted.discovery.server_info import ServerInfo
 from iris_twisted.errors import ApiParameters, ConnectionFailed
-from iris_twisted.net.addresses import isLoopback
+from iris_twisted.net.loopback import isLoopback
 from iris_twisted.transport.destination import Destination
 from iris_twisted.transport.websocket import WebSocketTransport
 
