@@ -30,6 +30,11 @@ class Histogram(SynchronousTestCase):
         self.assertEqual(trips.cumulative[-1], (float("inf"), len(times)))
         self.assertAlmostEqual(trips.total, sum(times))
 
+    def test_bounds(self) -> None:
+        """No two are the same, and they ascend: Prometheus takes nothing else."""
+        bounds = [bound for bound, _ in RoundTrips().cumulative]
+        self.assertEqual(bounds, sorted(set(bounds)))
+
     def test_fleet(self) -> None:
         """All pings of a fleet are in its histogram; they stay when the account goes."""
         world = World()

@@ -885,3 +885,100 @@ class SurvivingMutants(ContractCase):
         # Three seconds after the first, not after the second.
         world.advance(1.1)
         self.assertEqual([first, second], [[None], [None]])
+
+    def test_upAfterClose(self) -> None:
+        """An attempt that comes up although it was stopped is closed: one connect() later, too."""
+        for again in (False, True):
+            world = self.world()
+            # An event manager that answers when it is cancelled.
+            late: Deferred[Any] = Deferred(lambda d: d.callback(world.discovery.good()))
+            world.discovery.outcomes = [late]
+            first = world.connect()
+            world.settle()
+            closed = world.close()
+            second = world.connect() if again else []
+            world.advance(5)
+            self.assertEqual([type(e) for e in first], [InvalidState])
+            self.assertEqual(closed, [None])
+            self.assertEqual(second, [world.connection] if again else [])
+            self.assertEqual(world.recorder.names(), ["onConnected"] if again else [])
+            self.assertEqual([t.open for t in world.transports], [False] + [True] * again)
+
+    def test_closedWhileRetrying(self) -> None:
+        """close() during an attempt stops the time of giveUpAfter too."""
+        world = self.world(giveUpAfter=60.0).up()
+        world.discovery.outcomes = [world.discovery.hanging()]
+        world.transport.lose()
+        world.advance(2)
+        self.assertEqual(world.close(), [])
+        world.settle()
+        self.assertEqual(world.leftovers(), [])
+
+    def test_closedBeforeOnConnected(self) -> None:
+        """An onConnected that close() took away is not followed by an onDisconnected, ever."""
+        world = self.world()
+        world.recorder.react["onEvent"] = lambda event: world.connection.close() and None
+        world.connect()
+        world.settle()
+        world.close()
+        world.settle()
+        self.assertEqual(world.recorder.names(), [])
+
+    def test_noWait(self) -> None:
+        """A retry policy may say 0: at once, not never."""
+        world = self.world().up()
+        world.policy.seconds = 0.0
+        world.transport.lose()
+        world.settle()
+        self.assertEqual(world.recorder.names()[-1], "onConnected")
+        self.assertEqual(len(world.transports), 2)
+
+    def test_knownDialect(self) -> None:
+        """A server that spoke the first dialect has the whole time for it the next time."""
+        world = self.world().up()
+        world.platform.hang("stream")
+        world.transport.lose()
+        world.advance(30)
+        self.assertEqual(len(world.transports), 2)
+
+    def test_fullWhileLeaving(self) -> None:
+        """A link that closes is read to its end, however much comes meanwhile."""
+        world = self.world(limits=Limits(unanswered=1)).up()
+        world.recorder.react["onNotification"] = lambda info: Deferred()
+        world.transport.polite = False
+        leave = (
+            "<iq type='set' id='d'><query xmlns='jabber:iq:private'>"
+            "<data xmlns='urn:xmpp:comcast:info' type='disconnect'/></query></iq>"
+        )
+        world.transport.say((leave + notification(1) + notification(2)).encode())
+        world.settle()
+        self.assertFalse(world.transport.paused)
+
+
+class SurvivingMutantsOfServices(ServiceCase):
+    """The same for a service."""
+
+    def test_tokenWhileUp(self) -> None:
+        """updateToken() of a service that is up reaches the next attempt."""
+        world = self.world()
+        service = self.service(world)
+        service.startService()
+        world.settle()
+        service.updateToken("fresh")
+        world.transport.lose()
+        world.advance(2)
+        self.assertEqual(world.discovery.tokens, [TOKEN, "fresh"])
+
+    def test_firstTokenRefused(self) -> None:
+        """Without a provider, a service whose first token is refused waits for updateToken()."""
+        world = self.world()
+        world.discovery.outcomes = [REFUSED]
+        service = self.service(world)
+        service.startService()
+        world.advance(100)
+        self.assertEqual(world.discovery.tokens, [TOKEN])
+        self.assertFalse(service.ended.called)
+        service.updateToken("fresh")
+        world.settle()
+        self.assertEqual(world.discovery.tokens, [TOKEN, "fresh"])
+        self.assertEqual(world.recorder.names(), ["onConnectionError", "onConnected"])

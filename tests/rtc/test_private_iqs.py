@@ -15,6 +15,7 @@ from iris_twisted.errors import IncorrectParameters
 from iris_twisted.net.addresses import RoutingId
 from iris_twisted.net.json_text import MAX_DEPTH, decodeJson
 from iris_twisted.net.limits import Limits
+from iris_twisted.rtc import senders
 from iris_twisted.rtc.incoming import Leave, Nothing, Notification, Refused
 from iris_twisted.rtc.private_iqs import PrivateIqs
 from iris_twisted.rtc.senders import Senders
@@ -192,6 +193,48 @@ class Reading(SynchronousTestCase):
     def test_anyUserdata(self, text: str) -> None:
         """Nothing raises, and what is given can be written as JSON again."""
         json.dumps(self.info(text), allow_nan=False)
+
+
+class NoQuery(SynchronousTestCase):
+    """What looks like a private IQ."""
+
+    def test_otherElement(self) -> None:
+        """Only the element query of jabber:iq:private counts."""
+        for start, end in (
+            ("<other xmlns='jabber:iq:private'>", "</other>"),
+            ("<query xmlns='jabber:iq:other'>", "</query>"),
+        ):
+            wire = f"<iq xmlns='jabber:client' type='set' id='1'>{start}{DATA}{end}</iq>"
+            incoming = syntax().read(iq(wire.format("notify")), None)
+            self.assertEqual(incoming, Refused("service-unavailable"))
+
+    def test_glance(self) -> None:
+        """A disconnect, or a room that was left, is no notification for being seen early."""
+        for kind, found in (("notify", True), ("disconnect", False), ("leave room", False)):
+            wire = (
+                "<iq xmlns='jabber:client' type='set' id='1'><query xmlns='jabber:iq:private'>"
+                f"{DATA.format(kind)}</query></iq>"
+            )
+            self.assertEqual(syntax().glance(wire.encode(), "") is not None, found, kind)
+
+
+class Remembered(SynchronousTestCase):
+    """Judgements on senders are kept, and strangers cannot make us keep many."""
+
+    def test_bounded(self) -> None:
+        """So many at most, of so many characters; the judgement is the same, kept or not."""
+        self.patch(senders, "_REMEMBERED", 4)
+        judge = Senders(RID, "rtc.server.test")
+        for n in range(10):
+            for sender, trusted in (
+                (f"mallory{n}@elsewhere.test", False),
+                (f"notify{n}.xmpp.example.test", True),
+                (f"alice@xmpp.example.test/{'x' * 300}{n}", True),
+            ):
+                self.assertEqual(judge.trusts(sender), trusted)
+                self.assertEqual(judge.trusts(sender), trusted)
+            self.assertLessEqual(len(judge._judged), 4)
+            self.assertFalse([sender for sender in judge._judged if len(sender) > 256])
 
 
 class Json(SynchronousTestCase):

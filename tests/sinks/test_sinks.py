@@ -126,6 +126,14 @@ class Specifications(SynchronousTestCase):
             answer = Answer(503, b"", {"retry-after": text})
             self.assertEqual(_retryAfter(answer, 1000.0), seconds, text)
 
+    def test_record(self) -> None:
+        """No repr holds the notification, which holds a room token; a line is strict JSON."""
+        record = CallRecord.of("a@x.test", {"roomtoken": "CANARY"}, 0.0)
+        self.assertNotIn("CANARY", repr(record))
+        self.assertIn("CANARY", record.line)
+        odd = CallRecord.of("a@x.test", {"userdata": float("inf")}, 0.0)
+        self.assertRaises(ValueError, lambda: odd.line)
+
     def test_stdout(self) -> None:
         """A line each; a pipe that is closed is told."""
         lines: list[str] = []

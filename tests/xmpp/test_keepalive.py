@@ -29,6 +29,15 @@ class Pulses(SynchronousTestCase):
         self.assertIs(keepalive.tick(6.0, 20, news=False), Pulse.PING)
         self.assertIs(keepalive.tick(9.0, 30, news=True), Pulse.LIVELY)
 
+    def test_wholeTimeout(self) -> None:
+        """Silence counts from the last sign of life, not from before it."""
+        keepalive = Keepalive(1.0, 9.0, 0.0)
+        for now in range(1, 4):
+            keepalive.tick(float(now), now, news=True)
+        for now in range(4, 12):
+            self.assertIs(keepalive.tick(float(now), 3, news=False), Pulse.PING)
+        self.assertIs(keepalive.tick(12.0, 3, news=False), Pulse.OVERDUE)
+
     def test_stallsAndPauses(self) -> None:
         """A late tick counts as one; a pause of ours as none."""
         keepalive = Keepalive(3.0, 9.0, 0.0)

@@ -319,6 +319,22 @@ class Ending(SessionCase):
         self.assertEqual([type(e) for e in events], [IqRequest, Ended])
 
 
+class NewerServers(SessionCase):
+    """What means nothing here changes nothing."""
+
+    def test_unknownElements(self) -> None:
+        """Neither a close nor features of somebody else's, nor what is new in streams."""
+        session = self.up()
+        for element in (
+            "<close xmlns='urn:newer'/>",
+            "<features xmlns='urn:newer'/>",
+            "<x xmlns='http://etherx.jabber.org/streams'/>",
+            "<x xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>",
+        ):
+            self.assertEqual(session.receive(element.encode()), [], element)
+        self.assertTrue(session.isUp)
+
+
 class Iqs(SessionCase):
     """Requests and answers."""
 
@@ -470,6 +486,23 @@ class Choosing(SynchronousTestCase):
             client = chooseMechanism(["SCRAM-SHA-1"], RID, "secret", secure=True, anonymous=False)
             client.initialResponse()
             self.assertRaises(BackendError, client.respond, challenge)
+
+
+class ForgedServer(SessionCase):
+    """SCRAM proves both sides."""
+
+    def test_sessionWithoutProof(self) -> None:
+        """A success without the server's signature brings up no session."""
+        session = self.session()
+        session.receive(mechanisms("SCRAM-SHA-256"))
+        auth = session.takeOutgoing()[-1]
+        mechanism = ScramMechanism("SCRAM-SHA-256")
+        server = mechanism.make_server(lambda user: mechanism.make_auth_info("ws-token"))
+        server.set_client_first(base64.b64decode(auth.split(b">")[1].split(b"<")[0]).decode())
+        first = base64.b64encode(server.get_server_first().encode()).decode()
+        self.assertEqual(session.receive(f"<challenge {SASL}>{first}</challenge>".encode()), [])
+        error = self.endsWith(session, f"<success {SASL}/>".encode(), BackendError)
+        self.assertIn("signature is wrong or missing", error)
 
 
 class Jids(SynchronousTestCase):

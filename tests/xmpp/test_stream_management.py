@@ -222,3 +222,10 @@ class Wire(SessionCase):
         second.receive(f'<failed xmlns="{SM}"/>'.encode())
         self.assertIn(b'id="bind"', second.takeOutgoing()[-1])
         self.assertEqual(second.receive(BOUND), [Established("alice@example.test/r")])
+
+    def test_askedWithoutIt(self) -> None:
+        """<r/> is out of turn before stream management is on, however it is worded."""
+        for asking in (f'<r xmlns="{SM}"/>', f"<r xmlns='{SM}'/>"):
+            session = self.up()
+            (event,) = session.receive(asking.encode())
+            self.assertIsInstance(event, Ended)
