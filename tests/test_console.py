@@ -17,7 +17,7 @@ from twisted.web.client import HTTPConnectionPool
 from zope.interface.verify import verifyObject
 
 from iris_twisted.console import Ledger, consoleRoot
-from iris_twisted.console.site import _isOurs
+from iris_twisted.console.entrance import isOurs
 from iris_twisted.daemon.operator_site import OperatorSite
 from iris_twisted.fleet import IrisFleet
 from iris_twisted.interfaces import IIrisListener
@@ -209,7 +209,7 @@ class Serving(NetworkCase):
             ("127.0.0.1.evil.test", False),
             ("", False),
         ):
-            self.assertEqual(_isOurs(host), ours, host)
+            self.assertEqual(isOurs(host), ours, host)
         response, _ = await self.ask("GET", "", headers={"Host": "["})
         self.assertIn(response.code, (400, 403))
 

@@ -155,7 +155,7 @@ class Running(DaemonCase):
         sandbox = await self.begin(
             sink=[f"file:{path}"], spool=str(self.mktemp()), metrics="tcp:0:interface=127.0.0.1"
         )
-        port = self.daemon._sites[0]._port.getHost().port
+        port = self.daemon._sites.sites[0]._port.getHost().port
         url = f"http://127.0.0.1:{port}"
         self.assertEqual((await self.get(f"{url}/healthz"))[0], 200)
         await self.until(lambda: sandbox.sessions)

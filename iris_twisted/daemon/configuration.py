@@ -19,6 +19,7 @@ from .consistency import (
     Values,
     accountsFor,
     checkLogin,
+    checkOperators,
     checkServices,
     checkTopics,
     settingsFor,
@@ -131,6 +132,7 @@ class Configuration:
         many = "account" in content or values["accounts"] is not None
         configuration = cls(values, found.origins, tuple(accounts), settings, many)
         checkTopics(found, configuration.topics)
+        checkOperators(found)
         return configuration
 
     def lines(self) -> Iterable[str]:
