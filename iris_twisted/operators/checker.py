@@ -33,7 +33,9 @@ __all__ = ["Attempt", "OperatorChecker"]
 # Passwords that are verified at a time: each takes a core, and 19 MiB.
 _AT_A_TIME = 2
 # Others that may wait for that, and seconds after which to try again where these are too many.
-_WAITING = 100
+# Those whose address has failed too often meanwhile end one from within the other: so it may
+# not be many, or the stack ends first.
+_WAITING = 32
 _SOON = 2.0
 # Seconds for which a password that was right counts without being verified again.
 _REMEMBERED = 300.0
