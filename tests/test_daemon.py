@@ -192,18 +192,6 @@ class Running(DaemonCase):
         self.assertEqual((await self.get(f"{url}/nothing"))[0], 404)
         await self.daemon.stopService()
 
-    async def test_consoleForAll(self) -> None:
-        """A console that others can reach is told loudly; one on loopback is not."""
-        sandbox = await self.sandbox()
-        for interface, warned in (("127.0.0.1", 0), ("0.0.0.0", 1)):
-            with capturedLogs() as logs:
-                await self.run_(
-                    sandbox, event_manager=sandbox.url, console=f"tcp:0:interface={interface}"
-                )
-            self.assertEqual(sum("whoever can reach" in log["log_format"] for log in logs), warned)
-            self.assertIn("Console:       http://", self.output.getvalue())
-            await self.daemon.stopService()
-
     async def test_portInUse(self) -> None:
         """A port that is taken, or a spool that another process has, ends it with a sentence."""
         sandbox = await self.sandbox()

@@ -125,6 +125,7 @@ class OperatorSite:
 
     async def stop(self) -> None:
         """Close the port and every connection."""
-        if self._port is not None:
-            await maybeDeferred(self._port.stopListening)
+        port, self._port = self._port, None
+        if port is not None:
+            await maybeDeferred(port.stopListening)
         await self._connections.abortAll()
