@@ -97,6 +97,11 @@ class Options(PlainOptions):
             if self.configuration["spool"] is not None:
                 # Not when it is read again: then the spool is ours, and in use.
                 checkSpool(self.configuration["spool"], inUse=bool(self["check"]))
+            if self.configuration["operators"] is not None:
+                # Nor these: a mistake in their file keeps no account from being read again.
+                from .operators import readOperators
+
+                readOperators(self.configuration["operators"])
         except IncorrectParameters as e:
             raise UsageError(e.message) from None
         if self["check"]:
@@ -126,7 +131,9 @@ class Options(PlainOptions):
             raise IncorrectParameters("--spool needs --sink: where the calls go")
         for name in ("console", "metrics"):
             if configuration[name] is not None:
-                checkEndpoint(configuration[name])
+                asked = configuration["operators"] or configuration["open-to-all"]
+                onlyHere = None if asked else configuration.origins.get(name, f"--{name}")
+                checkEndpoint(configuration[name], onlyHere=onlyHere)
         return configuration, tokensOf(configuration)
 
     _stdin: str | None = None

@@ -31,9 +31,10 @@ BELOW = {
     "login": "net discovery connection",
     "sinks": "net connection",
     "outbox": "command_line connection sinks",
-    "console": "net rtc connection fleet",
+    "operators": "net command_line",
+    "console": "net rtc connection fleet operators",
     "sandbox": "net command_line discovery transport xmpp rtc connection fleet",
-    "daemon": "net command_line discovery xmpp rtc connection fleet login sinks outbox console sandbox",
+    "daemon": "net command_line discovery xmpp rtc connection fleet login sinks outbox operators console sandbox",
 }
 # What stands at the top, and may import any room.
 FACE = {"__init__", "errors", "interfaces", "tap", "version"}

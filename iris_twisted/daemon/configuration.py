@@ -15,7 +15,15 @@ from ..connection.settings import Settings
 from ..fleet.account_tables import checkKeys, readToml
 from ..sinks.registry import shownSink
 from .accounts import Account
-from .option_checks import Values, accountsFor, checkLogin, checkServices, checkTopics, settingsFor
+from .option_checks import (
+    Values,
+    accountsFor,
+    checkLogin,
+    checkOperators,
+    checkServices,
+    checkTopics,
+    settingsFor,
+)
 from .option_table import OPTIONS
 
 __all__ = ["Configuration"]
@@ -115,6 +123,7 @@ class Configuration:
         many = "account" in content or values["accounts"] is not None
         configuration = cls(values, found.origins, tuple(accounts), settings, many)
         checkTopics(found, configuration.topics)
+        checkOperators(found)
         return configuration
 
     def lines(self) -> Iterable[str]:

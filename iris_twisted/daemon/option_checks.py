@@ -16,7 +16,15 @@ from ..net.proxies import Proxies
 from .accounts import Account, accountsOf, readAccounts
 from .option_table import OPTIONS, Option
 
-__all__ = ["Values", "accountsFor", "checkLogin", "checkServices", "checkTopics", "settingsFor"]
+__all__ = [
+    "Values",
+    "accountsFor",
+    "checkLogin",
+    "checkOperators",
+    "checkServices",
+    "checkTopics",
+    "settingsFor",
+]
 
 _SERVICES = ("auth-manager", "identity-manager", "notification-manager")
 # What one account has, when there is only one.
@@ -71,6 +79,16 @@ def checkTopics(found: Values, topics: tuple[str, ...]) -> None:
             raise IncorrectParameters(
                 f"{found.where('topics')} must be of {', '.join(TOPICS)}, and {topic!r} is not"
             )
+
+
+def checkOperators(found: Values) -> None:
+    """
+    @raise IncorrectParameters: when some are named, and nobody is to be asked.
+    """
+    if found.values["operators"] is not None and found.values["open-to-all"]:
+        raise IncorrectParameters(
+            f"{found.where('operators')} and {found.where('open-to-all')} exclude each other"
+        )
 
 
 def _check(where: str, parse: Any, *args: Any) -> Any:

@@ -143,6 +143,11 @@ OPTIONS = (
            "to say that this is ready.", 0.9),
     Option("console", "text", "Where to serve a page that shows the connections and their "
            "calls, as Twisted writes it: tcp:8088:interface=127.0.0.1."),
+    Option("operators", "path", "A file of who may look at the console and the metrics, and who "
+           "may reject calls there: see twist iris-operator. Needed where these can be reached "
+           "from other machines."),
+    Option("open-to-all", "flag", "Show the console and the metrics to whoever can reach them: a "
+           "proxy asks who may.", False),
     Option("auth-manager", "text", "The auth manager to log in at."),
     Option("app-key", "text", "The application's key for that."),
     Option("app-secret-file", "path", "A file with the application's secret."),

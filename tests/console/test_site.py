@@ -14,7 +14,7 @@ from twisted.internet import reactor
 from twisted.web.client import HTTPConnectionPool
 
 from iris_twisted.console import Ledger, consoleRoot
-from iris_twisted.console.site import _isOurs
+from iris_twisted.console.entrance import isOurs
 from iris_twisted.daemon.operator_site import OperatorSite
 from iris_twisted.fleet.fleet import IrisFleet
 
@@ -92,7 +92,7 @@ class Serving(NetworkCase):
             ("127.0.0.1.evil.test", False),
             ("", False),
         ):
-            self.assertEqual(_isOurs(host), ours, host)
+            self.assertEqual(isOurs(host), ours, host)
         response, _ = await self.ask("GET", "", headers={"Host": "["})
         self.assertIn(response.code, (400, 403))
 

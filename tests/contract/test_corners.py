@@ -891,7 +891,9 @@ class SurvivingMutants(ContractCase):
         for again in (False, True):
             world = self.world()
             # An event manager that answers when it is cancelled.
-            late: Deferred[Any] = Deferred(lambda d: d.callback(world.discovery.good()))
+            late: Deferred[Any] = Deferred(
+                lambda d, world=world: d.callback(world.discovery.good())
+            )
             world.discovery.outcomes = [late]
             first = world.connect()
             world.settle()

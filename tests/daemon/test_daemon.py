@@ -155,7 +155,7 @@ class Running(DaemonCase):
         sandbox = await self.begin(
             sink=[f"file:{path}"], spool=str(self.mktemp()), metrics="tcp:0:interface=127.0.0.1"
         )
-        port = self.daemon._sites[0]._port.getHost().port
+        port = self.daemon._sites.sites[0]._port.getHost().port
         url = f"http://127.0.0.1:{port}"
         self.assertEqual((await self.get(f"{url}/healthz"))[0], 200)
         await self.until(lambda: sandbox.sessions)
@@ -191,18 +191,6 @@ class Running(DaemonCase):
         self.assertEqual((status, json.loads(text)["ok"]), (503, False))
         self.assertEqual((await self.get(f"{url}/nothing"))[0], 404)
         await self.daemon.stopService()
-
-    async def test_consoleForAll(self) -> None:
-        """A console that others can reach is told loudly; one on loopback is not."""
-        sandbox = await self.sandbox()
-        for interface, warned in (("127.0.0.1", 0), ("0.0.0.0", 1)):
-            with capturedLogs() as logs:
-                await self.run_(
-                    sandbox, event_manager=sandbox.url, console=f"tcp:0:interface={interface}"
-                )
-            self.assertEqual(sum("whoever can reach" in log["log_format"] for log in logs), warned)
-            self.assertIn("Console:       http://", self.output.getvalue())
-            await self.daemon.stopService()
 
     async def test_portInUse(self) -> None:
         """A port that is taken, or a spool that another process has, ends it with a sentence."""
