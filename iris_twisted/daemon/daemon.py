@@ -173,6 +173,7 @@ class Daemon(Service):
             configuration["spool"],
             partial(makeSink, context=context),
             retryFor=configuration["retry-for"],
+            forgetKeysAfter=configuration["forget-keys-after"],
             observer=self._metrics,
         )
         self._outbox.use(configuration.sinks)

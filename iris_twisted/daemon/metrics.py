@@ -71,6 +71,11 @@ class Metrics(OutboxObserver):
             buckets=_SECONDS,
             registry=registry,
         )
+        self._repeated = Counter(
+            "iris_repeated_calls",
+            "Calls that were told again, and not given to sinks again",
+            registry=registry,
+        )
         self._deliveries = Counter(
             "iris_sink_deliveries",
             "Attempts to give a call to a sink, by their outcome: taken, failed or dead",
@@ -89,6 +94,9 @@ class Metrics(OutboxObserver):
 
     def accepted(self, seconds: float) -> None:
         self._acknowledged.observe(seconds)
+
+    def repeated(self) -> None:
+        self._repeated.inc()
 
     def ended(self, sink: str, outcome: str, seconds: float) -> None:
         self._deliveries.labels(sink, outcome).inc()

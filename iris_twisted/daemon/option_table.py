@@ -133,6 +133,8 @@ OPTIONS = (
            "survives a crash."),
     Option("retry-for", "seconds", "How long a sink is tried before a call is a dead letter; a "
            "day with --spool, otherwise a minute."),
+    Option("forget-keys-after", "seconds", "For how long a call that is told again is known, so "
+           "that sinks get it once: a day.", 86_400.0),
     Option("exec-timeout", "seconds", "How long a program may take for a call.", 10.0),
     Option("webhook-timeout", "seconds", "How long a webhook may take for a call.", 10.0),
     Option("webhook-secret-file", "path", "A file with the secret that webhooks are signed "

@@ -132,6 +132,7 @@ class Control(Resource):
         self._actions: dict[tuple[str, str, bool], Callable[[dict[str, Any], str], Any]] = {
             ("POST", "calls", False): self._placeCall,
             ("GET", "calls", False): lambda _, __: [c.asDict() for c in platform.calls.values()],
+            ("POST", "calls", True): lambda _, id: platform.tellAgain(id).asDict(),
             ("DELETE", "calls", True): lambda _, id: platform.cancelCall(id).asDict(),
             ("GET", "sessions", False): self._sessions,
             ("DELETE", "sessions", True): self._drop,

@@ -244,6 +244,16 @@ class Platform:
         call.state = "cancelled"
         return call
 
+    def tellAgain(self, id: str) -> Call:
+        """Tell the user of it once more, as a platform may after a loss: it is the same call."""
+        call = self.calls.get(id)
+        if call is None:
+            raise SandboxError(f"there is no call {id!r}")
+        if call.state == "acknowledged":
+            call.state = "missed"
+        self._ring(call)
+        return call
+
     def _ring(self, call: Call) -> None:
         for session in self.sessionsOf(call.to):
             if call.state == "missed":

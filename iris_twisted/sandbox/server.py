@@ -116,6 +116,10 @@ class Sandbox:
         """See L{Platform.placeCall}."""
         return self.platform.placeCall(to, **options)
 
+    def tellAgain(self, id: str) -> Call:
+        """See L{Platform.tellAgain}."""
+        return self.platform.tellAgain(id)
+
     def cancelCall(self, id: str) -> Call:
         """See L{Platform.cancelCall}."""
         return self.platform.cancelCall(id)

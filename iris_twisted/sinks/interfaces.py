@@ -15,7 +15,15 @@ __all__ = ["INotificationSink", "INotificationSinkProvider"]
 
 
 class INotificationSink(Interface):
-    """Where calls go, one record at a time."""
+    """
+    Where calls go, one record at a time.
+
+    One call is one key, whichever way it came: C{record.key} is made of what the platform says
+    of the call, so it is the same when the platform tells of it again, after a loss or on
+    another connection. While the outbox knows the key (C{--forget-keys-after}, a day) it gives
+    the call to each sink once, but for what failed, or was under way when the program ended: that
+    comes again, with its key. Two calls never share a key; a notify and its cancel are two.
+    """
 
     name: str = Attribute("What it is called in logs and metrics: without a secret.")
     durable: bool = Attribute(

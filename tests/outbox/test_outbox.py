@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -20,12 +20,42 @@ from iris_twisted.errors import IncorrectParameters, NotKept, NotTaken, SinkRefu
 from iris_twisted.interfaces import INotificationSink
 from iris_twisted.outbox import Outbox, OutboxObserver, Spool
 from iris_twisted.outbox.spool import openTables
+from iris_twisted.outbox.tables import Due
 from iris_twisted.sinks import CallRecord
 from iris_twisted.sinks.group_commit import GroupCommit
 
 from ..doubles import FixedDelay
 
 A = "alice@x.test"
+
+
+# What the version before this one made, with two calls that wait; the first and others are gone.
+VERSION_1 = """
+CREATE TABLE calls (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL UNIQUE,
+    account TEXT NOT NULL,
+    received REAL NOT NULL,
+    notification TEXT NOT NULL
+);
+CREATE TABLE deliveries (
+    call INTEGER NOT NULL REFERENCES calls (id),
+    sink TEXT NOT NULL,
+    due REAL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    reason TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (call, sink)
+) WITHOUT ROWID;
+CREATE INDEX due ON deliveries (sink, due, call) WHERE due IS NOT NULL;
+CREATE INDEX dead ON deliveries (call, sink) WHERE due IS NULL;
+PRAGMA user_version = 1;
+INSERT INTO calls VALUES (7, 'k7', 'alice@x.test', 1.0, '{}');
+DELETE FROM calls;
+INSERT INTO calls VALUES (2, 'k2', 'alice@x.test', 2.0, '{"n":2}');
+INSERT INTO calls VALUES (3, 'k3', 'alice@x.test', 3.0, '{}');
+INSERT INTO deliveries VALUES (2, 'file:x', 2.0, 0, '');
+INSERT INTO deliveries VALUES (3, 'file:x', 8.0, 1, 'not now');
+"""
 
 
 class _InlinePool:
@@ -103,6 +133,9 @@ class Observer(OutboxObserver):
 
     def accepted(self, seconds: float) -> None:
         self.told.append(("accepted", seconds))
+
+    def repeated(self) -> None:
+        self.told.append("repeated")
 
     def ended(self, sink: str, outcome: str, seconds: float) -> None:
         self.told.append((sink, outcome, seconds))
@@ -347,6 +380,86 @@ class Kept(OutboxCase):
         self.assertEqual(self.sinks["one"].rooms(), ["r1"])
         self.stop()
 
+    def test_toldAgain(self) -> None:
+        """A call is given to sinks once: told twice, after its delivery, and after a restart."""
+        self.open()
+        one, two = self.offer("r1"), self.offer("r1")
+        self.successResultOf(one)
+        self.successResultOf(two)
+        self.successResultOf(self.offer("r1"))
+        self.assertEqual(set(self.depths().values()), {0})
+        self.stop()
+        self.open()
+        self.successResultOf(self.offer("r1"))
+        self.successResultOf(self.offer("r2"))
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2"])
+        self.assertEqual(self.observer.told.count("repeated"), 3)
+        self.stop()
+
+    def test_toldWhileKept(self) -> None:
+        """Who tells of a call that is being stored waits for the same result."""
+        outbox = self.open()
+        connection = outbox._spool._connection
+        connection.execute("PRAGMA query_only = 1")
+        offers = [outbox.offer(A, {"roomid": "r1"}, ["one"]) for _ in range(3)]
+        self.assertNoResult(offers[2])
+        self.clock.settle()
+        for offered in offers:
+            self.failureResultOf(offered, NotKept)
+        connection.execute("PRAGMA query_only = 0")
+        offers = [outbox.offer(A, {"roomid": "r1"}, ["one"]) for _ in range(3)]
+        offers[0].cancel()
+        self.clock.settle()
+        self.failureResultOf(offers[0], CancelledError)
+        self.successResultOf(offers[1])
+        self.successResultOf(offers[2])
+        self.assertEqual(self.sinks["one"].rooms(), ["r1"])
+        self.stop()
+
+    def test_forgotten(self) -> None:
+        """After so long a call told again is another; not while it waits, or is a dead letter."""
+        self.open(forgetKeysAfter=100.0, retryFor=1e6)
+        self.offer("taken")
+        self.sinks["one"].outcome = refuse
+        self.offer("dead")
+        self.sinks["one"].outcome = lambda _: Deferred()
+        self.offer("waiting")
+
+        def tellAll() -> list[str]:
+            before = len(self.sinks["one"].taken)
+            for room in ("taken", "dead", "waiting"):
+                self.successResultOf(self.offer(room))
+            return self.sinks["one"].rooms()[before:]
+
+        self.clock.advance(99)
+        self.assertEqual(tellAll(), [])
+        self.clock.advance(2)
+        self.assertEqual(tellAll(), ["taken"])
+        self.clock.advance(102)
+        self.assertEqual(tellAll(), [])
+        self.assertEqual(self.depths(), {("one", False): 2, ("one", True): 1})
+        self.stop()
+
+    def test_keysAreForgotten(self) -> None:
+        """Those that nobody tells of again go too, a few with each call that comes."""
+        outbox = self.open(forgetKeysAfter=100.0)
+        for number in range(40):
+            self.offer(f"r{number}")
+        self.clock.advance(101)
+        for number in range(40, 60):
+            self.offer(f"r{number}")
+        connection = outbox._spool._connection
+        self.assertEqual(connection.execute("SELECT count(*) FROM keys").fetchone(), (20,))
+        self.stop()
+
+    def test_notJson(self) -> None:
+        """What cannot be written down is not kept; others are."""
+        outbox = self.open()
+        offered = outbox.offer(A, {"roomid": "r1", "userdata": float("nan")}, ["one"])
+        self.assertIn(A, self.failureResultOf(offered, NotKept).value.message)
+        self.successResultOf(self.offer("r2"))
+        self.stop()
+
     def test_otherSinks(self) -> None:
         """What is owed to a sink that is gone stays there, and is counted."""
         self.sinks["one"].outcome = lambda _: Deferred()
@@ -392,6 +505,37 @@ class InMemory(OutboxCase):
         error = self.failureResultOf(self.offer("r1", "one", "two"), SinkRefused).value
         self.assertEqual(error.message, "no")
         self.assertEqual(set(self.depths().values()), {0})
+        self.stop()
+
+    def test_toldAgain(self) -> None:
+        """Who tells of a call that is not yet taken waits for it; afterwards it is known."""
+        waiting: Deferred[None] = Deferred()
+        self.sinks["one"].outcome = lambda _: waiting
+        self.open()
+        one, two = self.offer("r1"), self.offer("r1")
+        self.assertNoResult(one)
+        self.assertNoResult(two)
+        waiting.callback(None)
+        self.clock.settle()
+        self.successResultOf(one)
+        self.successResultOf(two)
+        self.successResultOf(self.offer("r1"))
+        self.assertEqual(self.sinks["one"].rooms(), ["r1"])
+        self.stop()
+
+    def test_toldAgainAfterRefusal(self) -> None:
+        """What was not acknowledged is not known: it is tried again."""
+        self.sinks["one"].outcome = refuse
+        outbox = self.open()
+        offers = [outbox.offer(A, {"roomid": "r1"}, ["one"]) for _ in range(2)]
+        self.clock.settle()
+        for offered in offers:
+            self.failureResultOf(offered, SinkRefused)
+        self.sinks["one"].outcome = lambda _: None
+        self.successResultOf(self.offer("r1"))
+        self.successResultOf(self.offer("r1"))
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r1"])
+        self.assertEqual(len({record.key for record in self.sinks["one"].taken}), 1)
         self.stop()
 
     def test_patience(self) -> None:
@@ -463,12 +607,56 @@ class Files(SynchronousTestCase):
             connection = sqlite3.connect(path)
             connection.execute(statements)
             connection.close()
-            self.assertIn("no outbox of the version 1", self.refusal(path))
+            self.assertIn("no outbox of the version 2", self.refusal(path))
         path = os.path.abspath(self.mktemp())
         one = self.spool(path)
         self.assertIn("another process has", self.refusal(path))
         self.successResultOf(one.close())
         self.successResultOf(self.spool(path).close())
+
+    def test_version1(self) -> None:
+        """A file of the version before goes on: calls, dead letters, ids, and keys known."""
+        path = os.path.abspath(self.mktemp())
+        connection = sqlite3.connect(path)
+        connection.executescript(VERSION_1)
+        connection.close()
+        clock = ThreadlessClock()
+        spool = Spool(clock, path)
+        due, letters, known, new = (
+            spool.due("file:x", 9.0, 9),
+            spool.failed(3, "file:x", None, "no"),
+            spool.add(CallRecord("k2", A, 9.0, {}), ["file:x"]),
+            spool.add(CallRecord("k9", A, 9.0, {"n": 9}), ["file:x"]),
+        )
+        clock.settle()
+        self.assertEqual(
+            self.successResultOf(due),
+            [
+                Due(2, 0, CallRecord("k2", A, 2.0, {"n": 2})),
+                Due(3, 1, CallRecord("k3", A, 3.0, {})),
+            ],
+        )
+        self.successResultOf(letters)
+        self.assertIsNone(self.successResultOf(known))
+        # Ids are never used again.
+        self.assertEqual(self.successResultOf(new), 8)
+        self.successResultOf(spool.close())
+        self.assertEqual(
+            sqlite3.connect(path).execute("SELECT count(*) FROM calls").fetchone(), (3,)
+        )
+
+    def test_version1Broken(self) -> None:
+        """What cannot be brought to the new version stays what it was."""
+        path = os.path.abspath(self.mktemp())
+        connection = sqlite3.connect(path)
+        connection.executescript(VERSION_1 + "CREATE TABLE calls_2 (x);")
+        before = list(connection.iterdump())
+        connection.close()
+        self.assertIn("calls_2 already exists", self.refusal(path))
+        connection = sqlite3.connect(path)
+        self.assertEqual(list(connection.iterdump()), before)
+        self.assertEqual(connection.execute("PRAGMA user_version").fetchone(), (1,))
+        connection.close()
 
     def test_notLinear(self) -> None:
         """Every statement of the way of a call finds its rows by an index."""

@@ -30,7 +30,7 @@ class SandboxControl(NetworkCase):
         return response.code, json.loads(content) if content.strip() else None
 
     async def test_calls(self) -> None:
-        """Place, list and cancel a call; list and drop a session."""
+        """Place, list, tell again and cancel a call; list and drop a session."""
         sandbox = await self.sandbox()
         self.url = sandbox.url
         status, call = await self.request("POST", "/control/calls", {"to": RID})
@@ -50,6 +50,10 @@ class SandboxControl(NetworkCase):
         self.assertNotIn("roomtoken", call)
         status, calls = await self.request("GET", "/control/calls")
         self.assertEqual((status, len(calls)), (200, 2))
+        ringing = self.next("onNotification")
+        status, call = await self.request("POST", f"/control/calls/{call['id']}")
+        self.assertEqual((status, call["roomid"]), (201, "r9"))
+        self.assertEqual((await ringing)[0], info)
         status, call = await self.request("DELETE", f"/control/calls/{call['id']}")
         self.assertEqual((status, call["state"]), (200, "cancelled"))
         status, sessions = await self.request("GET", "/control/sessions")
@@ -95,6 +99,7 @@ class SandboxControl(NetworkCase):
             ("POST", "/control/calls", b"{", 400, "not JSON"),
             ("POST", "/control/calls", b"[]", 400, "object"),
             ("DELETE", "/control/calls/x", None, 400, "no call 'x'"),
+            ("POST", "/control/calls/x", None, 400, "no call 'x'"),
             ("DELETE", "/control/sessions/x", None, 400, "no session 'x'"),
             ("PUT", "/control/hang", {"step": "lunch"}, 400, "step must"),
             ("PUT", "/control/discovery", {"status": 99}, 400, "status must"),
