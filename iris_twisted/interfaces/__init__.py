@@ -16,9 +16,10 @@ from .floors import (
     ITransportProvider,
     IXmppSession,
 )
-from .sinks import INotificationSink, INotificationSinkProvider
+from .sinks import ICheckedSink, INotificationSink, INotificationSinkProvider
 
 __all__ = [
+    "ICheckedSink",
     "IEventManager",
     "IIrisListener",
     "IMessageReceiver",

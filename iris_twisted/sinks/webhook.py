@@ -87,6 +87,7 @@ class WebhookSink:
         self._context = context
         self._pool = HTTPConnectionPool(context.reactor)
         self._pool.maxPersistentPerHost = self.concurrency
+        self._underWay: set[Deferred[None]] = set()
         self._requests = HttpRequests(
             context.reactor,
             "the webhook",
@@ -97,7 +98,14 @@ class WebhookSink:
         )
 
     def take(self, record: CallRecord) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._take(record))
+        taking: Deferred[None] = Deferred.fromCoroutine(self._take(record))
+        self._underWay.add(taking)
+
+        def ended(result: Any) -> Any:
+            self._underWay.discard(taking)
+            return result
+
+        return taking.addBoth(ended)
 
     async def _take(self, record: CallRecord) -> None:
         reactor, timeout = self._context.reactor, self._context.webhookTimeout
@@ -133,6 +141,9 @@ class WebhookSink:
         """There is nothing to open again."""
 
     def stop(self) -> Deferred[None]:
+        # An answer would give its connection to the pool.
+        for taking in list(self._underWay):
+            taking.cancel()
         closed: Deferred[Any] = self._pool.closeCachedConnections()
         return closed.addCallback(lambda _: None)
 
