@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from ..errors import IncorrectParameters, NotTaken, SinkRefused
 from ..interfaces import INotificationSink, INotificationSinkProvider
+from .formats import withoutHeaders
 from .record import CallRecord
 from .registry import SinkContext
 
@@ -96,12 +97,13 @@ class ExecSink:
     def __init__(self, words: list[str], context: SinkContext) -> None:
         self.name = f"exec:{words[0]}"
         self._words = words
+        self._format = withoutHeaders("exec", context.format)
         self._reactor = context.reactor
         self._timeout = context.execTimeout
         self._running: set[_Run] = set()
 
     def take(self, record: CallRecord) -> Deferred[None]:
-        run = _Run(self.name, record.line.encode() + b"\n")
+        run = _Run(self.name, self._format.encode(record).body + b"\n")
         try:
             self._reactor.spawnProcess(
                 run, self._words[0], self._words, env=_environment(), childFDs={0: "w", 1: 2, 2: 2}

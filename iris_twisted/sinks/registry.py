@@ -14,6 +14,7 @@ from twisted.plugin import getPlugins
 from ..errors import IncorrectParameters
 from ..interfaces import INotificationSink, INotificationSinkProvider
 from ..settings import Settings
+from .formats import FORMATS, CallFormat, formatNamed
 
 __all__ = ["SinkContext", "makeSink", "sinkProviders"]
 
@@ -29,6 +30,7 @@ class SinkContext:
     @ivar execTimeout: seconds that a program may take.
     @ivar webhookTimeout: seconds that a webhook may take.
     @ivar webhookSecret: to sign webhooks with, or C{None}.
+    @ivar format: how calls are written.
     """
 
     reactor: Any
@@ -37,6 +39,7 @@ class SinkContext:
     execTimeout: float = 10.0
     webhookTimeout: float = 10.0
     webhookSecret: bytes | None = attrs.field(default=None, repr=False)
+    format: CallFormat = FORMATS["json"]
 
 
 def sinkProviders() -> dict[str, INotificationSinkProvider]:
@@ -50,16 +53,20 @@ def makeSink(
     providers: Iterable[INotificationSinkProvider] | None = None,
 ) -> INotificationSink:
     """
-    @param spec: C{name} or C{name:argument}.
+    @param spec: C{name} or C{name:argument}; the name may have a format behind it, as in
+        C{webhook+cloudevents:https://...}, instead of the context's.
     @param providers: instead of the plugins installed.
     @raise IncorrectParameters: naming what is wrong with it, without a path or a query that
         may hold a secret.
     """
     known = sinkProviders() if providers is None else {p.name: p for p in providers}
-    name, _, argument = spec.partition(":")
+    word, _, argument = spec.partition(":")
+    name, plus, format = word.partition("+")
     provider = known.get(name)
     if provider is None:
         close = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise IncorrectParameters(f"sink {name[:40]!r} is none of {', '.join(sorted(known))}{hint}")
+    if plus:
+        context = attrs.evolve(context, format=formatNamed(format))
     return provider.make(argument, context)
