@@ -9,11 +9,12 @@ from .connection.interfaces import IIrisListener, IRetryPolicy
 from .discovery.interfaces import IEventManager
 from .net.interfaces import ITlsTrust
 from .rtc.interfaces import INotificationSyntax
-from .sinks.interfaces import INotificationSink, INotificationSinkProvider
+from .sinks.interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
 from .transport.interfaces import IMessageReceiver, IMessageTransport, ITransportProvider
 from .xmpp.interfaces import IXmppSession
 
 __all__ = [
+    "ICheckedSink",
     "IEventManager",
     "IIrisListener",
     "IMessageReceiver",

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from ..connection.settings import Settings
+from .formats import FORMATS, CallFormat
 
 __all__ = ["SinkContext"]
 
@@ -25,6 +26,7 @@ class SinkContext:
     @ivar execTimeout: seconds that a program may take.
     @ivar webhookTimeout: seconds that a webhook may take.
     @ivar webhookSecret: to sign webhooks with, or C{None}.
+    @ivar format: how calls are written.
     """
 
     reactor: Any
@@ -33,3 +35,4 @@ class SinkContext:
     execTimeout: float = 10.0
     webhookTimeout: float = 10.0
     webhookSecret: bytes | None = attrs.field(default=None, repr=False)
+    format: CallFormat = FORMATS["json"]

@@ -7,11 +7,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+import attrs
 from twisted.plugin import getPlugins
 
 from ..errors import IncorrectParameters
 from ..net.addresses import withoutPath
 from .context import SinkContext
+from .formats import formatNamed
 from .interfaces import INotificationSink, INotificationSinkProvider
 
 __all__ = ["makeSink", "shownSink", "sinkProviders"]
@@ -28,18 +30,22 @@ def makeSink(
     providers: Iterable[INotificationSinkProvider] | None = None,
 ) -> INotificationSink:
     """
-    @param spec: C{name} or C{name:argument}.
+    @param spec: C{name} or C{name:argument}; the name may have a format behind it, as in
+        C{webhook+cloudevents:https://...}, instead of the context's.
     @param providers: instead of the plugins installed.
     @raise IncorrectParameters: naming what is wrong with it, without a path or a query that
         may hold a secret.
     """
     known = sinkProviders() if providers is None else {p.name: p for p in providers}
-    name, _, argument = spec.partition(":")
+    word, _, argument = spec.partition(":")
+    name, plus, format = word.partition("+")
     provider = known.get(name)
     if provider is None:
         close = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise IncorrectParameters(f"sink {name[:40]!r} is none of {', '.join(sorted(known))}{hint}")
+    if plus:
+        context = attrs.evolve(context, format=formatNamed(format))
     return provider.make(argument, context)
 
 

@@ -1,3 +1,3 @@
 """
-Where calls go.
+Where calls go: the sinks, and what each of them promises.
 """
