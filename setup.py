@@ -45,13 +45,20 @@ setup(
         "zope.interface>=7.0.1",
     ],
     extras_require={
+        "amqp": ["pika>=1.3.2"],
+        "kafka": ["confluent-kafka>=2.6"],
+        "redis": ["txredisapi>=1.4.11"],
         "benchmark": ["matplotlib>=3.8", "slixmpp>=1.8.5"],
         "test": [
+            "cloudevents>=2.0",
+            "confluent-kafka>=2.6",
             "coverage>=7.4",
             "graphviz>=0.20",
             "hypothesis>=6.100",
+            "pika>=1.3.2",
             "slixmpp>=1.8.5",
             "standardwebhooks>=1.0.1",
+            "txredisapi>=1.4.11",
         ],
         "docs": [
             "furo>=2024.8",
