@@ -48,10 +48,14 @@ setup(
         "benchmark": ["matplotlib>=3.8", "slixmpp>=1.8.5"],
         "test": [
             "coverage>=7.4",
+            "fastapi>=0.115",
+            "flask>=3.0",
             "graphviz>=0.20",
             "hypothesis>=6.100",
             "slixmpp>=1.8.5",
             "standardwebhooks>=1.0.1",
+            "uvicorn>=0.30",
+            "uvloop>=0.21",
         ],
         "docs": [
             "furo>=2024.8",
