@@ -180,7 +180,7 @@ class MemoryTransport:
 
     @ivar polite: whether it joins in a close, which is seen only when it is read.
     @ivar silent: whether it says nothing.
-    @ivar together: what it says in one message with what it says next.
+    @ivar together: what it says in one message with the IQ that it says next.
     """
 
     def __init__(self, world: World, destination: Destination, receiver: IMessageReceiver) -> None:
@@ -272,10 +272,10 @@ class MemoryTransport:
         messages, self._session.outgoing = self._session.outgoing, []
         if self.silent:
             return
-        if messages and self.together:
-            messages[-1] += b"".join(self.together)
-            self.together.clear()
         for message in messages:
+            if self.together and message.startswith(b"<iq"):
+                message += b"".join(self.together)
+                self.together.clear()
             self.say(message)
         if self._session.ended:
             self.lose()

@@ -27,8 +27,8 @@ from iris_twisted.values import ConnectionState, Stats
 
 __all__ = ["BrokenPromise", "WatchedConnection", "WatchedFleet", "WatchedService", "counters"]
 
-# A connection of stream management reads so many notifications in one message at most, here.
-ONE_READ = 8
+# Notifications that one read may bring, where nobody says otherwise.
+_ONE_READ = 8
 # What may be told of tokens that are refused, besides once for each: the one in use, and once
 # that the provider gives none.
 _OWN_REFUSALS = 2
@@ -102,6 +102,8 @@ class WatchedConnection(Watched):
         C{"close()"} and the outcome where a Deferred fires; what it returns or raises is
         what the callback does.
     @ivar peerIsPolite: whether the peer joins in a close at once.
+    @ivar oneRead: notifications that one read may bring.
+    @ivar seesRefusals: whether somebody calls L{tokenIsRefused}.
     @ivar slack: seconds by which anything may be late: the length of a test's steps, or how
         long a machine with better things to do lets us wait.
     """
@@ -114,6 +116,8 @@ class WatchedConnection(Watched):
         self.react: Callable[[str, tuple[Any, ...]], Any] = lambda name, args: None
         self.peerIsPolite: Callable[[], bool] = lambda: False
         self.slack = slack
+        self.oneRead = _ONE_READ
+        self.seesRefusals = True
         self.owed: list[Owed] = []
         self.settled: list[Owed] = []
         self.unanswered = 0
@@ -259,7 +263,7 @@ class WatchedConnection(Watched):
             self.breach(3, f"the token provider from inside {(self._inApi + self._inCallback)[-1]}")
         if self.isClosed:
             self.breach(4, "the token provider was asked after close()")
-        if self._provided is not None:
+        if self._provided is not None and self.seesRefusals:
             since, life = self._provided
             if self.now() - since < life / 2:
                 self.breach(6, f"a token good for {life:g} s is replaced at {self.now() - since:g}")
@@ -384,7 +388,7 @@ class WatchedConnection(Watched):
             self.breach("stats", f"{counted} after {self._counted}")
         self._counted = counted
         room, held = self.settings.limits.unanswered, len(connection._driver._calls._delivery._held)
-        if self.unanswered > room or held > room + ONE_READ:
+        if self.unanswered > room or held > room + self.oneRead:
             self.breach(16, f"{self.unanswered} notifications unanswered, {held} held, of {room}")
         super().check()
 
@@ -406,6 +410,7 @@ class WatchedConnection(Watched):
             self.breach(17, f"{self.connection.state.value} after close()")
         for owed in self.owed:
             self.breach("API", f"the Deferred of {owed.call} never fires")
+        self.settled.clear()
         self.check()
 
 
@@ -488,6 +493,7 @@ class WatchedService(WatchedConnection):
     def checkEnded(self) -> None:
         if any(not ended.called for ended in self._stopped):
             self.breach("ended", "it did not fire, though the service was stopped")
+        self._stopped.clear()
         super().checkEnded()
 
 
@@ -517,6 +523,8 @@ class WatchedFleet(Watched):
         self._counted: tuple[int, ...] = ()
         self._starts: deque[float] = deque()
         self._stopping: list[float] = []
+        # What those counted that nobody looks at any more.
+        self._gone: tuple[int, ...] = counters(Stats())
 
     def added(self, routingId: str, account: WatchedService) -> None:
         """An account is in it now."""
@@ -529,6 +537,15 @@ class WatchedFleet(Watched):
         """An account will be removed."""
         self.note(f"{routingId} is removed")
         del self.accounts[routingId]
+
+    def forgetRemoved(self) -> None:
+        """Keep nothing of accounts that were removed and are done but what they counted."""
+        for account in list(self.everybody):
+            if account not in self.accounts.values() and not account.owed:
+                account.checkEnded()
+                counted = counters(account.connection.stats)
+                self._gone = tuple(map(sum, zip(self._gone, counted, strict=True)))
+                self.everybody.remove(account)
 
     def stop(self) -> Deferred[None]:
         """Stop it; all at once, however many they are."""
@@ -569,8 +586,8 @@ class WatchedFleet(Watched):
         counted = counters(fleet.stats)
         if any(new < old for new, old in zip(counted, self._counted, strict=False)):
             self.breach("stats", f"{counted} after {self._counted}")
-        each = [counters(account.connection.stats) for account in self.everybody]
-        if each and counted != tuple(map(sum, zip(*each, strict=True))):
+        each = [self._gone, *(counters(account.connection.stats) for account in self.everybody)]
+        if counted != tuple(map(sum, zip(*each, strict=True))):
             self.breach("stats", f"the fleet counts {counted}, its accounts {each}")
         self._counted = counted
         super().check()

@@ -56,7 +56,7 @@ from .test_lifecycle_properties import FAULTS, FRAMES
 # How many connections, services, and accounts of a fleet there are: few, so that much happens
 # to each.
 CASTS = [(1, 0, 0), (1, 0, 0), (2, 0, 0), (0, 1, 0), (1, 1, 0), (0, 0, 2), (0, 0, 6), (1, 1, 1)]
-ATTEMPTS, RAMP = 1, 2.0
+ATTEMPTS, RAMP = 1, 10.0
 # Frames between a turn, or a call of the API, and the discovery that it leads to: about 20.
 DEEPEST = 40
 
@@ -299,7 +299,8 @@ class WholeApi(RuleBasedStateMachine):
     @rule(call=st.sampled_from(["start", "stop", "restart", "leave and join"]))
     def fleetIs(self, call: str) -> None:
         if call == "leave and join":
-            for account in self.accounts:
+            # More of them than may start in a second.
+            for account in self.accounts * 3:
                 account.do("again")
             return
         if call != "start" and self.fleet.fleet.running:
@@ -389,6 +390,7 @@ class WholeApi(RuleBasedStateMachine):
             if jump:
                 self.wallClockIsSet(jump)
             transport.silent = True
+            self.promises()
             self.world.advance(25.0, step=1.0)
 
     @rule(which=WHICH, silent=st.booleans(), polite=st.booleans())
