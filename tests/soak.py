@@ -274,6 +274,7 @@ class Soak:
                 application.endHanging(good=True)
         # What the network swallowed is not sent again, and its connections are of no use.
         self.proxy.cut()
+        await self.wait(0.2)
         for application in self.applications:
             if not application.provided and application.isUnderWay:
                 application.do("updateToken")
