@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from iris_twisted import IrisFleet
+from iris_twisted.connection.state import ConnectionState
 from iris_twisted.interfaces import IRetryPolicy
-from iris_twisted.values import ConnectionState
 
 from .doubles import MemoryTransport
 from .invariants import WatchedConnection, WatchedFleet, WatchedService

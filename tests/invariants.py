@@ -19,11 +19,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from iris_twisted import IrisFleet, IrisRtcConnection
+from iris_twisted.connection.settings import Settings
+from iris_twisted.connection.state import ConnectionState
+from iris_twisted.connection.stats import Stats
 from iris_twisted.errors import IrisError, TokenRefused
+from iris_twisted.fleet.service import IrisRtcService
 from iris_twisted.interfaces import IIrisListener
-from iris_twisted.service import IrisRtcService
-from iris_twisted.settings import Settings
-from iris_twisted.values import ConnectionState, Stats
 
 __all__ = ["BrokenPromise", "WatchedConnection", "WatchedFleet", "WatchedService", "counters"]
 

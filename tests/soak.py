@@ -32,11 +32,11 @@ from twisted.internet.task import deferLater, react
 from twisted.logger import LogEvent, eventAsText, globalLogBeginner
 
 from iris_twisted import IrisFleet, IrisRtcConnection
+from iris_twisted.connection.settings import Settings
+from iris_twisted.fleet.service import IrisRtcService
+from iris_twisted.net.limits import Limits
 from iris_twisted.sandbox import Sandbox, startSandbox
 from iris_twisted.sandbox.records import DROPS, HANG_STEPS
-from iris_twisted.service import IrisRtcService
-from iris_twisted.settings import Settings
-from iris_twisted.values import Limits
 
 from .applications import CALLS, KINDS, PLACES, PROVIDERS, Account, Application, Own, Policy
 from .faults.proxy import DOWN, UP, Fault, Proxy
