@@ -16,7 +16,7 @@ import treq
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, fail, race
+from twisted.internet.defer import CancelledError, Deferred, fail, race
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -419,6 +419,18 @@ class Services(ServiceCase):
         world.advance(10)
         self.assertEqual([c for c, _ in world.recorder.of("onConnectionError")], [-116])
         self.assertIs(service.connection.state, ConnectionState.CONNECTED)
+
+    def test_stopIsCancelled(self) -> None:
+        """Whoever stops a service may cancel the Deferred of that: C{ended} fires all the same."""
+        world = self.world()
+        service = self.service(world)
+        service.startService()
+        world.settle()
+        stopped = service.stopService()
+        stopped.addErrback(lambda failure: failure.trap(CancelledError))
+        stopped.cancel()
+        world.settle()
+        self.assertIsNone(self.successResultOf(service.ended))
 
     def test_closedWhileItWaitsForAToken(self) -> None:
         """It stops while it waits for a first token, and nothing is left."""

@@ -53,7 +53,9 @@ class Pinging(SynchronousTestCase):
 
         self.patch(Pings, "recognized", look)
         self.patch(
-            Acknowledgements, "answersRequest", ANSWERS_REQUEST if sight else lambda self, message: False
+            Acknowledgements,
+            "answersRequest",
+            ANSWERS_REQUEST if sight else lambda self, message: False,
         )
         ids = (f"{n:016x}" for n in itertools.count(1))
         self.session = XmppSession(
