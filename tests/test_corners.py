@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from iris_twisted.errors import (
     IncorrectParameters,
     InvalidState,
     NotKept,
+    ProtocolViolation,
     TokenRefused,
 )
 from iris_twisted.interfaces import IRetryPolicy
@@ -41,7 +43,8 @@ from iris_twisted.steady_time import steadyTime
 from iris_twisted.sweep import Sweep
 from iris_twisted.token_file import TokenFiles
 from iris_twisted.tokens import warningDue
-from iris_twisted.values import ConnectionState, Limits
+from iris_twisted.totals import Totals
+from iris_twisted.values import ConnectionState, Limits, Stats
 
 from . import doubles
 from .doubles import RID, TOKEN, URL, DriftingClock, World
@@ -889,8 +892,8 @@ class SurvivingMutants(ContractCase):
         for again in (False, True):
             world = self.world()
             # An event manager that answers when it is cancelled.
-            late: Deferred[Any] = Deferred(lambda d: d.callback(world.discovery.good()))
-            world.discovery.outcomes = [late]
+            info = world.discovery.good()
+            world.discovery.outcomes = [Deferred(partial(Deferred.callback, result=info))]
             first = world.connect()
             world.settle()
             closed = world.close()
@@ -951,6 +954,67 @@ class SurvivingMutants(ContractCase):
         world.transport.say((leave + notification(1) + notification(2)).encode())
         world.settle()
         self.assertFalse(world.transport.paused)
+
+    def test_statistics(self) -> None:
+        """Everything is counted once, for the connection and for those who share the totals."""
+        totals = Totals()
+        world = self.world(totals=totals, streamManagement=False)
+        self.assertEqual(world.connection.stats, Stats())
+        world.up()
+        world.transport.lose()
+        world.advance(2)
+        world.notify(2)
+        world.transport.say(notification().replace("notify.example", "m@x").encode())
+        world.recorder.react["onNotification"] = lambda info: 1 / 0
+        world.notify()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        expected = Stats(connects=2, reconnects=1, notifications=3, forbidden=1, callbackErrors=1)
+        self.assertEqual(world.connection.stats, expected)
+        self.assertEqual(totals.stats, expected)
+        self.assertEqual(+totals.states, {ConnectionState.CONNECTED: 1})
+        world.close()
+        world.settle()
+        self.assertEqual(+totals.states, {ConnectionState.DISCONNECTED: 1})
+
+    def test_violationsBeforeASession(self) -> None:
+        """Those before a session count no more: two after it are not the third."""
+        world = self.world().up()
+        world.transport.say(b"<!DOCTYPE a>")
+        world.advance(2)
+        world.provider.outcomes = [ProtocolViolation("nonsense")]
+        world.transport.say(b"<!DOCTYPE a>")
+        world.advance(5)
+        self.assertTrue(world.connection.isConnectionAlive())
+
+    def test_providerFailsAgain(self) -> None:
+        """
+        A provider's failure is told again once it had a good token in between; that its own
+        token was refused is told besides.
+        """
+        answers: list[Any] = [None, "good", None, "better"]
+        world = self.world(tokenProvider=lambda: answers.pop(0)).up()
+        for count in (1, 3):
+            world.discovery.outcomes = [REFUSED]
+            world.transport.lose()
+            world.advance(5)
+            self.assertEqual(
+                [code for code, _ in world.recorder.of("onConnectionError")], [-116] * count
+            )
+            self.assertTrue(world.connection.isConnectionAlive())
+
+    def test_askedBeforeItsTime(self) -> None:
+        """updateToken() takes the place of the question that waits for its turn."""
+        answers: list[Any] = [None, "good"]
+        world = self.world(tokenProvider=lambda: answers.pop(0)).up()
+        world.policy.seconds = 30.0
+        for _ in range(2):
+            world.connection.updateToken()
+            world.settle()
+        world.advance(100)
+        self.assertEqual(answers, [])
+        world.transport.lose()
+        world.advance(31)
+        self.assertEqual(world.discovery.tokens, [TOKEN, "good"])
 
 
 class SurvivingMutantsOfServices(ServiceCase):
