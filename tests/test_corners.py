@@ -1011,7 +1011,7 @@ class SurvivingMutants(ContractCase):
             world.connection.updateToken()
             world.settle()
         world.advance(100)
-        self.assertEqual(answers, [])
+        self.assertEqual([code for code, _ in world.recorder.of("onConnectionError")], [-116])
         world.transport.lose()
         world.advance(31)
         self.assertEqual(world.discovery.tokens, [TOKEN, "good"])
