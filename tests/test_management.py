@@ -229,3 +229,18 @@ class Wire(SessionCase):
             session = self.up()
             (event,) = session.receive(asking.encode())
             self.assertIsInstance(event, Ended)
+
+    def test_answeredAtTheBeat(self) -> None:
+        """An <r/> after nothing but answers to us is answered too, with the next beat."""
+        session, _ = self.managed(beatsSoon=True)
+        session.receive(BOUND)
+        session.receive(f'<enabled xmlns="{SM}" id="i" resume="true"/>'.encode())
+        session.takeOutgoing()
+        id = self.ping(session)
+        session.receive(f"<iq type='result' id='{id}' from='example.test'/>".encode())
+        session.receive(f'<r xmlns="{SM}"/>'.encode())
+        self.assertEqual(session.takeOutgoing(), [])
+        session.requestAcknowledgement()
+        self.assertEqual(session.takeOutgoing(), [f'<a xmlns="{SM}" h="1"/>'.encode()])
+        session.requestAcknowledgement()
+        self.assertEqual(session.takeOutgoing(), [])

@@ -314,6 +314,7 @@ class Sinks(NetworkCase):
             (400, SinkRefused),
             (401, SinkRefused),
             (404, SinkRefused),
+            (300, SinkRefused),
             (301, SinkRefused),
         ):
             server.answer = lambda _, __, status=status: (  # type: ignore[misc]
