@@ -1021,6 +1021,51 @@ class SurvivingMutants(ContractCase):
         world.advance(31)
         self.assertEqual(world.discovery.tokens, [TOKEN, "good"])
 
+    def test_noPingBesideNotifications(self) -> None:
+        """Where notifications keep coming, and nothing else, no ping goes out."""
+        world = self.world().up()
+        world.advance(4)
+        world.notify()
+        before = sum(b"urn:xmpp:ping" in message for message in world.transport.sent)
+        for _ in range(20):
+            world.notify()
+            world.advance(1)
+        after = sum(b"urn:xmpp:ping" in message for message in world.transport.sent)
+        self.assertEqual(after, before)
+
+    def test_endlessNotification(self) -> None:
+        """A notification beyond the limit of a frame ends the session like anything else."""
+        world = self.world(limits=Limits(frame=2000)).up()
+        world.policy.seconds = 50.0
+        world.transport.say(notification().replace("room-1", "r" * 2000).encode())
+        world.settle()
+        self.assertEqual(world.recorder.names()[1:], ["onDisconnected", "onReconnecting"])
+
+    def test_refusedAgain(self) -> None:
+        """A token that was refused, then accepted, then refused again, is told of again."""
+        world = self.world().up()
+        for count in (1, 2):
+            world.discovery.outcomes = [REFUSED]
+            world.transport.lose()
+            world.advance(2)
+            self.assertEqual(
+                [code for code, _ in world.recorder.of("onConnectionError")], [-116] * count
+            )
+            world.connection.updateToken(TOKEN)
+            world.settle()
+            self.assertTrue(world.connection.isConnectionAlive())
+
+    def test_inOrder(self) -> None:
+        """The Deferreds of connect() fire in the order of the calls."""
+        world = self.world()
+        fired: list[int] = []
+        for number in range(3):
+            world.connection.connect(TOKEN, RID, URL).addCallback(
+                lambda _, number=number: fired.append(number)
+            )
+        world.settle()
+        self.assertEqual(fired, [0, 1, 2])
+
 
 class SurvivingMutantsOfServices(ServiceCase):
     """The same for a service."""
@@ -1049,3 +1094,15 @@ class SurvivingMutantsOfServices(ServiceCase):
         world.settle()
         self.assertEqual(world.discovery.tokens, [TOKEN, "fresh"])
         self.assertEqual(world.recorder.names(), ["onConnectionError", "onConnected"])
+
+    def test_stoppedTwice(self) -> None:
+        """A second stopService() while it waits for its next attempt does no harm."""
+        world = self.world()
+        world.discovery.outcomes = [ConnectionFailed("down")]
+        service = self.service(world)
+        service.startService()
+        world.settle()
+        for _ in range(2):
+            stopped = service.stopService()
+            world.settle()
+            self.assertIsNone(self.successResultOf(stopped))
