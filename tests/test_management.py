@@ -244,3 +244,10 @@ class Wire(SessionCase):
         self.assertEqual(session.takeOutgoing(), [f'<a xmlns="{SM}" h="1"/>'.encode()])
         session.requestAcknowledgement()
         self.assertEqual(session.takeOutgoing(), [])
+
+    def test_newWords(self) -> None:
+        """What the extension does not know ends it, before it is on too."""
+        session, _ = self.managed()
+        session.receive(BOUND)
+        (event,) = session.receive(f'<x xmlns="{SM}"/>'.encode())
+        self.assertIsInstance(event, Ended)

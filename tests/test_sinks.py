@@ -263,6 +263,21 @@ class Sinks(NetworkCase):
         script.unlink()
         self.assertIn(f"exec:{script} ", (await self.refused(gone, NotTaken)).message)
 
+    async def test_programsOutput(self) -> None:
+        """What it writes, wherever, comes to our stderr: stdout is for calls."""
+        script, output = self.path(), self.path()
+        script.write_text("#!/bin/sh\necho one\necho two >&2\n")
+        script.chmod(0o700)
+        stderr = os.dup(2)
+        self.addCleanup(os.close, stderr)
+        with output.open("w") as file:
+            os.dup2(file.fileno(), 2)
+        try:
+            await self.sink(f"exec:{script}").take(RECORD)
+        finally:
+            os.dup2(stderr, 2)
+        self.assertEqual(output.read_text(), "one\ntwo\n")
+
     async def test_programStopped(self) -> None:
         """Stopping ends what runs."""
         sink = self.sink("exec:/bin/sleep 60")
