@@ -968,7 +968,10 @@ class SurvivingMutants(ContractCase):
         world.recorder.react["onNotification"] = lambda info: 1 / 0
         world.notify()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        expected = Stats(connects=2, reconnects=1, notifications=3, forbidden=1, callbackErrors=1)
+        world.recorder.react.clear()
+        world.transport.say(notification().encode())
+        world.settle()
+        expected = Stats(connects=2, reconnects=1, notifications=4, forbidden=1, callbackErrors=1)
         self.assertEqual(world.connection.stats, expected)
         self.assertEqual(totals.stats, expected)
         self.assertEqual(+totals.states, {ConnectionState.CONNECTED: 1})
@@ -1069,6 +1072,53 @@ class SurvivingMutants(ContractCase):
             )
         world.settle()
         self.assertEqual(fired, [0, 1, 2])
+
+    def test_calledInside(self) -> None:
+        """What a callback asks for comes about though nothing else happens."""
+        world = self.world().up()
+        outcomes: list[list[Any]] = []
+        world.recorder.react["onNotification"] = lambda info: outcomes.append(world.connect())
+        world.notify()
+        self.assertEqual(outcomes, [[world.connection]])
+
+    def test_cancelledAfterAFailure(self) -> None:
+        """An earlier connect() that failed keeps no later one alive that nobody waits for."""
+        world = self.world()
+        world.discovery.outcomes = [ConnectionFailed("down"), world.discovery.hanging()]
+        world.connect()
+        world.settle()
+        connecting = world.connection.connect(TOKEN, RID, URL)
+        world.settle()
+        connecting.cancel()
+        self.failureResultOf(connecting)
+        world.settle()
+        self.assertIs(world.connection.state, ConnectionState.DISCONNECTED)
+        self.assertEqual(world.discovery.cancelled, 1)
+
+    def test_whyItLeft(self) -> None:
+        """The event of a loss says that the server asked for it, not that a socket closed."""
+        world = self.world().up()
+        world.transport.say(
+            b"<iq type='set' id='d'><query xmlns='jabber:iq:private'>"
+            b"<data xmlns='urn:xmpp:comcast:info' type='disconnect'/></query></iq>"
+        )
+        world.settle()
+        (told,) = (
+            event["details"]["message"]
+            for (event,) in world.recorder.of("onEvent")
+            if event["state"] == "SDK_WebSocketServerDisconnected"
+        )
+        self.assertEqual(told, "the server asked its clients to leave and come back")
+
+    def test_tokenExpiry(self) -> None:
+        """The expiry of the token in use, of each in turn; None for one without."""
+        world = self.world()
+        self.assertIsNone(world.connection.tokenExpiry)
+        world.connect(token=doubles.jwt({"exp": 1_800_000_000}))
+        world.settle()
+        self.assertEqual(world.connection.tokenExpiry, 1_800_000_000.0)
+        world.connection.updateToken("another")
+        self.assertIsNone(world.connection.tokenExpiry)
 
 
 class SurvivingMutantsOfServices(ServiceCase):

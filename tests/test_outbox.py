@@ -347,6 +347,32 @@ class Kept(OutboxCase):
         self.assertEqual(self.sinks["one"].rooms(), ["r1"])
         self.stop()
 
+    def test_offeredAtAnyTurn(self) -> None:
+        """A call that comes while the drain looks for others is given at once, too."""
+        outbox = self.open()
+        for turns in range(12):
+            outbox.offer(A, {"roomid": "first"}, ["one"])
+            for _ in range(turns):
+                self.clock.advance(0)
+            outbox.offer(A, {"roomid": "second"}, ["one"])
+            self.clock.settle()
+            self.assertEqual(self.sinks["one"].rooms(), ["first", "second"], turns)
+            self.sinks["one"].taken.clear()
+        self.stop()
+
+    def test_oldestAges(self) -> None:
+        """How long the oldest call of each sink has waited; dead letters wait no more."""
+        self.sinks["one"].outcome = lambda _: Deferred()
+        self.sinks["soft"].outcome = refuse
+        outbox = self.open("one", "two", "soft")
+        for room in ("r1", "r2"):
+            self.offer(room, "one", "two", "soft")
+            self.clock.advance(5)
+        ages = Deferred.fromCoroutine(outbox.oldestAges())
+        self.clock.settle()
+        self.assertEqual(self.successResultOf(ages), {"one": 10.0, "two": 0.0, "soft": 0.0})
+        self.stop()
+
     def test_otherSinks(self) -> None:
         """What is owed to a sink that is gone stays there, and is counted."""
         self.sinks["one"].outcome = lambda _: Deferred()

@@ -126,6 +126,10 @@ class Specifications(SynchronousTestCase):
             answer = Answer(503, b"", {"retry-after": text})
             self.assertEqual(_retryAfter(answer, 1000.0), seconds, text)
 
+    def test_secretsOfContext(self) -> None:
+        """No repr holds the secret of the webhooks."""
+        self.assertNotIn("CANARY", repr(self.context(webhookSecret=b"CANARY")))
+
     def test_record(self) -> None:
         """No repr holds the notification, which holds a room token; a line is strict JSON."""
         record = CallRecord.of("a@x.test", {"roomtoken": "CANARY"}, 0.0)
