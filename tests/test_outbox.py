@@ -350,14 +350,34 @@ class Kept(OutboxCase):
     def test_offeredAtAnyTurn(self) -> None:
         """A call that comes while the drain looks for others is given at once, too."""
         outbox = self.open()
+
+        def offerAfter(turns: int) -> None:
+            if turns:
+                self.clock.callLater(0, offerAfter, turns - 1)
+            else:
+                outbox.offer(A, {"roomid": "second"}, ["one"])
+
         for turns in range(12):
             outbox.offer(A, {"roomid": "first"}, ["one"])
-            for _ in range(turns):
-                self.clock.advance(0)
-            outbox.offer(A, {"roomid": "second"}, ["one"])
+            offerAfter(turns)
             self.clock.settle()
             self.assertEqual(self.sinks["one"].rooms(), ["first", "second"], turns)
             self.sinks["one"].taken.clear()
+        self.stop()
+
+    def test_offeredWhileStopping(self) -> None:
+        """A sink that is being stopped is given nothing more: it has it after the next start."""
+        outbox, sink = self.open(), self.sinks["one"]
+        ending: Deferred[None] = Deferred()
+        self.patch(sink, "stop", lambda: ending)
+        stopping = Deferred.fromCoroutine(outbox.stop())
+        self.successResultOf(self.offer("r1"))
+        self.assertEqual(sink.rooms(), [])
+        ending.callback(None)
+        self.clock.settle()
+        self.successResultOf(stopping)
+        self.open()
+        self.assertEqual(sink.rooms(), ["r1"])
         self.stop()
 
     def test_oldestAges(self) -> None:
