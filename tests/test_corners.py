@@ -1160,3 +1160,33 @@ class SurvivingMutantsOfServices(ServiceCase):
             stopped = service.stopService()
             world.settle()
             self.assertIsNone(self.successResultOf(stopped))
+
+
+class SurvivingMutantsOfTime(SynchronousTestCase):
+    """The same for steady time."""
+
+    def test_early(self) -> None:
+        """A timer that fires early, by however little the wall clock was set, waits for the rest."""
+        clock, fired = DriftingClock(), []
+        steadyTime(clock).callLater(10, fired.append, True)
+        clock.rightNow += 0.5
+        clock.advance(9.6)
+        self.assertEqual(fired, [])
+        clock.advance(0.4)
+        self.assertEqual(fired, [True])
+
+    def test_watched(self) -> None:
+        """While a real reactor has timers of ours, and no longer, one thread watches its clock."""
+
+        def watching() -> set[threading.Thread]:
+            return {t for t in threading.enumerate() if t.name == "iris-wall-clock"}
+
+        before = watching()
+        time = steady_time.SteadyTime(reactor)
+        calls = [time.callLater(60, lambda: None) for _ in range(2)]
+        (thread,) = watching() - before
+        calls[0].cancel()
+        self.assertEqual(watching() - before, {thread})
+        calls[1].cancel()
+        thread.join(10)
+        self.assertEqual(watching() - before, set())

@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -391,6 +392,28 @@ class Kept(OutboxCase):
         ages = Deferred.fromCoroutine(outbox.oldestAges())
         self.clock.settle()
         self.assertEqual(self.successResultOf(ages), {"one": 10.0, "two": 0.0, "soft": 0.0})
+        self.stop()
+
+    def test_eachOutageIsLogged(self) -> None:
+        """An outbox that does not work is told once each time, not once for good."""
+        for room in ("r1", "r2"):
+            waiting: Deferred[None] = Deferred()
+            self.sinks["one"].outcome = lambda _, waiting=waiting: waiting  # type: ignore[misc]
+            outbox = self.outbox or self.open()
+            self.offer(room)
+            connection = outbox._spool._connection
+            connection.execute("PRAGMA query_only = 1")
+            with capturedLogs() as logs:
+                waiting.callback(None)
+                self.clock.settle()
+                self.clock.advance(5)
+                self.clock.settle()
+            told = [e for e in logs if "trying again" in (e["log_format"] or "")]
+            self.assertEqual(len(told), 1)
+            connection.execute("PRAGMA query_only = 0")
+            self.clock.advance(5)
+            self.clock.settle()
+            self.assertEqual(self.depths()[("one", False)], 0)
         self.stop()
 
     def test_otherSinks(self) -> None:
