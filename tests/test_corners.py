@@ -1185,8 +1185,17 @@ class SurvivingMutantsOfTime(SynchronousTestCase):
         time = steady_time.SteadyTime(reactor)
         calls = [time.callLater(60, lambda: None) for _ in range(2)]
         (thread,) = watching() - before
+        watch = time._watch
+        assert watch is not None
         calls[0].cancel()
-        self.assertEqual(watching() - before, {thread})
+        self.assertIsNotNone(watch._ended)
         calls[1].cancel()
         thread.join(10)
         self.assertEqual(watching() - before, set())
+
+    def test_apart(self) -> None:
+        """A wall clock that goes as it should stays as far from the steady one as it was."""
+        clock = Clock()
+        watch = steady_time._WallWatch(clock, lambda: None)
+        clock.rightNow = time.monotonic() + 1000
+        self.assertApproximates(watch._apart(), 1000, 100)
