@@ -251,3 +251,16 @@ class Wire(SessionCase):
         session.receive(BOUND)
         (event,) = session.receive(f'<x xmlns="{SM}"/>'.encode())
         self.assertIsInstance(event, Ended)
+
+    def test_toldUnasked(self) -> None:
+        """A peer that never asks is told at the beat how far we are, after so many."""
+        session, _ = self.managed()
+        session.receive(BOUND)
+        session.receive(f'<enabled xmlns="{SM}" id="i" resume="true"/>'.encode())
+        session.takeOutgoing()
+        session.receive(b"<message/>" * 19)
+        session.requestAcknowledgement()
+        self.assertEqual(session.takeOutgoing(), [])
+        session.receive(b"<message/>")
+        session.requestAcknowledgement()
+        self.assertEqual(session.takeOutgoing(), [f'<a xmlns="{SM}" h="20"/>'.encode()])
