@@ -1120,6 +1120,32 @@ class SurvivingMutants(ContractCase):
         world.connection.updateToken("another")
         self.assertIsNone(world.connection.tokenExpiry)
 
+    def test_givesUpAgain(self) -> None:
+        """A connection that gave up once, and was connected again, gives up again in time."""
+        world = self.world(giveUpAfter=10.0)
+        for count in (1, 2):
+            world.up()
+            world.discovery.outcomes = [world.discovery.hanging()]
+            world.transport.lose()
+            world.advance(11)
+            self.assertIs(world.connection.state, ConnectionState.DISCONNECTED)
+            self.assertEqual(
+                [code for code, _ in world.recorder.of("onConnectionError")], [-106] * count
+            )
+
+    def test_answeredAfterClose(self) -> None:
+        """What a callback of before close() answers makes no room in the next session."""
+        world = self.world(limits=Limits(unanswered=1)).up()
+        pending: list[Deferred[None]] = []
+        world.recorder.react["onNotification"] = lambda i: pending.append(Deferred()) or pending[-1]
+        world.notify()
+        world.close()
+        world.settle()
+        world.up()
+        pending[0].callback(None)
+        world.notify(3)
+        self.assertEqual(len(pending), 2)
+
 
 class SurvivingMutantsOfServices(ServiceCase):
     """The same for a service."""

@@ -394,6 +394,15 @@ class Iqs(SessionCase):
             self.assertIn("undefined-condition", events[0].error.message)
             id = session.sendIq("set", [], 0.0)
 
+    def test_endless(self) -> None:
+        """Neither an id nor a sender may be so long that it could not be repeated."""
+        for attributes in (
+            f"id='{'x' * 1100}'",
+            f"id='1' from='x@y.test/{'x' * 3100}'",
+        ):
+            iq = f"<iq type='get' {attributes}><query xmlns='x'/></iq>"
+            self.endsWith(self.up(), iq.encode(), ProtocolViolation)
+
     def test_pingsThatNobodyAnswers(self) -> None:
         """They do not pile up."""
         session = self.up()
