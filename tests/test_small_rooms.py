@@ -225,6 +225,13 @@ class Arguments(SynchronousTestCase):
         longest = FullJitter(uniform=lambda low, high: high)
         self.assertEqual([longest.delay(n) for n in (1, 2, 5, 6)], [1.0, 2.0, 16.0, 30.0])
 
+    def test_jitterOfNothing(self) -> None:
+        """A backoff of zero would hammer: neither base, factor nor cap may be."""
+        for name in ("base", "factor", "cap"):
+            with self.assertRaises(IncorrectParameters) as caught:
+                FullJitter(**{name: 0.0})
+            self.assertIn(name, caught.exception.message)
+
     def test_notTwice(self) -> None:
         """Settings and keywords exclude each other, but for the token provider."""
         settings, clock = Settings(), Clock()
