@@ -1146,6 +1146,14 @@ class SurvivingMutants(ContractCase):
         world.notify(3)
         self.assertEqual(len(pending), 2)
 
+    def test_closedInTheTurnOfALoss(self) -> None:
+        """A loss that was not told yet when close() is called is told once, not twice."""
+        world = self.world().up()
+        world.transport.lose()
+        world.close()
+        world.settle()
+        self.assertEqual(world.recorder.names(), ["onConnected", "onDisconnected"])
+
 
 class SurvivingMutantsOfServices(ServiceCase):
     """The same for a service."""
