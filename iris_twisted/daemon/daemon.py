@@ -5,7 +5,6 @@ Everything that C{twist iris} keeps running, put together.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,8 +19,10 @@ from ..addresses import isLoopback
 from ..errors import IncorrectParameters
 from ..exit_status import ExitStatus, statusFor, stopWith
 from ..fleet import IrisFleet
+from ..interfaces import INotificationSink
 from ..outbox import Outbox
-from ..sinks import SinkContext, makeSink
+from ..sinks import SinkContext, checkSinks, makeSink
+from ..sinks.formats import formatNamed
 from ..sinks.webhook import readSecret
 from ..token_file import readSecretFile, readToken
 from ..values import ConnectionState
@@ -74,6 +75,7 @@ def sinkContext(
         execTimeout=configuration["exec-timeout"],
         webhookTimeout=configuration["webhook-timeout"],
         webhookSecret=secret,
+        format=formatNamed(configuration["format"]),
     )
 
 
@@ -114,6 +116,7 @@ class Daemon(Service):
         )
         self._notifier = Notifier(reactor, environment, self._status)
         self._outbox: Outbox | None = None
+        self._sinks: list[INotificationSink] = []
         self._sites: list[OperatorSite] = []
         self._lines: FleetLines | None = None
         self._ledger: Any = None
@@ -142,6 +145,7 @@ class Daemon(Service):
                 await self._serveConsole()
             if configuration.sinks:
                 self._openOutbox()
+                await checkSinks(self._sinks)
         except IncorrectParameters as e:
             self._complain(e.message)
             stopWith(self._reactor, int(ExitStatus.EX_UNAVAILABLE))
@@ -167,10 +171,15 @@ class Daemon(Service):
     def _openOutbox(self) -> None:
         configuration = self.configuration
         context = sinkContext(configuration, self._reactor, self._screen.write)
+
+        def make(spec: str) -> INotificationSink:
+            self._sinks.append(makeSink(spec, context))
+            return self._sinks[-1]
+
         self._outbox = Outbox(
             self._reactor,
             configuration["spool"],
-            partial(makeSink, context=context),
+            make,
             retryFor=configuration["retry-for"],
             observer=self._metrics,
         )
@@ -294,7 +303,14 @@ class Daemon(Service):
         if new and self._outbox is None:
             self._log.warn("the first sink needs a restart")
         elif new and self._outbox is not None:
+            known = len(self._sinks)
             self._outbox.use(new)
+            try:
+                await checkSinks(self._sinks[known:])
+            except IncorrectParameters as e:
+                self._log.error(
+                    "{reason}; calls wait until somebody has mended it", reason=e.message
+                )
         if self._roster is None:
             return
         come, gone = await self._roster.adopt(tokens)

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import attrs
+from cloudevents.core.bindings import kafka
 from confluent_kafka import KafkaError
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
@@ -18,6 +20,7 @@ from twisted.internet.defer import gatherResults
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
 from iris_twisted.settings import Settings
 from iris_twisted.sinks import SinkContext, testing
+from iris_twisted.sinks.formats import formatNamed
 from iris_twisted.sinks.kafka import KafkaSinks, readSettings
 
 from ..test_network import NetworkCase
@@ -120,6 +123,21 @@ class KafkaTests(NetworkCase):
                 "content-type": b"application/json",
             },
         )
+
+    async def test_cloudEvents(self) -> None:
+        """Both modes, as the reader of CloudEvents' own project reads them."""
+        for count, mode in enumerate(("cloudevents", "cloudevents-binary"), 1):
+            context = attrs.evolve(self.context(), format=formatNamed(mode))
+            sink: Any = KafkaSinks().make(f"{self.cluster.brokers}/calls", context)
+            self.addCleanup(sink.stop)
+            record = self.record()
+            await sink.take(record)
+            message = self.cluster.messages("calls", count)[-1]
+            event = kafka.from_kafka_event(
+                kafka.KafkaMessage(dict(message.headers()), message.key(), message.value())
+            )
+            self.assertEqual(event.get_id(), record.key)
+            self.assertEqual(event.get_data(), record.notification)
 
     async def test_order(self) -> None:
         """An account's calls stay in order, all under way at once, and errors in between."""

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
+from cloudevents.core.bindings import amqp
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
@@ -18,6 +20,7 @@ from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
 from iris_twisted.settings import Settings
 from iris_twisted.sinks import SinkContext, testing
 from iris_twisted.sinks.amqp import AmqpSinks
+from iris_twisted.sinks.formats import formatNamed
 
 from ..faults.proxy import Fault, Proxy
 from ..test_network import NetworkCase
@@ -138,6 +141,25 @@ class RabbitMqTests(AtRabbitMq, NetworkCase):
         with self.assertRaises(SinkRefused) as caught:
             await sink.take(self.record("x" * 250 + "@x.test"))
         self.assertIn("longer than 255 bytes", caught.exception.message)
+
+    async def test_cloudEvents(self) -> None:
+        """Both modes, as the reader of CloudEvents' own project reads them."""
+        await self.broker_()
+        record = self.record()
+        for mode in ("cloudevents", "cloudevents-binary"):
+            context = attrs.evolve(self.context(), format=formatNamed(mode))
+            argument = f"amqp://127.0.0.1:{self.broker.port}/?exchange={self.exchange}"
+            sink: Any = AmqpSinks().make(argument, context)
+            self.addCleanup(sink.stop)
+            await sink.take(record)
+            _, properties, body = self.drained()[-1]
+            event = amqp.from_amqp_event(
+                amqp.AMQPMessage(
+                    {"content-type": properties.content_type}, properties.headers, body
+                )
+            )
+            self.assertEqual(event.get_id(), record.key)
+            self.assertEqual(event.get_data(), record.notification)
 
     async def test_queue(self) -> None:
         """By the default exchange into a queue that must be there."""

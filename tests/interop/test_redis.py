@@ -21,8 +21,8 @@ from iris_twisted.sinks import SinkContext, testing
 from iris_twisted.sinks.redis import RedisSinks
 
 from ..faults.proxy import Fault, Proxy
-from ..processes import Program
-from ..test_network import NetworkCase
+from ..processes import Program, startTwist
+from ..test_network import RID, NetworkCase
 from .prosody import freePort
 
 REDIS = shutil.which("redis-server")
@@ -228,6 +228,32 @@ class RedisTests(AtRedis, NetworkCase):
             with self.assertRaises(NotTaken) as late:
                 await sink.take(self.record())
             self.assertNotIsInstance(late.exception, SinkRefused)
+
+    async def test_daemon(self) -> None:
+        """twist iris finds a mistake at its start; without one a call arrives as it was asked."""
+        await self.redis()
+        sandbox = await self.sandbox()
+        arguments = ["--event-manager", sandbox.url, "--routing-id", RID, "--format", "cloudevents"]
+        environment = {"IRIS_TOKEN": sandbox.token(RID), "IRIS_REDIS_PASSWORD": PASSWORD}
+        await self.client("SET", "text", "x")
+        wrong = startTwist(
+            self, "iris", *arguments,
+            "--sink", f"redis:redis://127.0.0.1:{self.port}/text", env=environment,
+        )  # fmt: skip
+        self.assertEqual(await wrong.ended, 69)
+        self.assertIn("the key 'text' is a string, and not a stream", wrong.stderr)
+        self.assertNotIn("Traceback", wrong.stderr)
+        program = startTwist(
+            self, "iris", *arguments,
+            "--sink", f"redis://127.0.0.1:{self.port}/calls", env=environment,
+        )  # fmt: skip
+        await program.until("Connected:")
+        call = sandbox.placeCall(RID)
+        await self.until(lambda: call.state == "acknowledged")
+        (entry,) = await self.entries()
+        self.assertEqual(json.loads(entry["call"])["subject"], RID)
+        await program.signal("INT")
+        self.assertNotIn("CANARY", program.stdout + program.stderr)
 
     async def test_full(self) -> None:
         """A Redis without memory takes nothing, and again when it has some."""
