@@ -55,6 +55,7 @@ setup(
             "coverage>=7.4",
             "graphviz>=0.20",
             "hypothesis>=6.100",
+            "paho-mqtt>=2.1",
             "pika>=1.3.2",
             "slixmpp>=1.8.5",
             "standardwebhooks>=1.0.1",
