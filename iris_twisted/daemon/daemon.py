@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -117,6 +117,7 @@ class Daemon(Service):
         self._notifier = Notifier(reactor, environment, self._status)
         self._outbox: Outbox | None = None
         self._sinks: list[INotificationSink] = []
+        self._checking: Deferred[None] | None = None
         self._sites: list[OperatorSite] = []
         self._lines: FleetLines | None = None
         self._ledger: Any = None
@@ -145,7 +146,10 @@ class Daemon(Service):
                 await self._serveConsole()
             if configuration.sinks:
                 self._openOutbox()
-                await checkSinks(self._sinks)
+                self._checking = Deferred.fromCoroutine(checkSinks(self._sinks))
+                await self._checking
+        except CancelledError:
+            return  # It is stopped already.
         except IncorrectParameters as e:
             self._complain(e.message)
             stopWith(self._reactor, int(ExitStatus.EX_UNAVAILABLE))
@@ -227,6 +231,8 @@ class Daemon(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        if self._checking is not None:
+            self._checking.cancel()
         if self.started is not None:
             await self.started
         if self._notifier.running:

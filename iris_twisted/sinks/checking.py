@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from ..errors import IncorrectParameters, IrisError
@@ -20,7 +20,7 @@ _log = Logger()
 async def checkSinks(sinks: Iterable[INotificationSink]) -> None:
     """
     Ask those that can be asked, all at a time. One whose place does not answer is logged:
-    it takes calls when it does.
+    it takes calls when it does. It may be cancelled.
 
     @raise IncorrectParameters: the first mistake that only an operator cures, when all have
         answered.
@@ -34,6 +34,10 @@ async def checkSinks(sinks: Iterable[INotificationSink]) -> None:
             await checking
         except IncorrectParameters as e:
             mistakes.append(e)
+        except CancelledError:
+            for _, other in asked:
+                other.cancel()
+            raise
         except IrisError as e:
             _log.warn("{reason}; calls wait until it answers", reason=e.message)
         except Exception:

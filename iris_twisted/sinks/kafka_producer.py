@@ -158,6 +158,7 @@ class KafkaProducer:
             if done.called:
                 continue  # Nobody waits for it any more.
             if error is None:
+                self._lastError = None
                 done.callback(None)
             else:
                 done.errback(self._outcome(error))

@@ -5,6 +5,7 @@ Calls to RabbitMQ, a real one.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 from collections.abc import Callable
@@ -182,6 +183,11 @@ class RabbitMqTests(AtRabbitMq, NetworkCase):
         channel.connection.close()
         sink = self.sink()
         await sink.check()
+        logged: list[str] = []
+        handler = logging.Handler()
+        handler.emit = lambda record: logged.append(record.getMessage())  # type: ignore[method-assign]
+        logging.getLogger("pika").addHandler(handler)
+        self.addCleanup(logging.getLogger("pika").removeHandler, handler)
         records = [self.record(type="notify" if n % 3 else "cancel") for n in range(64)]
         outcomes: list[Any] = []
         for record in records:
@@ -196,6 +202,7 @@ class RabbitMqTests(AtRabbitMq, NetworkCase):
                 self.assertIn("no queue is bound for the routing key", outcome.message)
         keys = {properties.message_id for _, properties, _ in self.drained()}
         self.assertEqual(keys, {r.key for r in records if r.notification["type"] == "notify"})
+        self.assertEqual([line for line in logged if "CANARY" in line], [])
 
     async def test_mistakes(self) -> None:
         """What is wrong is found before the first call, and told without a secret."""
