@@ -53,6 +53,8 @@ setup(
             "cloudevents>=2.0",
             "confluent-kafka>=2.6",
             "coverage>=7.4",
+            "fastapi>=0.115",
+            "flask>=3.0",
             "graphviz>=0.20",
             "hypothesis>=6.100",
             "paho-mqtt>=2.1",
@@ -60,6 +62,8 @@ setup(
             "slixmpp>=1.8.5",
             "standardwebhooks>=1.0.1",
             "txredisapi>=1.4.11",
+            "uvicorn>=0.30",
+            "uvloop>=0.21",
         ],
         "docs": [
             "furo>=2024.8",

@@ -12,14 +12,14 @@ from twisted.internet.defer import Deferred
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from ..addresses import isLoopback
-from ..deadline import deadlined
 from ..errors import IncorrectParameters, NoAnswer, NotTaken, SinkRefused
-from ..interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
+from ..net.deadline import deadlined
+from ..net.loopback import isLoopback
 from .broker_url import BrokerUrl, requireExtra
+from .context import SinkContext
+from .interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
 from .kept_connection import KeptConnection
 from .record import CallRecord
-from .registry import SinkContext
 
 if TYPE_CHECKING:
     from .amqp_channel import AmqpChannel, AmqpMessage, AmqpPlace

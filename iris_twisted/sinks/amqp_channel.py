@@ -18,11 +18,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 
-from ..endpoints import clientEndpoint
 from ..errors import IncorrectParameters, IrisError, NotTaken, SinkRefused
-from ..interfaces import ITlsTrust
-from ..network_failures import explain
-from ..steady_time import steadyTime
+from ..net.endpoints import clientEndpoint
+from ..net.failures import explain
+from ..net.interfaces import ITlsTrust
+from ..net.steady_time import steadyTime
 from ..version import __version__
 from .broker_url import BrokerUrl
 

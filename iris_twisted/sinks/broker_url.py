@@ -12,10 +12,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import attrs
 
-from ..addresses import isLoopback
 from ..errors import IncorrectParameters
-from ..token_file import readSecretFile
-from ..values import positive
+from ..net.durations import checkSeconds
+from ..net.loopback import isLoopback
+from ..net.secret_files import readSecretFile
 
 __all__ = ["BrokerUrl", "readParameters", "requireExtra"]
 
@@ -152,7 +152,7 @@ class BrokerUrl:
         if text is None:
             return default
         try:
-            return positive(name, float(text))
+            return checkSeconds(name, float(text))
         except ValueError:  # Which IncorrectParameters is too.
             raise IncorrectParameters(
                 f"sink {self.kind}: {name} must be a number of seconds above zero, not {text!r}"

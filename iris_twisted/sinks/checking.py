@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from ..errors import IncorrectParameters, IrisError
-from ..interfaces import ICheckedSink, INotificationSink
+from .interfaces import ICheckedSink, INotificationSink
 
 __all__ = ["checkSinks"]
 

@@ -12,13 +12,13 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from ..addresses import isLoopback
 from ..errors import IncorrectParameters, NotTaken
-from ..interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
-from ..values import positive
+from ..net.durations import checkSeconds
+from ..net.loopback import isLoopback
 from .broker_url import readParameters, requireExtra
+from .context import SinkContext
+from .interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
 from .record import CallRecord
-from .registry import SinkContext
 
 if TYPE_CHECKING:
     from .kafka_producer import KafkaProducer
@@ -182,7 +182,7 @@ class KafkaSinks:
             )
         parameters = readParameters(self.name, query, _PARAMETERS)
         try:
-            timeout = positive("timeout", float(parameters.get("timeout", "10")))
+            timeout = checkSeconds("timeout", float(parameters.get("timeout", "10")))
         except ValueError:  # Which IncorrectParameters is too.
             raise IncorrectParameters(
                 "sink kafka: timeout must be a number of seconds above zero"

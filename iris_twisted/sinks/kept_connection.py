@@ -10,11 +10,11 @@ from typing import Any, Generic, Protocol, TypeVar
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from ..deadline import deadlined
+from ..connection.interfaces import IRetryPolicy
+from ..connection.retry import FullJitter, delayBefore
 from ..errors import IncorrectParameters, IrisError, NotTaken
-from ..interfaces import IRetryPolicy
-from ..retry import FullJitter, delayBefore
-from ..steady_time import steadyTime
+from ..net.deadline import deadlined
+from ..net.steady_time import steadyTime
 
 __all__ = ["KeptConnection", "SinkConnection"]
 

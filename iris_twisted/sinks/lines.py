@@ -13,11 +13,11 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from ..errors import IncorrectParameters, NotTaken
-from ..group_commit import GroupCommit
-from ..interfaces import INotificationSink, INotificationSinkProvider
+from .context import SinkContext
 from .formats import withoutHeaders
+from .group_commit import GroupCommit
+from .interfaces import INotificationSink, INotificationSinkProvider
 from .record import CallRecord
-from .registry import SinkContext
 
 __all__ = ["FileSink", "FileSinks", "StdoutSink", "StdoutSinks"]
 

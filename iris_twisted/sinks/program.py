@@ -17,10 +17,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import IncorrectParameters, NotTaken, SinkRefused
-from ..interfaces import INotificationSink, INotificationSinkProvider
+from .context import SinkContext
 from .formats import withoutHeaders
+from .interfaces import INotificationSink, INotificationSinkProvider
 from .record import CallRecord
-from .registry import SinkContext
 
 __all__ = ["ExecSink", "ExecSinks"]
 

@@ -11,14 +11,14 @@ from twisted.internet.defer import Deferred
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from ..deadline import deadlined
 from ..errors import IncorrectParameters, NoAnswer, NotTaken
-from ..interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
+from ..net.deadline import deadlined
 from .broker_url import BrokerUrl, requireExtra
+from .context import SinkContext
 from .formats import withoutHeaders
+from .interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
 from .kept_connection import KeptConnection
 from .record import CallRecord
-from .registry import SinkContext
 
 if TYPE_CHECKING:
     from .redis_connection import RedisConnection, RedisPlace

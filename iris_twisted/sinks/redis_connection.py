@@ -17,11 +17,11 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..endpoints import clientEndpoint
 from ..errors import IncorrectParameters, IrisError, NotTaken
-from ..interfaces import ITlsTrust
-from ..network_failures import explain
-from ..steady_time import steadyTime
+from ..net.endpoints import clientEndpoint
+from ..net.failures import explain
+from ..net.interfaces import ITlsTrust
+from ..net.steady_time import steadyTime
 from .broker_url import BrokerUrl
 
 __all__ = ["RedisConnection", "RedisPlace", "openRedis"]

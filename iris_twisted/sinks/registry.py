@@ -5,41 +5,18 @@ Finds the sink that a word such as C{file:/var/log/calls.jsonl} means.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import attrs
 from twisted.plugin import getPlugins
 
 from ..errors import IncorrectParameters
-from ..interfaces import INotificationSink, INotificationSinkProvider
-from ..settings import Settings
-from .formats import FORMATS, CallFormat, formatNamed
+from ..net.addresses import withoutPath
+from .context import SinkContext
+from .formats import formatNamed
+from .interfaces import INotificationSink, INotificationSinkProvider
 
-__all__ = ["SinkContext", "makeSink", "sinkProviders"]
-
-
-@attrs.frozen(kw_only=True)
-class SinkContext:
-    """
-    What sinks may use.
-
-    @ivar reactor: for time, sockets, processes and threads.
-    @ivar write: writes a line to stdout.
-    @ivar settings: whose certificates and limits count.
-    @ivar execTimeout: seconds that a program may take.
-    @ivar webhookTimeout: seconds that a webhook may take.
-    @ivar webhookSecret: to sign webhooks with, or C{None}.
-    @ivar format: how calls are written.
-    """
-
-    reactor: Any
-    write: Callable[[str], None]
-    settings: Settings = attrs.field(factory=Settings)
-    execTimeout: float = 10.0
-    webhookTimeout: float = 10.0
-    webhookSecret: bytes | None = attrs.field(default=None, repr=False)
-    format: CallFormat = FORMATS["json"]
+__all__ = ["makeSink", "shownSink", "sinkProviders"]
 
 
 def sinkProviders() -> dict[str, INotificationSinkProvider]:
@@ -70,3 +47,12 @@ def makeSink(
     if plus:
         context = attrs.evolve(context, format=formatNamed(format))
     return provider.make(argument, context)
+
+
+def shownSink(spec: str) -> str:
+    """A sink's specification without what may be secret in it."""
+    name, colon, argument = spec.partition(":")
+    if "://" not in argument:
+        return spec
+    shown = withoutPath(argument)
+    return f"{name}{colon}{shown}{'/...' if len(shown) < len(argument) else ''}"

@@ -15,7 +15,9 @@ What every sink promises, as tests that any sink runs: L{SinkConformance}.
 
 from __future__ import annotations
 
+import itertools
 import logging
+import uuid
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -26,13 +28,14 @@ from twisted.trial.unittest import SkipTest, TestCase
 from zope.interface.verify import verifyObject
 
 from ..errors import IncorrectParameters, IrisError, NotTaken, SinkRefused
-from ..interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
+from .context import SinkContext
+from .interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
 from .record import CallRecord
-from .registry import SinkContext
 
 __all__ = ["SinkConformance"]
 
 # Stands in every record: what a sink must not show.
+_NUMBERS = itertools.count(1)
 _ROOM_TOKEN = "room-token-CANARY"
 # Characters that some layer on the way may take for its own, and enough of them.
 _ODD_TEXT = 'a\r\nb\0c"d\\e%f\u2028g\u00e9h\U0001f4dei\x7f{account}$(x)' + "0123456789" * 20_000
@@ -123,10 +126,11 @@ class _Case(TestCase):
 
     @staticmethod
     def record(account: str = "alice@x.test", **fields: Any) -> CallRecord:
-        """A call for this account, with a room token."""
+        """Another call for this account, with a room token."""
         notification = {
             "type": "notify",
-            "roomid": "room-1",
+            # Another room makes another key.
+            "roomid": f"room-{next(_NUMBERS)}",
             "roomtoken": _ROOM_TOKEN,
             "traceid": "f81d4fae-7dec-11d0-a765-00a0c91e6bf6",
             **fields,

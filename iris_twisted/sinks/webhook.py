@@ -18,13 +18,13 @@ from twisted.plugin import IPlugin
 from twisted.web.client import HTTPConnectionPool
 from zope.interface import implementer
 
-from ..addresses import isLoopback
-from ..deadline import deadlined
 from ..errors import ConnectionFailed, IncorrectParameters, NotTaken, SinkRefused
-from ..http import Answer, HttpRequests
-from ..interfaces import INotificationSink, INotificationSinkProvider
+from ..net.deadline import deadlined
+from ..net.http.requests import Answer, HttpRequests
+from ..net.loopback import isLoopback
+from .context import SinkContext
+from .interfaces import INotificationSink, INotificationSinkProvider
 from .record import CallRecord
-from .registry import SinkContext
 
 __all__ = ["WebhookSink", "WebhookSinks", "readSecret", "signature"]
 

@@ -17,13 +17,13 @@ from confluent_kafka import KafkaError
 from twisted.internet import reactor
 from twisted.internet.defer import gatherResults
 
+from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
-from iris_twisted.settings import Settings
 from iris_twisted.sinks import SinkContext, testing
 from iris_twisted.sinks.formats import formatNamed
 from iris_twisted.sinks.kafka import KafkaSinks, readSettings
 
-from ..test_network import NetworkCase
+from ..network import NetworkCase
 from .kafka_cluster import PRODUCE, KafkaCluster
 
 SECRET = "password-of-kafka-CANARY"

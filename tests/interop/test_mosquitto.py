@@ -22,13 +22,13 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
 import twisted.plugins
+from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
-from iris_twisted.settings import Settings
 from iris_twisted.sinks import SinkContext, makeSink, sinkProviders, testing
 
 from ..faults.proxy import Proxy
+from ..network import NetworkCase
 from ..processes import Program
-from ..test_network import NetworkCase
 from .prosody import freePort
 
 HERE = Path(__file__).resolve().parent

@@ -17,14 +17,14 @@ from cloudevents.core.bindings import amqp
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
+from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
-from iris_twisted.settings import Settings
 from iris_twisted.sinks import SinkContext, testing
 from iris_twisted.sinks.amqp import AmqpSinks
 from iris_twisted.sinks.formats import formatNamed
 
 from ..faults.proxy import Fault, Proxy
-from ..test_network import NetworkCase
+from ..network import NetworkCase
 from .rabbitmq import SKIP, RabbitMq, rabbitMq
 
 PASSWORD = "password-of-rabbit-CANARY"

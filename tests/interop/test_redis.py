@@ -15,14 +15,14 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.utils import getProcessOutputAndValue
 
+from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
-from iris_twisted.settings import Settings
 from iris_twisted.sinks import SinkContext, testing
 from iris_twisted.sinks.redis import RedisSinks
 
 from ..faults.proxy import Fault, Proxy
+from ..network import RID, NetworkCase
 from ..processes import Program, startTwist
-from ..test_network import RID, NetworkCase
 from .prosody import freePort
 
 REDIS = shutil.which("redis-server")

@@ -18,8 +18,8 @@ from iris_twisted.errors import IncorrectParameters, NotTaken
 from iris_twisted.interfaces import ICheckedSink, INotificationSink
 from iris_twisted.sinks import CallRecord, checkSinks
 
+from ..network import RID, NetworkCase
 from ..processes import startTwist
-from ..test_network import RID, NetworkCase
 
 
 @implementer(INotificationSink)

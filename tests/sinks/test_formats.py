@@ -23,8 +23,8 @@ from iris_twisted.sinks import CallRecord, SinkContext, makeSink
 from iris_twisted.sinks.formats import FORMATS, formatNamed
 from iris_twisted.sinks.webhook import readSecret, signature
 
+from ..network import NetworkCase
 from ..peers import WebServer
-from ..test_network import NetworkCase
 
 UUID = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
 

@@ -12,9 +12,9 @@ from twisted.internet.defer import Deferred
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from iris_twisted.deadline import deadlined
 from iris_twisted.errors import IncorrectParameters, NoAnswer, NotTaken
 from iris_twisted.interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
+from iris_twisted.net.deadline import deadlined
 from iris_twisted.sinks import CallRecord, SinkContext
 from iris_twisted.sinks.broker_url import BrokerUrl
 from iris_twisted.sinks.kept_connection import KeptConnection

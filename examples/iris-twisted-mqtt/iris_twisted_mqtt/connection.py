@@ -25,9 +25,9 @@ from iris_twisted.errors import (
     NotTaken,
     SinkRefused,
 )
+from iris_twisted.net.steady_time import steadyTime
 from iris_twisted.sinks import SinkContext
 from iris_twisted.sinks.broker_url import BrokerUrl
-from iris_twisted.steady_time import steadyTime
 
 __all__ = ["MqttConnection", "openMqtt"]
 
