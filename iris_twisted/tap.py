@@ -82,7 +82,8 @@ class Options(PlainOptions):
         self["trusted-sender"].append(sender)
 
     def opt_sink(self, sink: str) -> None:
-        """Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL; may be repeated."""
+        """Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL, amqp:URL,
+        kafka:BROKERS/TOPIC, redis:URL/STREAM; may be repeated."""
         self["sink"].append(sink)
 
     opt_s = opt_sink

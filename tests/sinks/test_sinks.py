@@ -42,9 +42,10 @@ class Specifications(SynchronousTestCase):
         return SinkContext(reactor=reactor, write=lambda line: None, **options)
 
     def test_builtIn(self) -> None:
-        """The four that come along, each a plugin that provides its interface."""
+        """Those that come along, each a plugin that provides its interface."""
         providers = sinkProviders()
-        self.assertEqual(set(providers), {"exec", "file", "stdout", "webhook"})
+        names = {"amqp", "exec", "file", "kafka", "redis", "stdout", "webhook"}
+        self.assertEqual(set(providers), names)
         for provider in providers.values():
             self.assertTrue(verifyObject(INotificationSinkProvider, provider))
         path = os.path.abspath(self.mktemp())
@@ -67,7 +68,9 @@ class Specifications(SynchronousTestCase):
         os.mkdir(folder)
         for spec, words in (
             ("webhok:https://CANARY.test", "did you mean webhook?"),
-            ("kafka:x", "none of exec, file, stdout, webhook"),
+            ("pigeon:x", "none of amqp, exec, file, kafka, redis, stdout, webhook"),
+            ("webhook+cloudevent:https://CANARY.test", "did you mean cloudevents?"),
+            ("file+cloudevents-binary:x", "use file+cloudevents"),
             ("stdout:x", "nothing after the colon"),
             ("file:", "needs a path"),
             ("file:a\0b", "needs a path"),
