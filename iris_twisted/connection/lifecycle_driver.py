@@ -313,6 +313,7 @@ class LifecycleDriver:
     def _end(self) -> None:
         self._stack = None
         self.jid = None
+        self._reached = None
         self._abandonLost()
         self.tokens.stop()
 

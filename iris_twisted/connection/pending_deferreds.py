@@ -81,8 +81,10 @@ class PendingDeferreds:
         self._batches.remove(batch)
 
     def _cancelled(self, deferred: Deferred[object]) -> None:
+        # A batch that fails already waits for something else.
+        waited = deferred in self._waiting
         for deferreds in (self._waiting, *(batch.deferreds for batch in self._batches)):
             if deferred in deferreds:
                 deferreds.remove(deferred)
-        if not self._waiting and not self._batches:
+        if not self._waiting and (waited or not self._batches):
             self._abandoned()
