@@ -11,6 +11,8 @@ from typing import Any
 __all__ = ["MAX_DEPTH", "decodeJson", "decodeJsonToWrite"]
 
 MAX_DEPTH = 64
+# RFC 8259 section 2.
+_WHITESPACE = " \t\n\r"
 
 
 def _noConstant(name: str) -> None:
@@ -67,15 +69,14 @@ def decodeJsonToWrite(text: str) -> Any:
 
 
 def _decode(text: str, decoder: json.JSONDecoder) -> Any:
+    # The decoder's own way around white space costs more than the decoding.
+    text = text.strip(_WHITESPACE)
     try:
         value, end = decoder.raw_decode(text)
-        if end != len(text):
-            value = decoder.decode(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
-    except ValueError:
-        # There may be white space before it, for which the raw way has no sense.
-        value = decoder.decode(text)
+    if end != len(text):
+        raise ValueError("something follows the value")
     # Without that many brackets it cannot be deep.
     if text.count("[") + text.count("{") > MAX_DEPTH and not _depthWithin(value, MAX_DEPTH):
         raise ValueError("nested too deep")
