@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 
-from ..net.jwt import claimsOf, expiryOf
+from ..net.jwt import expiryOf, issuedOf
 from ..net.steady_time import steadyTime, wallSeconds
 
 __all__ = ["TokenWatch", "warningDue"]
@@ -29,8 +29,8 @@ def warningDue(token: str, expiry: float, now: float, warning: float) -> float:
     @param now: when the token was got: its life begins then, or at its C{iat} (RFC 7519
         section 4.1.6) where that makes sense.
     """
-    begin = claimsOf(token).get("iat")
-    if isinstance(begin, bool) or not isinstance(begin, (int, float)) or not begin < now:
+    begin = issuedOf(token)
+    if begin is None or begin > now:
         begin = now
     return max(expiry - warning, expiry - (1 - _OLD) * (expiry - begin))
 

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.connection.token_expiry import TokenWatch
-from iris_twisted.net.jwt import expiryOf
+from iris_twisted.net.jwt import expiryOf, issuedOf
 
 from ..tokens import jwt
 
@@ -39,6 +39,21 @@ class Expiry(SynchronousTestCase):
         self.assertIsNone(expiryOf(jwt({"exp": 0}).replace("e30.", "")))
         self.assertIsNone(expiryOf("a.!.c"))
         self.assertIsNone(expiryOf(f"a.{base64.b64encode(b'{exp: NaN}').decode()}.c"))
+
+    def test_issued(self) -> None:
+        """An iat claim that no float holds is none, and the warning comes all the same."""
+        for iat in (10**400, -(10**400), "0", True, None, []):
+            self.assertIsNone(issuedOf(jwt({"iat": iat})))
+        self.assertEqual(issuedOf(jwt({"iat": 5})), 5.0)
+        for iat in (10**400, -(10**400), 1e308, -1.7e308):
+            for exp in (10_000, 1e308, -1e308):
+                clock, told = Clock(), list[float]()
+                clock.advance(9_800)
+                watch = TokenWatch(clock, 300.0, told.append)
+                watch.arm(jwt({"exp": exp, "iat": iat}))
+                clock.pump([10] * 30)
+                self.assertEqual(len(told), 1 if exp <= 10_000 else 0, (iat, exp))
+                watch.disarm()
 
     @given(st.text() | st.text().map(lambda t: f"a.{t}.b"))
     def test_anything(self, token: str) -> None:
