@@ -141,12 +141,12 @@ class LifecycleDriver:
             self._waitForFirstToken = waitForToken
             self.tokens.begin(token)
         deferred = self._connects.join()
-        self._input(self._machine.connect)
+        self._inputByCall(self._machine.connect)
         return deferred
 
     def close(self) -> Deferred[Any]:
         deferred = self._closes.join()
-        self._input(self._machine.close)
+        self._inputByCall(self._machine.close)
         return deferred
 
     def reject(self, payload: Any) -> Deferred[None]:
@@ -180,14 +180,25 @@ class LifecycleDriver:
     def _input(self, transition: Any, *args: object) -> None:
         transition(*args)
         self.tally.enter(self._machine.state())
-        if self._performing:
-            return
-        self._performing = True
+        if not self._performing:
+            self._performAll()
+
+    def _inputByCall(self, transition: Any) -> None:
+        """
+        An input that the application gave. It may be called from within an effect, by its
+        event manager or retry policy: the next call must not find half of this one undone.
+        """
+        transition()
+        self.tally.enter(self._machine.state())
+        self._performAll()
+
+    def _performAll(self) -> None:
+        outer, self._performing = self._performing, True
         try:
             while self._core.effects:
                 self._perform(self._core.effects.pop(0))
         finally:
-            self._performing = False
+            self._performing = outer
 
     def _attemptUp(self, reached: Reached) -> None:
         self._attempt = None
@@ -230,7 +241,7 @@ class LifecycleDriver:
         """Nobody waits for connect() any more; before the first session that ends it."""
         early = self.state in (ConnectionState.CONNECTING, ConnectionState.DISCONNECTED)
         if self._floors is not None and early:
-            self._input(self._machine.close)
+            self._inputByCall(self._machine.close)
 
     def _observe(self, event: dict[str, Any]) -> None:
         self._calls.report(self._aliveLink(), event)
@@ -287,6 +298,9 @@ class LifecycleDriver:
         attempt = self._floors.attempt(self._tokenTried, self, resumption, hop).run()
         self._attempt = attempt
         attempt.addCallbacks(self._attemptUp, self._attemptFailed)
+        if self._attemptStopped and self._attempt is not None:
+            # By whom it asked to begin with.
+            self._attempt.cancel()
         attempt.addErrback(lambda failure: self._log.failure("a bug", failure=failure))
 
     def _sessionUp(self, again: bool) -> None:
@@ -302,6 +316,9 @@ class LifecycleDriver:
 
     def _scheduleRetry(self, error: IrisError, first: bool) -> None:
         plan = self._retrying.next(error)
+        if not self._retrying.isWanted:
+            # The policy closed the connection.
+            return
         if plan is None:
             self._input(self._machine.gaveUp, self._retrying.surrender("by the retry policy"))
             return

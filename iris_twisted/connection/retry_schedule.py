@@ -85,11 +85,16 @@ class Retrying:
         """
         self._lastError = error
         self._attempts += 1
-        delay = delayBefore(self._settings.retryPolicy, self._attempts)
-        if delay is None:
-            return None
+        # The policy may close the connection, which stops this.
         self._wanted = True
-        return self._attempts, delay
+        attempt = self._attempts
+        delay = delayBefore(self._settings.retryPolicy, attempt)
+        return None if delay is None else (attempt, delay)
+
+    @property
+    def isWanted(self) -> bool:
+        """Whether it was not stopped since L{next}."""
+        return self._wanted
 
     def wait(self, delay: float) -> None:
         """Call C{due} after so many seconds, unless stopped since L{next}."""
