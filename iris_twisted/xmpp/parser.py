@@ -132,8 +132,9 @@ class Tree:
         elif text.strip(" \t\r\n"):
             raise ProtocolViolation("the server sent text between stanzas")
 
-    def _declare(self, prefix: str | None, uri: str) -> None:
-        self.declarations[prefix] = uri
+    def _declare(self, prefix: str | None, uri: str | None) -> None:
+        # None undeclares the default namespace.
+        self.declarations[prefix] = uri or ""
 
     def _doctype(self, *_: object) -> None:
         raise ProtocolViolation("the server sent a DOCTYPE")

@@ -225,6 +225,17 @@ class Streams(SynchronousTestCase):
         self.assertIn("second stream", reason(parser.feed(HEADER)))
         self.assertIn("text between", reason(StreamParser(Limits()).feed(b"<a/>text<b/>")))
 
+    def test_noDefaultNamespace(self) -> None:
+        """A header that undeclares the default namespace: its stanzas have none, or their own."""
+        header = f"<stream:stream xmlns:stream='{STREAM}' xmlns=''>".encode()
+        stanza = f"<iq xmlns='{CLIENT}'/>".encode()
+        parser = StreamParser(Limits())
+        self.assertIsInstance(parser.feed(header)[0], Header)
+        for _ in range(3):
+            self.assertEqual(parser.feed(stanza), [Element("iq", CLIENT)])
+            self.assertEqual(parser.feed(b"<iq/>"), [Element("iq")])
+            self.assertFalse(parser.atRest)
+
     def test_sizeOverFrames(self) -> None:
         """A stanza split over frames has the limit too, also without any '>'."""
         for piece in (b"<a>x</a>"[:4] + b"x" * 50, b"<a x='" + b"y" * 50):
