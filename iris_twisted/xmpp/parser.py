@@ -94,6 +94,7 @@ class Tree:
                 self.headerSeen = True
                 self.roots += 1
                 self.expat.StartNamespaceDeclHandler = None
+                self._opened()
                 self.items.append(Header(attributes))
                 return
             if not self.headerSeen and self._rootsWanted and not self.items:
@@ -115,6 +116,9 @@ class Tree:
             self.open[-1].children.append(element)
         self.open.append(element)
         self._texts.append([])
+
+    def _opened(self) -> None:
+        """A header came; its attributes are being told."""
 
     def _end(self, _name: str) -> None:
         if not self.open:

@@ -21,6 +21,20 @@ __all__ = ["StreamParser"]
 
 _DECLARATION = re.compile(rb"<\?xml[\s].{0,120}?\?>", re.DOTALL)
 
+# In force where the peer declares nothing else.
+_OURS: dict[str | None, str] = {None: CLIENT, "stream": STREAM}
+# Bytes of what the header declares: each message is read inside it. Servers need 300.
+_LONGEST_ROOT = 2048
+
+
+def _rootOf(context: dict[str | None, str]) -> bytes:
+    """The tag that begins a stream in which these namespaces are in force, by prefix."""
+    declarations = (
+        f' xmlns{":" + prefix if prefix else ""}="{escape("xmlns", uri)}"'
+        for prefix, uri in context.items()
+    )
+    return f"<stream:stream{''.join(declarations)}>".encode()
+
 
 class StreamParser(Tree):
     """
@@ -38,6 +52,7 @@ class StreamParser(Tree):
         self._held = b""
         self._cutter = TokenCutter()
         self._sought = 0
+        self._root = _rootOf(_OURS)
         self._begun = False
         self._spent = False
         self.atRest = False
@@ -170,28 +185,23 @@ class StreamParser(Tree):
         if declaration:
             self._held = self._held[declaration.end() :]
             self._put(declaration[0])
-        self._root({None: CLIENT, "stream": STREAM})
+        self._enter(self._root)
         self._begun = True
         return True
 
-    def _root(self, context: dict[str | None, str]) -> None:
-        self._put(
-            (
-                "<stream:stream"
-                + "".join(
-                    f' xmlns{":" + prefix if prefix else ""}="{escape("xmlns", uri)}"'
-                    for prefix, uri in context.items()
-                )
-                + ">"
-            ).encode()
-        )
+    def _opened(self) -> None:
+        self._root = root = _rootOf(_OURS | self.declarations)
+        if len(root) > _LONGEST_ROOT:
+            raise ProtocolViolation(
+                f"the server opened its stream with namespaces of more than {_LONGEST_ROOT} bytes"
+            )
+
+    def _enter(self, root: bytes) -> None:
+        self._put(root)
         self.stanzaStart = self._stanzaEnd = self._dataStart
 
     def _goOn(self) -> None:
         """Begin a new expat between stanzas, in the namespaces that the header declared."""
-        context = {None: CLIENT, "stream": STREAM}
-        if self.headerSeen:
-            context |= self.declarations
         self._begin()
         self._dataStart = 0
-        self._root(context)
+        self._enter(self._root)

@@ -15,7 +15,7 @@ from iris_twisted.errors import IncorrectParameters
 from iris_twisted.net.limits import Limits
 from iris_twisted.xmpp.elements import CLIENT, STREAM, Element, escape, serialize
 from iris_twisted.xmpp.parser import Closed, FrameParser, Header, Item, Violation
-from iris_twisted.xmpp.stream_parser import StreamParser
+from iris_twisted.xmpp.stream_parser import StreamParser, _rootOf
 
 BOMB = (
     b'<!DOCTYPE b [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">'
@@ -224,6 +224,24 @@ class Streams(SynchronousTestCase):
         parser.feed(HEADER)
         self.assertIn("second stream", reason(parser.feed(HEADER)))
         self.assertIn("text between", reason(StreamParser(Limits()).feed(b"<a/>text<b/>")))
+
+    def test_namespacesOfTheHeader(self) -> None:
+        """As many as a server needs, many times over; more would cost with each message."""
+        empty = len(_rootOf({None: CLIENT, "stream": STREAM, "x": ""}))
+        for size, fine in ((2047, True), (2048, True), (2049, False)):
+            header = HEADER.replace(b"xmlns:extra", b"xmlns:x")
+            header = header.replace(b"urn:extra", b"u" * (size - empty))
+            parser = StreamParser(Limits())
+            items = parser.feed(header)
+            if fine:
+                self.assertIsInstance(items[0], Header)
+                self.assertEqual(len(parser.feed(b"<a/>") + parser.feed(b"<x:b/>")), 2)
+            else:
+                self.assertIn("namespaces of more than 2048 bytes", reason(items))
+        many = b"".join(b" xmlns:x%d='y'" % n for n in range(12_000))
+        parser = StreamParser(Limits())
+        items = parser.feed(b"<stream:stream xmlns:stream='%s'%s>" % (STREAM.encode(), many))
+        self.assertEqual([type(item) for item in items], [Violation])
 
     def test_noDefaultNamespace(self) -> None:
         """A header that undeclares the default namespace: its stanzas have none, or their own."""
