@@ -27,13 +27,21 @@ _OURS: dict[str | None, str] = {None: CLIENT, "stream": STREAM}
 _LONGEST_ROOT = 2048
 
 
-def _rootOf(context: dict[str | None, str]) -> bytes:
-    """The tag that begins a stream in which these namespaces are in force, by prefix."""
+# The name in a tag, with its prefix.
+_NAME = re.compile(rb"<([^\s/>]+)")
+
+
+def _rootOf(context: dict[str | None, str], name: str = "stream:stream") -> bytes:
+    """
+    The tag that begins a stream in which these namespaces are in force, by prefix.
+
+    @param name: what its end tag will be called.
+    """
     declarations = (
         f' xmlns{":" + prefix if prefix else ""}="{escape("xmlns", uri)}"'
         for prefix, uri in context.items()
     )
-    return f"<stream:stream{''.join(declarations)}>".encode()
+    return f"<{name}{''.join(declarations)}>".encode()
 
 
 class StreamParser(Tree):
@@ -116,7 +124,8 @@ class StreamParser(Tree):
 
     def _putSpecial(self) -> bool:
         """
-        A comment, a processing instruction or a CDATA section begins what is held.
+        A comment, a processing instruction, a CDATA section or a declaration begins what is
+        held.
 
         @return: whether it was a whole CDATA section, which expat has now.
         @raise ProtocolViolation: nothing of that kind is allowed there.
@@ -126,7 +135,9 @@ class StreamParser(Tree):
         if self._held.startswith(b"<?"):
             self._instruction()
         if not self.open:
-            raise ProtocolViolation("the server sent text between stanzas")
+            checkBetween(self._held)
+        if not self._held.startswith(b"<![CDATA["):
+            raise ProtocolViolation("the server sent malformed XML: no markup begins with that")
         end = self._held.find(b"]]>", self._sought)
         if end < 0:
             # Its end may be cut too.
@@ -190,7 +201,10 @@ class StreamParser(Tree):
         return True
 
     def _opened(self) -> None:
-        self._root = root = _rootOf(_OURS | self.declarations)
+        # RFC 6120 section 4.8.5: its prefix is the server's choice, and its end has the same.
+        name = _NAME.match(self._data, self.expat.CurrentByteIndex - self._dataStart)
+        assert name is not None
+        self._root = root = _rootOf(_OURS | self.declarations, name[1].decode())
         if len(root) > _LONGEST_ROOT:
             raise ProtocolViolation(
                 f"the server opened its stream with namespaces of more than {_LONGEST_ROOT} bytes"

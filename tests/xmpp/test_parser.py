@@ -225,6 +225,32 @@ class Streams(SynchronousTestCase):
         self.assertIn("second stream", reason(parser.feed(HEADER)))
         self.assertIn("text between", reason(StreamParser(Limits()).feed(b"<a/>text<b/>")))
 
+    def test_prefixes(self) -> None:
+        """A stream of any prefix, or of none, ends with its own end tag, however it is cut."""
+        for header, end in (
+            (f"<s:stream xmlns='{CLIENT}' xmlns:s='{STREAM}'>", "</s:stream>"),
+            (f"<a b='>'/><s:stream\n\txmlns:s='{STREAM}' c='/>'>", "</s:stream >"),
+            (f"<é:stream xmlns:é='{STREAM}'>", "</é:stream>"),
+            (f"<stream xmlns='{STREAM}'>", "</stream>"),
+            (f"<?xml version='1.0'?><stream xmlns='{STREAM}'>", "</stream>"),
+        ):
+            stanzas = [f"<a xmlns='{CLIENT}'/>", "<b xmlns='urn:b'>x</b>", end]
+            for messages in (
+                [header + "".join(stanzas)],
+                [header, *stanzas],
+                [header + stanzas[0], stanzas[1] + end],
+            ):
+                parser = StreamParser(Limits())
+                items = [item for message in messages for item in parser.feed(message.encode())]
+                self.assertEqual(
+                    [type(item) for item in items[-4:]], [Header, Element, Element, Closed]
+                )
+            parser = StreamParser(Limits())
+            wrong = "</stream:stream>" if end.startswith("</stream") else "</stream>"
+            for message in (header, stanzas[0], wrong):
+                items = parser.feed(message.encode())
+            self.assertIsInstance(items[-1], Violation)
+
     def test_namespacesOfTheHeader(self) -> None:
         """As many as a server needs, many times over; more would cost with each message."""
         empty = len(_rootOf({None: CLIENT, "stream": STREAM, "x": ""}))
