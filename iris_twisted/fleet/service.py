@@ -91,8 +91,16 @@ class IrisRtcService(Service):
             self._again = None
         self._needsToken = self._wasUp = False
         self._starts += 1
-        ended, closed = self.ended, self.connection.close()
-        return closed.addCallback(lambda _: self._end(None, ended))
+        ended = self.ended
+        # Of its own: whoever waits for it may cancel it, and is not the only one who waits.
+        stopped: Deferred[None] = Deferred()
+
+        def closed(_: object) -> None:
+            self._end(None, ended)
+            stopped.callback(None)
+
+        self.connection.close().addCallback(closed)
+        return stopped
 
     def updateToken(self, irisToken: str) -> None:
         """

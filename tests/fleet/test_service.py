@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import TimeoutError
+
 from iris_twisted.connection.state import ConnectionState
 from iris_twisted.errors import TokenRefused
 from iris_twisted.fleet.service import IrisRtcService
@@ -75,3 +77,23 @@ class NotWaiting(ServiceCase):
             self.assertIs(service.connection.state, ConnectionState.DISCONNECTED)
             self.assertEqual(world.recorder.of("onConnectionError"), [(-116, "refused")])
             self.assertEqual(world.leftovers(), [])
+
+
+class Stopping(ServiceCase):
+    """What stopService() promises."""
+
+    def test_cancelled(self) -> None:
+        """Who waits for it may give up: C{ended} fires all the same, when the socket is closed."""
+        world = self.world()
+        service = self.service(world)
+        service.startService()
+        world.settle()
+        ended = outcomeOf(service.ended)
+        world.transport.polite = False
+        stopped = outcomeOf(service.stopService().addTimeout(1, world.clock))
+        world.advance(2)
+        self.assertIsInstance(stopped[0], TimeoutError)
+        self.assertEqual(ended, [])
+        world.advance(5)
+        self.assertEqual(ended, [None])
+        self.assertEqual(world.leftovers(), [])
