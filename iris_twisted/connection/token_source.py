@@ -97,7 +97,13 @@ class TokenSource:
         """Cancel what was under way when it was stopped, which may be what stopped it."""
         stopped, self._stopped = self._stopped, []
         for answer in stopped:
+            self._cancel(answer)
+
+    def _cancel(self, answer: Deferred[Any]) -> None:
+        try:
             answer.cancel()
+        except Exception:
+            self._log.failure("the token provider's Deferred cannot be cancelled")
 
     def _wait(self, seconds: float, work: Callable[[], None]) -> None:
         self._cancelTimer()
@@ -123,9 +129,9 @@ class TokenSource:
     def _hangs(self) -> None:
         self._timer = None
         question, self._question = self._question, None
-        if question is not None and question.answer is not None:
-            question.answer.cancel()
         self._gaveNone(f"it did not answer within {self._patience:g} seconds")
+        if question is not None and question.answer is not None:
+            self._cancel(question.answer)
 
     def _answered(self, token: str, question: _Question) -> None:
         if self._question is question:
