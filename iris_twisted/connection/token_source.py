@@ -62,6 +62,7 @@ class TokenSource:
         self._question: _Question | None = None
         # Until the next question; while one is open, until it counts as failed.
         self._timer: IDelayedCall | None = None
+        # What goes on though it was stopped, until the next question or L{cancelStopped}.
         self._stopped: list[Deferred[Any]] = []
         self._failures = 0
         self._told = False
@@ -117,11 +118,18 @@ class TokenSource:
     def _ask(self) -> None:
         self._timer = None
         self._question = question = _Question()
+        # One at a time: nobody wants what those say that were asked before an L{stop}.
+        self.cancelStopped()
+        if self._question is not question:
+            return
         answer = maybeDeferred(self._provider)
         answer.addCallback(lambda token: checkToken("the token provider's token", token))
         if self._question is question:
             question.answer = answer
             self._wait(self._patience, self._hangs)
+        else:
+            # The provider itself stopped it.
+            self._stopped.append(answer)
         answer.addCallbacks(
             self._answered, self._refused, callbackArgs=(question,), errbackArgs=(question,)
         )
