@@ -107,6 +107,8 @@ class Link:
         self._sweep: Sweep | None = None
         self._closing: IDelayedCall | None = None
         self._news = True
+        self._mayAsk = False
+        self._beaten = 0.0
         self._waiting: dict[str, tuple[Deferred[Element], IDelayedCall]] = {}
         self._successor: Link | None = None
         self.resumed = False
@@ -238,10 +240,15 @@ class Link:
             return
         events = self.session.receive(message)
         self._flush()
-        # What comes with each ping of ours does not make the next one needless.
-        self._news |= not events and message not in ASKING
+        if not events:
+            # What comes with each ping of ours does not make the next one needless: servers
+            # ask how far we are after each answer to it.
+            expected = self._mayAsk and message in ASKING
+            self._mayAsk &= not expected
+            self._news |= not expected
         for event in events:
             if isinstance(event, PingAnswered):
+                self._mayAsk = True
                 self._owner.pingAnswered(now - event.sent)
             else:
                 self._news = True
@@ -321,7 +328,9 @@ class Link:
         if self._transport is None or self._keepalive is None:
             return
         now = self._time.seconds()
-        news, self._news = self._news, False
+        # Data without a message: a websocket ping, or a part of one; our pings brought none.
+        news, self._news = self._news or self.lastHeard < self._beaten, False
+        self._beaten = now
         pulse = self._keepalive.tick(
             now, self._transport.bytesReceived, news=news, reading=self._reading
         )

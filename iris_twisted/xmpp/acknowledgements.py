@@ -23,8 +23,8 @@ class Acknowledging:
     @param beatsSoon: whether L{beat} is called every few seconds.
     @ivar books: from the time on when stream management was asked for.
     @ivar incoming: the same, from the time on when the peer's stanzas count.
-    @ivar heardOfOthers: whether anything but answers to us came, or was done with, since we
-        said how far we are.
+    @ivar heardOfOthers: whether anything but answers to our pings came, or was done with, since
+        we said how far we are.
     """
 
     def __init__(
