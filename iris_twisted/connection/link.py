@@ -109,6 +109,7 @@ class Link:
         self._news = True
         self._mayAsk = False
         self._beaten = 0.0
+        self._looking: IDelayedCall | None = None
         self._waiting: dict[str, tuple[Deferred[Element], IDelayedCall]] = {}
         self._successor: Link | None = None
         self.resumed = False
@@ -257,6 +258,7 @@ class Link:
     def transportLost(self, error: Exception) -> None:
         if self._sweep is not None:
             self._sweep.leave(self._beat)
+            self._stopLooking()
         if self._closing is not None and self._closing.active():
             self._closing.cancel()
         reason = self._reason
@@ -324,9 +326,25 @@ class Link:
         for event in self.session.expire(self._time.seconds()):
             self._happened(event)
 
+    def _look(self) -> None:
+        """The silence is as long as it may be, before the next beat is due."""
+        transport = self._transport
+        if transport is not None and self._keepalive is not None:
+            received = transport.bytesReceived
+            if self._keepalive.look(self._time.seconds(), received, reading=self._reading):
+                self._dropSilent()
+
+    def _stopLooking(self) -> None:
+        if self._looking is not None and self._looking.active():
+            self._looking.cancel()
+
+    def _dropSilent(self) -> None:
+        self.drop(NoAnswer(f"the server was silent for {self._times.pingTimeout:g} seconds"))
+
     def _beat(self) -> None:
-        if self._transport is None or self._keepalive is None:
+        if self._transport is None or self._keepalive is None or self._keepalive.overdue:
             return
+        self._stopLooking()
         now = self._time.seconds()
         # Data without a message: a websocket ping, or a part of one; our pings brought none.
         news, self._news = self._news or self.lastHeard < self._beaten, False
@@ -335,9 +353,11 @@ class Link:
             now, self._transport.bytesReceived, news=news, reading=self._reading
         )
         if pulse is Pulse.OVERDUE:
-            self.drop(NoAnswer(f"the server was silent for {self._times.pingTimeout:g} seconds"))
+            self._dropSilent()
         elif pulse is Pulse.PING and self.session.isUp:
             self.session.sendPing(now)
+            if self._keepalive.left <= self._times.pingInterval:
+                self._looking = self._time.callLater(self._keepalive.left, self._look)
         events = self.session.requestAcknowledgement()
         self._flush()
         for event in events:

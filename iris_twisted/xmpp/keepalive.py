@@ -12,6 +12,9 @@ from enum import Enum, auto
 
 __all__ = ["Keepalive", "Pulse"]
 
+# Seconds that are none.
+_FRACTION = 1e-6
+
 
 class Pulse(Enum):
     """What a tick found."""
@@ -23,7 +26,8 @@ class Pulse(Enum):
 
 class Keepalive:
     """
-    Asked once per interval.
+    Asked once per interval, and once more when the last one of a silence would end too late:
+    so silence is noticed within the timeout and one interval, in which it began.
 
     @param interval: seconds between ticks, and of silence before a ping.
     @param timeout: seconds of silence after which the peer is gone.
@@ -39,7 +43,26 @@ class Keepalive:
     @property
     def overdue(self) -> bool:
         """Whether the peer has been silent for too long."""
-        return self._silence >= self._timeout
+        return self.left == 0.0
+
+    @property
+    def left(self) -> float:
+        """Seconds of silence, from the last tick on, until the peer is overdue."""
+        left = self._timeout - self._silence
+        # Whatever binary fractions make of their sum.
+        return left if left > _FRACTION else 0.0
+
+    def look(self, now: float, bytesReceived: int, *, reading: bool = True) -> bool:
+        """
+        Between ticks, C{left} seconds after the last.
+
+        @return: whether the peer is overdue.
+        """
+        if bytesReceived == self._bytes and reading:
+            # As late as a look may be, it stands for no more than it was to wait.
+            self._silence += min(now - self._last, self.left)
+            self._last = now
+        return self.overdue
 
     def tick(self, now: float, bytesReceived: int, *, news: bool, reading: bool = True) -> Pulse:
         """

@@ -15,6 +15,50 @@ def pings(world: World) -> int:
     return sum(b"urn:xmpp:ping" in message for message in world.transport.sent)
 
 
+class Silence(ContractCase):
+    """A silent peer is noticed after C{pingTimeout}, and within one C{pingInterval} more."""
+
+    def test_noticed(self) -> None:
+        """Whatever the two are, and wherever in an interval the silence begins."""
+        for interval, timeout in (
+            (3, 15),
+            (4, 15),
+            (8, 15),
+            (14, 15),
+            (2, 3),
+            (29, 30),
+            (0.7, 1.1),
+        ):
+            for part in (0.01, 0.5, 0.97):
+                world = self.world(pingInterval=interval, pingTimeout=timeout).up()
+                world.advance((2 + part) * interval, 0.1)
+                world.transport.say(b"<message/>")
+                world.transport.silent = True
+                began = world.clock.seconds()
+                world.advance(timeout - 0.01, 0.1)
+                self.assertTrue(world.connection.isConnectionAlive(), (interval, timeout, part))
+                while world.connection.isConnectionAlive():
+                    world.advance(0.05, 0.05)
+                # A beat is late by this clock's step, or a part of the interval, at most.
+                late = 0.1 + interval / 30
+                self.assertLessEqual(world.clock.seconds() - began, timeout + interval + late)
+
+    def test_lastMoment(self) -> None:
+        """A sign of life before the last look keeps the session, and no look is left."""
+        world = self.world(pingInterval=14.0, pingTimeout=15.0, streamManagement=False).up()
+        world.advance(14.1)
+        world.transport.silent = True
+        link = world.connection._driver._link
+        assert link is not None and link._keepalive is not None
+        while link._keepalive.left == 15.0:
+            world.advance(0.1)
+        self.assertEqual(link._keepalive.left, 1.0)
+        world.transport.say(b" ")
+        world.advance(13)
+        self.assertTrue(world.connection.isConnectionAlive())
+        self.assertEqual(world.recorder.names(), ["onConnected"])
+
+
 class Sparing(ContractCase):
     """A ping goes out only while nothing comes but what our pings bring."""
 

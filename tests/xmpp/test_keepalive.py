@@ -38,6 +38,29 @@ class Pulses(SynchronousTestCase):
             self.assertIs(keepalive.tick(float(now), 3, news=False), Pulse.PING)
         self.assertIs(keepalive.tick(12.0, 3, news=False), Pulse.OVERDUE)
 
+    def test_look(self) -> None:
+        """Between ticks the rest of the silence is awaited; a sign of life, or a pause, ends it."""
+        for bytesReceived, reading, overdue in (
+            (10, True, True),
+            (11, True, False),
+            (10, False, False),
+        ):
+            keepalive = Keepalive(14.0, 15.0, 0.0)
+            keepalive.tick(14.0, 10, news=True)
+            self.assertEqual(keepalive.left, 15.0)
+            self.assertIs(keepalive.tick(28.0, 10, news=False), Pulse.PING)
+            self.assertEqual(keepalive.left, 1.0)
+            self.assertIs(keepalive.look(29.0, bytesReceived, reading=reading), overdue)
+            self.assertIs(keepalive.overdue, overdue)
+
+    def test_fractions(self) -> None:
+        """A silence in many small parts ends when it should, whatever their sum is in binary."""
+        keepalive = Keepalive(0.1, 0.7, 0.0)
+        keepalive.tick(0.1, 10, news=True)
+        for tick in range(2, 8):
+            self.assertIs(keepalive.tick(tick / 10, 10, news=False), Pulse.PING)
+        self.assertTrue(keepalive.look(0.8, 10))
+
     def test_stallsAndPauses(self) -> None:
         """A late tick counts as one; a pause of ours as none."""
         keepalive = Keepalive(3.0, 9.0, 0.0)
