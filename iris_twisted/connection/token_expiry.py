@@ -14,7 +14,7 @@ from ..net.steady_time import steadyTime, wallSeconds
 
 __all__ = ["TokenWatch", "warningDue"]
 
-# A timer is never set further ahead: the wall clock may be set, a laptop may sleep.
+# A timer is never set further ahead: the wall clock may be set slowly, which nobody notices.
 _LONGEST_WAIT = 3600.0
 
 # The part of a token's life after which it may be called about to expire.
@@ -62,13 +62,26 @@ class TokenWatch:
         """Watch nothing."""
         if self._call is not None and self._call.active():
             self._call.cancel()
-        self._call = None
+        self._await(None)
 
     def _look(self, expiry: float, due: float) -> None:
         now = wallSeconds(self._reactor)
         if now >= due:
-            self._call = None
+            self._await(None)
             self._expiring(max(0.0, expiry - now))
         else:
             wait = min(due - now, _LONGEST_WAIT)
-            self._call = self._time.callLater(wait, self._look, expiry, due)
+            self._await(self._time.callLater(wait, self._look, expiry, due))
+
+    def _await(self, call: IDelayedCall | None) -> None:
+        """Look again then, or when the wall clock is set: the expiry is a date."""
+        self._call = call
+        if call is None:
+            self._time.unwatchDates(self._wallWasSet)
+        else:
+            self._time.watchDates(self._wallWasSet)
+
+    def _wallWasSet(self) -> None:
+        # In a turn of its own: it may have been noticed anywhere.
+        if self._call is not None and self._call.active():
+            self._call.reset(0.0)
