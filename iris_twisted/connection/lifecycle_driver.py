@@ -328,6 +328,7 @@ class LifecycleDriver:
         self._tell.queue.do(lambda: self._retrying.wait(delay))
 
     def _end(self) -> None:
+        self._retrying.sessionEnded()
         self._floors = None
         self.jid = None
         self._abandonLost()
