@@ -26,8 +26,14 @@ def _finite(text: str) -> float:
     return number
 
 
+def _whole(text: str) -> int:
+    # RFC 8259 section 6: readers that have doubles only make Infinity of it, or refuse it.
+    _finite(text)
+    return int(text)
+
+
 _decoder = json.JSONDecoder(parse_constant=_noConstant)
-_finiteDecoder = json.JSONDecoder(parse_constant=_noConstant, parse_float=_finite)
+_finiteDecoder = json.JSONDecoder(parse_constant=_noConstant, parse_float=_finite, parse_int=_whole)
 
 
 def _depthWithin(value: Any, depth: int) -> bool:
@@ -56,8 +62,8 @@ def decodeJson(text: str) -> Any:
 
 def decodeJsonToWrite(text: str) -> Any:
     """
-    The same, of what will be written again for others: without numbers that would become
-    Infinity, and without halves of surrogate pairs (RFC 8259 section 8.2), which strict
+    The same, of what will be written again for others: without numbers that no double holds,
+    whole or not, and without halves of surrogate pairs (RFC 8259 section 8.2), which strict
     readers refuse.
 
     @raise ValueError: for anything else.

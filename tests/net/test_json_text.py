@@ -45,6 +45,21 @@ class Text(SynchronousTestCase):
                 self.assertRaises(ValueError, decode, blank + "[]")
                 self.assertRaises(ValueError, decode, "[]" + blank)
 
+    def test_numbers(self) -> None:
+        """What will be written again holds no number that is Infinity to readers with doubles."""
+        largest = "17976931348623157" + "0" * 292
+        for text in (largest, f"-{largest}", "12345678901234567890", "1.7e308", "-0"):
+            self.assertEqual(decodeJsonToWrite(f'{{"a": {text}}}'), {"a": decodeJson(text)})
+        for text in (
+            "1" + "0" * 400,
+            "-1" + "0" * 309,
+            "9" * 5000,
+            "1e400",
+            "-1e400",
+            largest + "0",
+        ):
+            self.assertRaises(ValueError, decodeJsonToWrite, f'{{"a": {text}}}')
+
     def test_nothingAndMore(self) -> None:
         """One value: not none, and not two."""
         for text in ("", " ", "1 2", "[] x", "{}{}", "nul"):
