@@ -92,15 +92,9 @@ class IrisRtcService(Service):
         self._needsToken = self._wasUp = False
         self._starts += 1
         ended = self.ended
-        # Of its own: whoever waits for it may cancel it, and is not the only one who waits.
-        stopped: Deferred[None] = Deferred()
-
-        def closed(_: object) -> None:
-            self._end(None, ended)
-            stopped.callback(None)
-
-        self.connection.close().addCallback(closed)
-        return stopped
+        # Not by the Deferred that is returned, which whoever stops the service may cancel.
+        self.connection.close().addCallback(lambda _: self._end(None, ended))
+        return self.connection.close()
 
     def updateToken(self, irisToken: str) -> None:
         """

@@ -1,7 +1,7 @@
 """
 Liveness: when to ping, and when a silent peer counts as gone (contract promise 10).
 
-Silence is measured by ticks on which the reactor really ran and reading was
+Silence is measured by checks on which the reactor really ran and reading was
 possible, not by the clock alone: a stall of our own, or a pause of our own
 making, is not the peer's silence.
 """
@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-__all__ = ["Keepalive", "Pulse"]
+__all__ = ["Keepalive", "KeepaliveStatus"]
 
 # Seconds that are none.
 _FRACTION = 1e-6
 
 
-class Pulse(Enum):
+class KeepaliveStatus(Enum):
     """What a tick found."""
 
     LIVELY = auto()
@@ -47,27 +47,29 @@ class Keepalive:
 
     @property
     def left(self) -> float:
-        """Seconds of silence, from the last tick on, until the peer is overdue."""
+        """Seconds of silence, from the last check on, until the peer is overdue."""
         left = self._timeout - self._silence
         # Whatever binary fractions make of their sum.
         return left if left > _FRACTION else 0.0
 
-    def look(self, now: float, bytesReceived: int, *, reading: bool = True) -> bool:
+    def checkLast(self, now: float, bytesReceived: int, *, reading: bool = True) -> bool:
         """
-        Between ticks, C{left} seconds after the last.
+        Before the next L{check} is due, C{left} seconds after the last.
 
         @return: whether the peer is overdue.
         """
         if bytesReceived == self._bytes and reading:
-            # As late as a look may be, it stands for no more than it was to wait.
+            # However late this is, it stands for no more than it was to wait.
             self._silence += min(now - self._last, self.left)
             self._last = now
         return self.overdue
 
-    def tick(self, now: float, bytesReceived: int, *, news: bool, reading: bool = True) -> Pulse:
+    def check(
+        self, now: float, bytesReceived: int, *, receivedOther: bool, reading: bool = True
+    ) -> KeepaliveStatus:
         """
         @param bytesReceived: the transport's count; any change is life.
-        @param news: whether anything came but answers to our own pings: those alone
+        @param receivedOther: whether anything came but answers to our own pings: those alone
             do not make the next ping needless.
         @param reading: whether the socket was being read.
         """
@@ -75,7 +77,7 @@ class Keepalive:
         if bytesReceived != self._bytes or not reading:
             self._bytes = bytesReceived
             self._silence = 0.0
-            return Pulse.LIVELY if news or not reading else Pulse.PING
+            return KeepaliveStatus.LIVELY if receivedOther or not reading else KeepaliveStatus.PING
         # A tick that comes late was held up by us: what waits in the socket is not read yet.
         self._silence += min(passed, self._interval)
-        return Pulse.OVERDUE if self.overdue else Pulse.PING
+        return KeepaliveStatus.OVERDUE if self.overdue else KeepaliveStatus.PING
