@@ -81,10 +81,10 @@ class PendingDeferreds:
         self._batches.remove(batch)
 
     def _cancelled(self, deferred: Deferred[object]) -> None:
-        # A batch that fails already waits for something else.
-        waited = deferred in self._waiting
         for deferreds in (self._waiting, *(batch.deferreds for batch in self._batches)):
             if deferred in deferreds:
                 deferreds.remove(deferred)
-        if not self._waiting and (waited or not self._batches):
+        # Those who will be told that it failed wait for nothing.
+        hopeful = any(batch.deferreds for batch in self._batches if batch.error is None)
+        if not self._waiting and not hopeful:
             self._abandoned()
