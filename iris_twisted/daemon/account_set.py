@@ -233,9 +233,10 @@ class Roster:
             return JsonReport(self._write, self._reactor.seconds, name)
         return TextReport(
             self._write,
-            self._reactor.seconds,
+            steadyTime(self._reactor).seconds,
             None if self._one else account.name,
             self._configuration["verbose"],
+            self._reactor.seconds,
         )
 
     def _ended(self, error: IrisError | None, account: Account) -> None:

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from iris_twisted.console import Ledger
 from iris_twisted.interfaces import IIrisListener
 
-from ..doubles import World
+from ..doubles import DriftingClock, World
 
 
 class Remembering(SynchronousTestCase):
@@ -78,6 +78,24 @@ class Remembering(SynchronousTestCase):
         self.ledger.stop()
         self.ledger.stop()
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_clockSetBack(self) -> None:
+        """Pings are looked at as before while the wall clock is set back; dates are what it says."""
+        clock, told = DriftingClock(), list[int]()
+        clock.advance(1_700_000_000)
+        ledger = Ledger(clock)
+        history = ledger.open("alice@example.test")
+        ledger.watchers.add(lambda: told.append(1))
+        ledger.start()
+        clock.jump(-3600)
+        clock.pump([1] * 21)
+        self.assertEqual((len(history.pings), len(told)), (4, 4))
+        self.assertEqual(ledger.now(), 1_700_000_021 - 3600)
+        ledger.changed()
+        clock.jump(-3600)
+        clock.advance(0)
+        self.assertEqual(len(told), 5)
+        ledger.stop()
 
     def test_calls(self) -> None:
         """Newest first, counted by minute, ended by their cancel, and never with a room token."""

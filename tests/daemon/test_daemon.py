@@ -34,7 +34,7 @@ from iris_twisted.interfaces import IIrisListener
 from iris_twisted.sandbox import Sandbox
 from iris_twisted.tap import Options, makeService
 
-from ..doubles import Recorder
+from ..doubles import DriftingClock, Recorder
 from ..network import NetworkCase
 from ..peers import WebServer
 from .test_services import Output, Reactor
@@ -498,6 +498,20 @@ class Systemd(SynchronousTestCase):
             beat = "STATUS=all is well\nWATCHDOG=1"
             self.assertEqual(self.heard(listening), ["READY=1", beat, beat, "STOPPING=1"])
             self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_clockSetBack(self) -> None:
+        """The watchdog is fed as before while the wall clock is set back: nobody kills us."""
+        path = self.mktemp()
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        listening, clock = self.socket(path), DriftingClock()
+        environment = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "4000000"}
+        notifier = Notifier(clock, environment, lambda: "all is well")
+        clock.advance(1_700_000_000)
+        notifier.startService()
+        clock.jump(-3600)
+        clock.pump([1] * 8)
+        notifier.stopService()
+        self.assertEqual(len([w for w in self.heard(listening) if "WATCHDOG=1" in w]), 5)
 
     def test_nobody(self) -> None:
         """Without the variable, or for another process, nothing is said; a lost socket is logged."""

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -24,7 +23,7 @@ from iris_twisted.outbox.tables import Due
 from iris_twisted.sinks import CallRecord
 from iris_twisted.sinks.group_commit import GroupCommit
 
-from ..doubles import FixedDelay
+from ..doubles import DriftingClock, FixedDelay
 
 A = "alice@x.test"
 
@@ -72,7 +71,7 @@ class _InlinePool:
             done(True, result)
 
 
-class ThreadlessClock(Clock):
+class ThreadlessClock(DriftingClock):
     """Time and threads, without either."""
 
     def getThreadPool(self) -> _InlinePool:
@@ -697,3 +696,13 @@ class Batches(SynchronousTestCase):
         self.assertEqual(batches, [[0, 1, 2], [3, 4]])
         self.successResultOf(idle)
         self.successResultOf(commits.idle())
+
+    def test_clockSetBack(self) -> None:
+        """A batch is begun though the wall clock is set back in the turn in which it came."""
+        clock = ThreadlessClock()
+        clock.advance(1_700_000_000)
+        commits: GroupCommit[int, int] = GroupCommit(clock, list)
+        done = commits.submit(1)
+        clock.jump(-3600)
+        clock.advance(0)
+        self.assertEqual(self.successResultOf(done), 1)
