@@ -106,7 +106,9 @@ class Roster:
         """
         gone = [account for account in self._leaving if account not in tokens]
         come = [account for account in tokens if account not in self._leaving]
+        # Who comes counts at once: while others are closed the last of the rest may end.
         self._living.difference_update(gone)
+        self._living.update(come)
         await self._close([self._leaving.pop(account) for account in gone])
         for account in come:
             self._add(account, tokens[account])

@@ -29,7 +29,7 @@ from iris_twisted.daemon.daemon import Daemon, tokensOf
 from iris_twisted.daemon.operator_site import OperatorSite
 from iris_twisted.daemon.systemd import Notifier
 from iris_twisted.daemon.terminal_output import Screen
-from iris_twisted.errors import IncorrectParameters
+from iris_twisted.errors import ConnectionFailed, IncorrectParameters
 from iris_twisted.interfaces import IIrisListener
 from iris_twisted.sandbox import Sandbox
 from iris_twisted.tap import Options, makeService
@@ -391,6 +391,34 @@ class Reloading(DaemonCase):
             closing.pop().callback(None)
             await adopting
         await self.until(lambda: self.users(sandbox) == ["a"])
+        await self.daemon.stopService()
+
+    async def test_endedWhileReloading(self) -> None:
+        """The last account ends while others are closed: one that is to come keeps it running."""
+        sandbox = await self.sandbox()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        config = self.write(sandbox, "a", "b")
+        await self.run_(sandbox, config=config)
+        await self.until(lambda: len(self.users(sandbox)) == 2)
+        self.write(sandbox, "b", "c")
+        new = self.configuration(config=config)
+        closed: Deferred[None] = Deferred()
+        remove = self.daemon.fleet.remove
+        self.patch(
+            self.daemon.fleet,
+            "remove",
+            lambda routingId: closed.addCallback(lambda _: remove(routingId)),
+        )
+        ended = self.daemon.fleet.accounts["b@sandbox.test"].ended
+        with capturedLogs():
+            adopting = self.daemon.adopt(new, tokensOf(new))
+            ended.callback(ConnectionFailed("no retry cures it"))
+            self.assertFalse(self.reactor.stopped.called)
+            closed.callback(None)
+            await adopting
+        await self.until(lambda: self.users(sandbox) == ["b", "c"])
+        self.assertFalse(self.reactor.stopped.called)
         await self.daemon.stopService()
 
     async def test_twice(self) -> None:
