@@ -184,7 +184,7 @@ class Roster:
         provider: Callable[[], Any] | None,
         who: LoggedIn,
     ) -> None:
-        routingId = who.routingId
+        routingId, token, seen = who.routingId, who.token, None
         if routingId in self._fleet.accounts:
             # Only who has logged in may be known so late.
             error = IncorrectParameters(f"another account is connected as {routingId} already")
@@ -195,11 +195,14 @@ class Roster:
         if sinks and self._outbox is not None:
             offer = partial(self._outbox.offer, routingId, specs=sinks)
         history = None if self._ledger is None else self._ledger.open(routingId)
+        if account.tokenFile is not None:
+            # It was read a while ago, if others had to be closed or subscribed first.
+            token, seen = self._files.current(account.tokenFile, token)
         listeners = [report] if history is None else [report, history]
         text = report if isinstance(report, TextReport) else None
         service = self._fleet.add(
             routingId,
-            who.token,
+            token,
             Recipient(listeners, offer),
             provider,
             waitForToken=account.tokenFile is not None or provider is not None,
@@ -213,7 +216,7 @@ class Roster:
             text.asking(self._configuration["event-manager"], routingId)
         unwatch: Callable[[], None] = lambda: None  # noqa: E731
         if account.tokenFile is not None:
-            unwatch = self._files.watch(account.tokenFile, service.updateToken)
+            unwatch = self._files.watch(account.tokenFile, service.updateToken, seen)
 
         def leave() -> Deferred[Any]:
             unwatch()

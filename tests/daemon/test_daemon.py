@@ -421,6 +421,37 @@ class Reloading(DaemonCase):
         self.assertFalse(self.reactor.stopped.called)
         await self.daemon.stopService()
 
+    async def test_tokenWrittenWhileReloading(self) -> None:
+        """A token that is written while others are closed is used; one that is none is not."""
+        sandbox = await self.sandbox()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        config = self.write(sandbox, "a", "b")
+        await self.run_(sandbox, config=config)
+        await self.until(lambda: len(self.users(sandbox)) == 2)
+        (self.folder / "c.token").write_text(sandbox.token("c@sandbox.test", -5))
+        self.write(sandbox, "a", "c", "d")
+        new = self.configuration(config=config)
+        closed: Deferred[None] = Deferred()
+        remove = self.daemon.fleet.remove
+        self.patch(
+            self.daemon.fleet,
+            "remove",
+            lambda routingId: closed.addCallback(lambda _: remove(routingId)),
+        )
+        with capturedLogs() as logs:
+            adopting = self.daemon.adopt(new, tokensOf(new))
+            (self.folder / "c.token").write_text(sandbox.token("c@sandbox.test"))
+            (self.folder / "d.token").write_text("")
+            closed.callback(None)
+            await adopting
+        await self.until(lambda: self.users(sandbox) == ["a", "c", "d"])
+        self.assertNotIn("-116", self.output.getvalue())
+        said = [log["reason"] for log in logs if "the old token stays" in log["log_format"]]
+        self.assertEqual(len(said), 1)
+        self.assertIn("d.token", said[0])
+        await self.daemon.stopService()
+
     async def test_twice(self) -> None:
         """Two reloads at a time are one after the other."""
         sandbox = await self.sandbox()
