@@ -290,8 +290,9 @@ class Daemon(Service):
             self._outbox.use(new)
         if self._roster is None:
             return
-        come, gone = await self._roster.adopt(tokens)
+        # Before it waits for those that go: they are not wanted any more to be ready.
         self.configuration = attrs.evolve(before, accounts=configuration.accounts)
+        come, gone = await self._roster.adopt(tokens)
         self._log.warn(
             "reloaded: {accounts} accounts, {come} of them new, {gone} gone",
             accounts=len(tokens),

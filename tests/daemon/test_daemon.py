@@ -452,6 +452,31 @@ class Reloading(DaemonCase):
         self.assertIn("d.token", said[0])
         await self.daemon.stopService()
 
+    async def test_readyWhileReloading(self) -> None:
+        """Who is ready without those that go is ready while they are closed."""
+        sandbox = await self.sandbox()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        config = self.write(sandbox, "a", "b", "c")
+        await self.run_(sandbox, config=config)
+        await self.until(lambda: self.daemon._readiness()[0])
+        await self.until(lambda: len(self.users(sandbox)) == 3)
+        self.write(sandbox, "a")
+        new = self.configuration(config=config)
+        for session in sandbox.sessions:
+            if not session.routingId.startswith("a@"):
+                # It says nothing more, and does not close.
+                session.transport.pauseProducing()
+        with capturedLogs():
+            adopting = self.daemon.adopt(new, tokensOf(new))
+            await deferLater(reactor, 0)
+            self.assertFalse(adopting.called)
+            ready, facts = self.daemon._readiness()
+            self.assertEqual((ready, facts["accounts"]), (True, 1))
+            await adopting
+        self.assertTrue(self.daemon._readiness()[0])
+        await self.daemon.stopService()
+
     async def test_twice(self) -> None:
         """Two reloads at a time are one after the other."""
         sandbox = await self.sandbox()
