@@ -237,7 +237,8 @@ class Daemon(Service):
         found = self.fleet.states
         states = {state.value: found[state] for state in ConnectionState}
         accounts = len(self.configuration.accounts)
-        wanted = max(1.0, self.configuration["ready-share"] * accounts)
+        # 0.55 of 100 is 55, whatever binary fractions make of it.
+        wanted = max(1.0, round(self.configuration["ready-share"] * accounts, 6))
         facts = {"accounts": accounts, "connections": states}
         return states["connected"] >= wanted, facts
 

@@ -9,9 +9,11 @@ import os
 import signal
 import socket
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import attrs
 import treq
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -22,6 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import HTTPConnectionPool
 from zope.interface.verify import verifyObject
 
+from iris_twisted.connection.state import ConnectionState
 from iris_twisted.daemon import account_set as rosterModule
 from iris_twisted.daemon.callback_fan_out import Recipient
 from iris_twisted.daemon.configuration import Configuration
@@ -191,6 +194,31 @@ class Running(DaemonCase):
         self.assertEqual((status, json.loads(text)["ok"]), (503, False))
         self.assertEqual((await self.get(f"{url}/nothing"))[0], 404)
         await self.daemon.stopService()
+
+    async def test_readyShare(self) -> None:
+        """Exactly the share that is wanted is enough, and one account less is not."""
+        await self.begin()
+        configuration, states = self.daemon.configuration, Counter[ConnectionState]()
+        self.patch(self.daemon.fleet._totals, "states", states)
+        for share, accounts, enough in (
+            (0.07, 100, 7),
+            (0.55, 100, 55),
+            (0.28, 25, 7),
+            (0.9, 10, 9),
+            (0.0, 10, 1),
+            (1 / 3, 10, 4),
+            (1.0, 10, 10),
+        ):
+            self.daemon.configuration = attrs.evolve(
+                configuration,
+                values={**configuration.values, "ready-share": share},
+                accounts=configuration.accounts * accounts,
+            )
+            found = []
+            for connected in (enough - 1, enough):
+                states[ConnectionState.CONNECTED] = connected
+                found.append(self.daemon._readiness()[0])
+            self.assertEqual(found, [False, True], (share, accounts))
 
     async def test_portInUse(self) -> None:
         """A port that is taken, or a spool that another process has, ends it with a sentence."""
@@ -463,16 +491,19 @@ class Reloading(DaemonCase):
         await self.until(lambda: len(self.users(sandbox)) == 3)
         self.write(sandbox, "a")
         new = self.configuration(config=config)
-        for session in sandbox.sessions:
-            if not session.routingId.startswith("a@"):
-                # It says nothing more, and does not close.
-                session.transport.pauseProducing()
+        closed: Deferred[None] = Deferred()
+        remove = self.daemon.fleet.remove
+
+        def slowly(routingId: str) -> Deferred[None]:
+            removed = remove(routingId)
+            return closed.addCallback(lambda _: removed)
+
+        self.patch(self.daemon.fleet, "remove", slowly)
         with capturedLogs():
             adopting = self.daemon.adopt(new, tokensOf(new))
-            await deferLater(reactor, 0)
-            self.assertFalse(adopting.called)
             ready, facts = self.daemon._readiness()
             self.assertEqual((ready, facts["accounts"]), (True, 1))
+            closed.callback(None)
             await adopting
         self.assertTrue(self.daemon._readiness()[0])
         await self.daemon.stopService()
