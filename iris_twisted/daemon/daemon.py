@@ -186,7 +186,7 @@ class Daemon(Service):
 
         self._metrics = Metrics(self.fleet)
         root = Resource()
-        root.putChild(b"metrics", self._sites.guarded(self._metrics.resource()))
+        root.putChild(b"metrics", self._sites.guarded(self._metrics.resource(self._reactor)))
         # Open to probes, which have no password: they tell numbers, and no names.
         root.putChild(b"healthz", Health(lambda: (True, {})))
         root.putChild(b"readyz", Health(self._readiness))
