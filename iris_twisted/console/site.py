@@ -26,7 +26,7 @@ from ..net.http.serving import headerOf
 from ..net.json_text import decodeJson
 from ..net.steady_time import steadyTime
 from .call_history import Ledger
-from .entrance import Entrance, ForThisMachine
+from .entrance import Entrance, ForThisMachine, learnFullName
 
 if TYPE_CHECKING:
     from ..operators import Access
@@ -228,6 +228,7 @@ def consoleRoot(
     @param fleet: with whose connections it rejects.
     @param access: who may look, and who may reject; C{None} for everybody.
     """
+    learnFullName()
     token = secrets.token_urlsafe(24)
     everything = _root(reactor, ledger, _Reject(ledger, fleet, token), token)
     if access is None:
