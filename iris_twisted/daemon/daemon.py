@@ -279,24 +279,22 @@ class Daemon(Service):
     async def _adopt(
         self, configuration: Configuration, tokens: Mapping[Account, str | None]
     ) -> None:
+        if self.started is not None:
+            await self.started  # Who comes with it is not there yet.
+        if not self.running:
+            return
         before = self.configuration
-        accountsOnly = ("accounts", "routing-id", "token-file", "email", "password-file")
-        for name, value in configuration.values.items():
-            if value != before[name] and name not in accountsOnly:
-                self._log.warn("{name} has changed, and needs a restart", name=name)
+        for name in configuration.changesSince(before):
+            self._log.warn("{name} has changed, and needs a restart", name=name)
         new = set(configuration.sinks) - set(before.sinks)
-        if new and self._outbox is None:
-            self._log.warn("the first sink needs a restart")
-        elif new and self._outbox is not None:
+        if self._outbox is not None:
             self._outbox.use(new)
+        elif new:
+            self._log.warn("the first sink needs a restart")
         if self._roster is None:
             return
         # Before it waits for those that go: they are not wanted any more to be ready.
         self.configuration = attrs.evolve(before, accounts=configuration.accounts)
         come, gone = await self._roster.adopt(tokens)
-        self._log.warn(
-            "reloaded: {accounts} accounts, {come} of them new, {gone} gone",
-            accounts=len(tokens),
-            come=come,
-            gone=gone,
-        )
+        words = "reloaded: {accounts} accounts, {come} of them new, {gone} gone"
+        self._log.warn(words, accounts=len(tokens), come=come, gone=gone)
