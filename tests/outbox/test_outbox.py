@@ -497,6 +497,15 @@ class InMemory(OutboxCase):
         self.successResultOf(self.offer("r2", "soft"))
         self.stop()
 
+    def test_words(self) -> None:
+        """What cannot be stored is refused in words that name no file where there is none."""
+        outbox = self.open()
+        offered = outbox.offer(None, {"roomid": "r1"}, ["one"])  # type: ignore[arg-type]
+        self.clock.settle()
+        words = self.failureResultOf(offered, NotKept).value.message
+        self.assertTrue(words.startswith("the outbox in memory failed: "), words)
+        self.stop()
+
     def test_refused(self) -> None:
         """What a sink refuses is not acknowledged; nothing of it stays."""
         self.sinks["two"].outcome = refuse
