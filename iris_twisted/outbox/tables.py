@@ -160,8 +160,9 @@ class Tables:
             "INSERT INTO keys (key, call, seen) VALUES (?, ?, ?)", (record.key, id, record.received)
         )
         self._connection.executemany(
-            "INSERT INTO deliveries (call, sink, due) VALUES (?, ?, ?)",
-            [(id, sink, record.received) for sink in sinks],
+            # At once, whatever a clock says that was set.
+            "INSERT INTO deliveries (call, sink, due) VALUES (?, ?, 0)",
+            [(id, sink) for sink in sinks],
         )
         return id
 
@@ -265,8 +266,8 @@ class Tables:
         """Try them again, as if they had come now."""
         for letter in letters:
             self._connection.execute(
-                "UPDATE deliveries SET due = ?, attempts = 0 WHERE call = ? AND sink = ?",
-                (now, letter.id, letter.sink),
+                "UPDATE deliveries SET due = 0, attempts = 0 WHERE call = ? AND sink = ?",
+                (letter.id, letter.sink),
             )
 
     def purge(self, letters: Iterable[DeadLetter]) -> None:

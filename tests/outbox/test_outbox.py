@@ -266,6 +266,79 @@ class Kept(OutboxCase):
         self.assertEqual(self.policy.attempts, [1, 2])
         self.stop()
 
+    def test_clockSetBack(self) -> None:
+        """The next attempt comes in its time, and what comes later is given at once."""
+        self.sinks["one"].outcome = later
+        self.open()
+        self.offer("r1")
+        self.clock.jump(-3600)
+        self.clock.advance(1.9)
+        self.clock.settle()
+        self.sinks["one"].outcome = lambda _: None
+        self.offer("r2")
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2"])
+        self.clock.advance(0.2)
+        self.clock.settle()
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2", "r1"])
+        waiting: Deferred[None] = Deferred()
+        self.sinks["one"].outcome = lambda _: waiting
+        self.offer("r3")
+        self.clock.jump(-3600)
+        self.clock.advance(0.25)
+        waiting.callback(None)
+        self.clock.settle()
+        took = [told[2] for told in self.observer.told if told[:2] == ("one", "taken")]
+        self.assertEqual(took, [0.0, 0.0, 0.25])
+        # Nothing waits: the dates of what fails now are those that a clock shows.
+        self.sinks["one"].outcome = later
+        self.offer("r4")
+        assert self.outbox is not None
+        due = self.outbox._spool._tables.nextDue("one", 1.0)
+        self.assertAlmostEqual(due, self.clock.seconds() + 2.0, places=3)
+        self.stop()
+
+    def test_clockSetBackWhileAccepting(self) -> None:
+        """How long it took until a call could be acknowledged is right all the same."""
+        outbox = self.open()
+        outbox.offer(A, {"roomid": "r1"}, ["one"])
+        self.clock.jump(-3600)
+        self.clock.settle()
+        self.assertIn(("accepted", 0.0), self.observer.told)
+        self.stop()
+
+    def test_clockSetForward(self) -> None:
+        """The next attempt does not come early, and what comes later is given at once."""
+        self.sinks["one"].outcome = later
+        self.open()
+        self.offer("r1")
+        self.clock.jump(3600)
+        self.clock.advance(1.5)
+        self.clock.settle()
+        self.sinks["one"].outcome = lambda _: None
+        self.offer("r2")
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2"])
+        self.clock.advance(0.6)
+        self.clock.settle()
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2", "r1"])
+        self.stop()
+
+    def test_mendedWhileTheClockIsSetBack(self) -> None:
+        """An outbox that does not work is looked at again in time."""
+        waiting: Deferred[None] = Deferred()
+        self.sinks["one"].outcome = lambda _: waiting
+        outbox = self.open()
+        self.offer("r1")
+        connection = outbox._spool._connection
+        connection.execute("PRAGMA query_only = 1")
+        waiting.callback(None)
+        self.clock.settle()
+        connection.execute("PRAGMA query_only = 0")
+        self.clock.jump(-3600)
+        self.clock.advance(5)
+        self.clock.settle()
+        self.assertEqual(self.depths()[("one", False)], 0)
+        self.stop()
+
     def test_impatientSink(self) -> None:
         """A sink that asks for less time than the backoff does not shorten it."""
 
