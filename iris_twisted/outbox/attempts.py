@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..connection.interfaces import IRetryPolicy
+from ..connection.retry import delayBefore
 from ..errors import IrisError, NotTaken, SinkRefused
 from ..net.steady_time import steadyTime, wallSeconds
 from .tables import Due
@@ -43,7 +44,7 @@ class Attempts:
         """The date of the next attempt after one that ended so; C{None} for none."""
         if isinstance(error, SinkRefused):
             return None
-        delay = self._policy.delay(due.attempts + 1)
+        delay = delayBefore(self._policy, due.attempts + 1)
         asked = error.retryAfter if isinstance(error, NotTaken) else None
         if asked is not None:
             delay = max(delay or 0.0, asked)

@@ -339,6 +339,31 @@ class Kept(OutboxCase):
         self.assertEqual(self.depths()[("one", False)], 0)
         self.stop()
 
+    def test_policyOfAnApplication(self) -> None:
+        """One that raises or answers nonsense is logged, and ends the attempts of that call only."""
+        for nonsense in ("soon", float("nan"), -5.0):
+            self.path = os.path.abspath(self.mktemp())
+            self.policy = FixedDelay(nonsense)  # type: ignore[arg-type]
+            self.sinks["one"].outcome = later
+            outbox = self.open()
+            self.offer("r1")
+            self.assertEqual(len(self.flushLoggedErrors(IncorrectParameters)), 1)
+            self.assertEqual(self.depths()[("one", True)], 1)
+            self.assertFalse(outbox._drains["one"].isGiving)
+            self.sinks["one"].outcome = lambda _: None
+            self.offer("r2")
+            self.assertEqual(self.depths(), {("one", False): 0, ("one", True): 1})
+            self.stop()
+        self.path = os.path.abspath(self.mktemp())
+        self.policy = FixedDelay()
+        self.patch(self.policy, "delay", lambda attempt: 1 / 0)
+        self.sinks["one"].outcome = later
+        self.open()
+        self.offer("r1")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.depths()[("one", True)], 1)
+        self.stop()
+
     def test_impatientSink(self) -> None:
         """A sink that asks for less time than the backoff does not shorten it."""
 
