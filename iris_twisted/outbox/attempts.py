@@ -22,7 +22,8 @@ class Attempts:
     wall clock.
 
     @param policy: when to try again.
-    @param retryFor: seconds from a call's arrival in which it is tried.
+    @param retryFor: seconds from a call's arrival, or its revival from the dead letters, in which
+        it is tried.
     """
 
     def __init__(self, reactor: Any, policy: IRetryPolicy, retryFor: float) -> None:
@@ -48,7 +49,7 @@ class Attempts:
         asked = error.retryAfter if isinstance(error, NotTaken) else None
         if asked is not None:
             delay = max(delay or 0.0, asked)
-        since = due.record.received
+        since = due.record.received if due.revived is None else due.revived
         if delay is None or wallSeconds(self._reactor) + delay > since + self._retryFor:
             return None
         return self.now() + delay

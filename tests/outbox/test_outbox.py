@@ -406,6 +406,34 @@ class Kept(OutboxCase):
         self.assertEqual(set(self.depths().values()), {0})
         self.stop()
 
+    def test_revived(self) -> None:
+        """A dead letter that is revived is tried for as long as one that came now, restarted too."""
+        self.sinks["one"].outcome = later
+        self.open(retryFor=30.0)
+        self.offer("r1")
+        for _ in range(40):
+            self.clock.advance(1)
+            self.clock.settle()
+        self.assertEqual(self.depths()[("one", True)], 1)
+        connection, tables = openTables(self.path)
+        tables.revive(tables.deadLetters(), self.clock.seconds())
+        connection.close()
+        self.sinks["one"].taken.clear()
+        for second in range(27):
+            if second == 15:
+                self.stop()
+                self.open(retryFor=30.0)
+            self.clock.advance(1)
+            self.clock.settle()
+        # It is looked for every ten seconds, and tried every two.
+        self.assertGreaterEqual(len(self.sinks["one"].taken), 8)
+        self.assertEqual(self.depths()[("one", False)], 1)
+        for _ in range(5):
+            self.clock.advance(1)
+            self.clock.settle()
+        self.assertEqual(self.depths()[("one", True)], 1)
+        self.stop()
+
     def test_concurrency(self) -> None:
         """A sink gets no more at a time than it takes, and all in the end, in order."""
         waiting: list[Deferred[None]] = []
@@ -750,6 +778,26 @@ class Files(SynchronousTestCase):
         self.assertEqual(
             sqlite3.connect(path).execute("SELECT count(*) FROM calls").fetchone(), (3,)
         )
+
+    def test_beforeRevivals(self) -> None:
+        """A file that does not know of revivals learns it; what waited in it is due at once."""
+        path = os.path.abspath(self.mktemp())
+        self.successResultOf(self.spool(path).close())
+        connection = sqlite3.connect(path)
+        connection.executescript(
+            "ALTER TABLE deliveries DROP COLUMN revived;"
+            "INSERT INTO calls VALUES (1, 'k1', 'alice@x.test', 9000.0, '{}');"
+            "INSERT INTO deliveries (call, sink, due) VALUES (1, 'file:x', 9000.0);"
+        )
+        connection.close()
+        for _ in range(2):
+            clock = ThreadlessClock()
+            spool = Spool(clock, path)
+            found = spool.due("file:x", 1.0, 9)
+            clock.settle()
+            (due,) = self.successResultOf(found)
+            self.assertEqual((due.id, due.revived), (1, None))
+            self.successResultOf(spool.close())
 
     def test_version1Broken(self) -> None:
         """What cannot be brought to the new version stays what it was."""
