@@ -24,7 +24,7 @@ from ..net.steady_time import steadyTime
 from .accounts import Account
 from .configuration import Configuration
 
-__all__ = ["Arrival", "authManager"]
+__all__ = ["AccountLogin", "authManager"]
 
 
 def authManager(
@@ -55,7 +55,7 @@ def authManager(
     )
 
 
-class Arrival:
+class AccountLogin:
     """
     @param token: the account's, where it does not log in.
     @param report: is told each error.

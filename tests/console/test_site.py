@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import HTTPConnectionPool
 from twisted.web.test.requesthelper import DummyRequest
 
-from iris_twisted.console import Ledger, consoleRoot
+from iris_twisted.console import CallHistory, consoleRoot
 from iris_twisted.console.entrance import isOurs
 from iris_twisted.daemon.operator_site import OperatorSite
 from iris_twisted.fleet.fleet import IrisFleet
@@ -34,10 +34,10 @@ class Serving(NetworkCase):
     async def begin(self, connected: bool = True) -> None:
         self.box = await self.sandbox()
         self.fleet = IrisFleet(self.box.url, reactor=reactor)
-        self.ledger = Ledger(reactor)
-        history = self.ledger.open(RID)
+        self.callHistory = CallHistory(reactor)
+        history = self.callHistory.open(RID)
         history.connection = self.fleet.add(RID, self.box.token(RID), history).connection
-        root = consoleRoot(reactor, self.ledger, self.fleet)
+        root = consoleRoot(reactor, self.callHistory, self.fleet)
         site = OperatorSite(reactor, "tcp:0:interface=127.0.0.1", root)
         self.url = await site.listen()
         self.addCleanup(site.stop)
@@ -117,16 +117,16 @@ class Serving(NetworkCase):
         first = json.loads(events[0].removeprefix("data: "))
         self.assertEqual(first["connections"][0]["account"], RID)
         self.assertNotIn("roomtoken", b"".join(pieces).decode())
-        self.assertEqual(len(self.ledger.watchers), 1)
+        self.assertEqual(len(self.callHistory.watchers), 1)
         response.original._transport._producer.abortConnection()
         await ending.addErrback(lambda _: None)
-        await self.until(lambda: not self.ledger.watchers)
+        await self.until(lambda: not self.callHistory.watchers)
 
     async def test_reject(self) -> None:
         """With the token of the page, from the page itself, for a call that there is."""
         await self.begin()
         call = self.box.placeCall(RID)
-        await self.until(lambda: self.ledger.calls)
+        await self.until(lambda: self.callHistory.calls)
         token = await self.token()
         origin = self.url.rstrip("/")
         for body, headers, status, words in (
@@ -144,23 +144,23 @@ class Serving(NetworkCase):
         self.assertEqual(call.state, "acknowledged")
         good = {"x_console_token": token, "origin": origin}
         self.assertEqual(await self.reject(b'{"id": 1}', **good), (200, "rejected"))
-        self.assertEqual((call.state, self.ledger.calls[1].state), ("rejected", "rejected"))
+        self.assertEqual((call.state, self.callHistory.calls[1].state), ("rejected", "rejected"))
 
     async def test_rejectThatFails(self) -> None:
         """The server's word, or what the notification lacks, is the answer."""
         await self.begin()
         token = await self.token()
         call = self.box.placeCall(RID)
-        await self.until(lambda: self.ledger.calls)
+        await self.until(lambda: self.callHistory.calls)
         del self.box.platform.calls[call.id]
         status, words = await self.reject(b'{"id": 1}', x_console_token=token)
         self.assertEqual(status, 502)
         self.assertIn("item-not-found", words)
-        self.assertIn("item-not-found", self.ledger.calls[1].state)
-        self.ledger.called(RID, {"type": "notify"})
+        self.assertIn("item-not-found", self.callHistory.calls[1].state)
+        self.callHistory.called(RID, {"type": "notify"})
         status, words = await self.reject(b'{"id": 2}', x_console_token=token)
         self.assertEqual(status, 409)
-        self.ledger.called("gone@sandbox.test", {})
+        self.callHistory.called("gone@sandbox.test", {})
         self.assertEqual((await self.reject(b'{"id": 3}', x_console_token=token))[0], 404)
 
 
@@ -178,8 +178,8 @@ class Streaming(SynchronousTestCase):
         """They come as before while the wall clock is set back."""
         clock = DriftingClock()
         clock.advance(1_700_000_000)
-        ledger = Ledger(clock)
-        root = consoleRoot(clock, ledger, IrisFleet("https://evm.example.test", reactor=clock))
+        callHistory = CallHistory(clock)
+        root = consoleRoot(clock, callHistory, IrisFleet("https://evm.example.test", reactor=clock))
         request = _Request([b"events"])
         request.requestHeaders.addRawHeader(b"host", b"localhost")
         root.getStaticEntity(b"events").render(request)
@@ -187,7 +187,7 @@ class Streaming(SynchronousTestCase):
         clock.jump(-3600)
         clock.pump([1] * 10)
         self.assertEqual(len(request.written), 3)
-        ledger.changed()
+        callHistory.changed()
         clock.jump(-3600)
         clock.pump([0, 0.2])
         self.assertEqual(len(request.written), 4)

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.daemon.account_login import Arrival
+from iris_twisted.daemon.account_login import AccountLogin
 from iris_twisted.daemon.configuration import Configuration
 from iris_twisted.errors import ConnectionFailed
 from iris_twisted.login.platform_login import LoggedIn
@@ -44,7 +44,7 @@ class Arriving(SynchronousTestCase):
         clock.advance(1_700_000_000)
         waits: list[float] = []
         (account,) = configuration.accounts
-        arrival: Any = Arrival(clock, configuration, account, TOKEN, recorder, waits.append)
+        arrival: Any = AccountLogin(clock, configuration, account, TOKEN, recorder, waits.append)
         self.patch(arrival, "_login", platform)
         arriving = arrival.run()
         self.assertNoResult(arriving)

@@ -14,7 +14,7 @@ from twisted.internet.error import ProcessExitedAlready
 from twisted.logger import capturedLogs
 
 from iris_twisted.daemon.daemon import Daemon, tokensOf
-from iris_twisted.daemon.terminal_output import Screen
+from iris_twisted.daemon.terminal_output import TerminalOutput
 from iris_twisted.sandbox import Sandbox
 
 from ..processes import startTwist
@@ -87,7 +87,9 @@ class Early(DaemonCase):
         one = self.configuration(config=str(path))
         path.write_text(self.text(sandbox, "a", "b"))
         two = self.configuration(config=str(path))
-        daemon = Daemon(one, tokensOf(one), Reactor(), Screen(Output(), {}), lambda line: None, {})
+        daemon = Daemon(
+            one, tokensOf(one), Reactor(), TerminalOutput(Output(), {}), lambda line: None, {}
+        )
         self.addCleanup(lambda: daemon.running and daemon.stopService())
         starting: Deferred[None] = Deferred()
 

@@ -23,7 +23,7 @@ from .attempts import Attempts
 from .spool import Spool
 from .tables import Due
 
-__all__ = ["Drain"]
+__all__ = ["SinkWorker"]
 
 # Seconds after which it looks again anyway: somebody may have revived dead letters.
 _LOOK = 10.0
@@ -32,7 +32,7 @@ _MEND = 5.0
 _BATCH = 64
 
 
-class Drain:
+class SinkWorker:
     """
     @param spec: what the sink is called in the spool.
     @param policy: when to try again.
