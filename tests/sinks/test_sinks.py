@@ -28,6 +28,7 @@ from iris_twisted.net.http import Answer
 from iris_twisted.sinks import CallRecord, SinkContext, makeSink, sinkProviders
 from iris_twisted.sinks.webhook import _retryAfter, readSecret
 
+from ..doubles import DriftingClock
 from ..network import NetworkCase
 from ..peers import WebServer
 
@@ -284,6 +285,27 @@ class Sinks(NetworkCase):
         finally:
             os.dup2(stderr, 2)
         self.assertEqual(output.read_text(), "one\ntwo\n")
+
+    async def test_programWhileTheClockIsSetBack(self) -> None:
+        """Its time is counted on, and no longer, while the wall clock is set back."""
+
+        class Machine(DriftingClock):
+            spawnProcess = reactor.spawnProcess  # type: ignore[attr-defined]
+
+        clock = Machine()
+        clock.advance(1_700_000_000)
+        context = SinkContext(reactor=clock, write=lambda line: None, execTimeout=5.0)
+        sink: Any = makeSink("exec:/bin/sleep 60", context)
+        self.addCleanup(sink.stop)
+        taking: Deferred[None] = sink.take(RECORD)
+        clock.jump(-3600)
+        clock.advance(4.9)
+        (run,) = sink._running
+        self.assertFalse(run.late)
+        clock.advance(0.2)
+        self.assertTrue(run.late)
+        with self.assertRaises(NotTaken):
+            await taking
 
     async def test_programStopped(self) -> None:
         """Stopping ends what runs."""
