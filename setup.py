@@ -45,11 +45,13 @@ setup(
         "zope.interface>=7.0.1",
     ],
     extras_require={
+        "cluster": ["cryptography>=42", "psycopg[binary]>=3.3"],
         "benchmark": ["matplotlib>=3.8", "slixmpp>=1.8.5"],
         "test": [
             "coverage>=7.4",
             "graphviz>=0.20",
             "hypothesis>=6.100",
+            "psycopg[binary]>=3.3",
             "slixmpp>=1.8.5",
             "standardwebhooks>=1.0.1",
         ],
@@ -60,7 +62,7 @@ setup(
             "pydoctor>=25.4",
             "sphinx>=8.0",
         ],
-        "typing": ["mypy>=1.14", "mypy-zope>=1.0.9"],
+        "typing": ["mypy>=1.14", "mypy-zope>=1.0.9", "psycopg[binary]>=3.3"],
         "lint": ["ruff>=0.9"],
     },
     classifiers=[

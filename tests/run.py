@@ -54,7 +54,8 @@ def main(names: list[str]) -> int:
         counts["skipped"] += len(result.skips) + len(result.expectedFailures)
 
     counts = {"passed": 0, "failed": 0, "skipped": 0}
-    run(names or [f"tests.{path.stem}" for path in sorted(HERE.glob("test_*.py"))])
+    modules = [f"tests.{path.stem}" for path in sorted(HERE.glob("test_*.py"))]
+    run(names or [*modules, "tests.outbox"])
     cover.stop()
     enough = True
     if not names:

@@ -20,7 +20,7 @@ from ..reports import printable
 from ..sinks.record import timestamp
 from ..usage import PlainOptions
 from .spool import openTables
-from .tables import DeadLetter
+from .values import DeadLetter
 
 __all__ = ["Options", "makeService"]
 

@@ -1,0 +1,3 @@
+"""
+What keeps the calls of an outbox.
+"""
