@@ -165,9 +165,11 @@ class OutboxCase(SynchronousTestCase):
         self.clock.settle()
         return outbox
 
-    def offer(self, room: str, *specs: str) -> Deferred[None]:
+    def offer(self, room: str, *specs: str, account: str | None = None) -> Deferred[None]:
+        """A call, of an account of its own where nothing else is said."""
         assert self.outbox is not None
-        offered = self.outbox.offer(A, {"roomid": room}, specs or ("one",))
+        account = account or f"{room}@x.test"
+        offered = self.outbox.offer(account, {"roomid": room}, specs or ("one",))
         self.clock.settle()
         return offered
 
@@ -532,8 +534,8 @@ class InMemory(OutboxCase):
         for offered in offers:
             self.failureResultOf(offered, SinkRefused)
         self.sinks["one"].outcome = lambda _: None
-        self.successResultOf(self.offer("r1"))
-        self.successResultOf(self.offer("r1"))
+        self.successResultOf(self.offer("r1", account=A))
+        self.successResultOf(self.offer("r1", account=A))
         self.assertEqual(self.sinks["one"].rooms(), ["r1", "r1"])
         self.assertEqual(len({record.key for record in self.sinks["one"].taken}), 1)
         self.stop()
@@ -624,14 +626,14 @@ class Files(SynchronousTestCase):
         spool = Spool(clock, path)
         look, failed, known, new = (
             spool.due("file:x", 9.0, 9),
-            spool.failed(3, "file:x", None, "no"),
-            spool.add(CallRecord("k2", A, 9.0, {}), ["file:x"]),
-            spool.add(CallRecord("k9", A, 9.0, {"n": 9}), ["file:x"]),
+            spool.failed(Attempt(3, "file:x", None, "no")),
+            spool.add([Addition(CallRecord("k2", A, 9.0, {}), ("file:x",))]),
+            spool.add([Addition(CallRecord("k9", A, 9.0, {"n": 9}), ("file:x",))]),
         )
         clock.settle()
         self.successResultOf(failed)
-        self.assertIsNone(self.successResultOf(known))
-        self.assertEqual(self.successResultOf(new), 4)
+        self.assertEqual(self.successResultOf(known), [None])
+        self.assertEqual(self.successResultOf(new), [4])
         self.assertEqual(
             self.successResultOf(look).due,
             [

@@ -173,6 +173,7 @@ class Daemon(Service):
             partial(makeSink, context=context),
             retryFor=configuration["retry-for"],
             forgetKeysAfter=configuration["forget-keys-after"],
+            strictOrder=configuration["strict-order"],
             observer=self._metrics,
         )
         self._outbox.use(configuration.sinks)

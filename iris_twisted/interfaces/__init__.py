@@ -16,7 +16,7 @@ from .floors import (
     ITransportProvider,
     IXmppSession,
 )
-from .sinks import INotificationSink, INotificationSinkProvider
+from .sinks import INotificationSink, INotificationSinkProvider, IOrderedSink
 
 __all__ = [
     "IEventManager",
@@ -26,6 +26,7 @@ __all__ = [
     "INotificationSink",
     "INotificationSinkProvider",
     "INotificationSyntax",
+    "IOrderedSink",
     "IRetryPolicy",
     "ITlsTrust",
     "ITransportProvider",

@@ -13,7 +13,7 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from ..sinks import CallRecord, SinkContext
 
-__all__ = ["INotificationSink", "INotificationSinkProvider"]
+__all__ = ["INotificationSink", "INotificationSinkProvider", "IOrderedSink"]
 
 
 class INotificationSink(Interface):
@@ -25,6 +25,10 @@ class INotificationSink(Interface):
     another connection. While the outbox knows the key (C{--forget-keys-after}, a day) it gives
     the call to each sink once, but for what failed, or was under way when the program ended: that
     comes again, with its key. Two calls never share a key; a notify and its cancel are two.
+
+    Calls of one account come in the order in which the platform told of them, one at a time;
+    but one that failed comes again later, after what came meanwhile (with C{--strict-order}
+    that waits for it). Different accounts do not wait for each other.
     """
 
     name: str = Attribute("What it is called in logs and metrics: without a secret.")
@@ -48,6 +52,13 @@ class INotificationSink(Interface):
 
     def stop() -> Deferred[None]:
         """Called last, when no record is under way; fires when nothing is left open."""
+
+
+class IOrderedSink(INotificationSink):
+    """
+    A sink that takes records in the order in which it is given them, though several are under
+    way: so it is given several of an account at a time.
+    """
 
 
 class INotificationSinkProvider(IPlugin):

@@ -24,6 +24,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             notification text NOT NULL
         )
         """,
+        "CREATE INDEX outbox_account ON outbox_calls (account)",
         """
         CREATE TABLE outbox_deliveries (
             call bigint NOT NULL,

@@ -7,7 +7,6 @@ about it: a member that was away for a while, and whose deliveries were adopted,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -57,6 +56,23 @@ _OWE = """
 INSERT INTO outbox_deliveries (call, sink, owner, due)
 SELECT call, sink, %s, 0 FROM unnest(%s::bigint[], %s::text[]) AS g (call, sink)
 """
+# With whatever comes before it of that account, if that waits.
+_OWE_STRICTLY = """
+INSERT INTO outbox_deliveries (call, sink, owner, due)
+SELECT g.call, g.sink, %s, coalesce((
+    SELECT max(due) FROM outbox_calls c JOIN outbox_deliveries d ON d.call = c.id
+    WHERE c.account = (SELECT account FROM outbox_calls WHERE id = g.call)
+    AND c.id < g.call AND d.sink = g.sink AND due IS NOT NULL
+), 0) FROM unnest(%s::bigint[], %s::text[]) AS g (call, sink)
+"""
+_PUSH_BACK = """
+UPDATE outbox_deliveries d SET due = g.due
+FROM unnest(%s::bigint[], %s::text[], %s::float8[]) AS g (call, sink, due)
+WHERE d.sink = g.sink AND d.due < g.due AND d.call > g.call AND d.call IN (
+    SELECT id FROM outbox_calls
+    WHERE account = (SELECT account FROM outbox_calls WHERE id = g.call)
+)
+"""
 _CLAIM = """
 UPDATE outbox_deliveries SET owner = %s WHERE (call, sink) IN (
     SELECT call, sink FROM outbox_deliveries
@@ -67,7 +83,8 @@ UPDATE outbox_deliveries SET owner = %s WHERE (call, sink) IN (
 _DUE = """
 SELECT id, attempts, key::text, account, received, notification
 FROM outbox_deliveries JOIN outbox_calls ON id = call
-WHERE owner = %s AND sink = %s AND due <= %s ORDER BY due, call LIMIT %s
+WHERE owner = %s AND sink = %s AND due <= %s
+AND call <> ALL(%s::bigint[]) AND account <> ALL(%s::text[]) ORDER BY due, call LIMIT %s
 """
 _NEXT = """
 SELECT due FROM outbox_deliveries WHERE owner = %s AND sink = %s AND due > %s
@@ -140,16 +157,18 @@ class Statements:
 
     @param member: whose deliveries these are.
     @param fence: proves the places by which calls are added.
-    @param forgetAfter: see L{Tables<iris_twisted.outbox.tables.Tables>}.
+    @param forgetAfter: see L{Tables<iris_twisted.outbox.tables.Tables>}; C{strictOrder} too:
+        what other members owe of an account they give in an order of their own.
     @ivar cursor: of psycopg, in a transaction.
     """
 
     cursor: Any
 
-    def __init__(self, member: str, fence: IFence, forgetAfter: float) -> None:
+    def __init__(self, member: str, fence: IFence, forgetAfter: float, strictOrder: bool) -> None:
         self._member = member
         self._fence = fence
         self._forgetAfter = forgetAfter
+        self._strict = strictOrder
 
     def add(self, additions: Sequence[Addition]) -> list[int | NotHeld | None]:
         """Calls came; their ids, C{None} for each whose key is known, errors for the fenced."""
@@ -194,10 +213,7 @@ class Statements:
                 [record.key for record in records],
                 [record.account for record in records],
                 [record.received for record in records],
-                [
-                    json.dumps(record.notification, separators=(",", ":"), allow_nan=False)
-                    for record in records
-                ],
+                [record.text for record in records],
             ),
         )
         ids = {key: id for id, key in self.cursor.fetchall()}
@@ -205,16 +221,20 @@ class Statements:
             (ids[a.record.key], sink) for a in additions if a.record.key in ids for sink in a.sinks
         ]
         if owed:
-            self.cursor.execute(_OWE, (self._member, *_columns(owed, 2)))
+            self.cursor.execute(
+                _OWE_STRICTLY if self._strict else _OWE, (self._member, *_columns(owed, 2))
+            )
         return ids
 
-    def due(self, sink: str, now: float, most: int) -> Look:
+    def due(
+        self, sink: str, now: float, most: int, known: Sequence[int], skipped: Sequence[str]
+    ) -> Look:
         """What a sink is to be given now; what is nobody's becomes ours."""
         self.cursor.execute(_CLAIM, (self._member, sink, now, most))
-        self.cursor.execute(_DUE, (self._member, sink, now, most))
+        self.cursor.execute(_DUE, (self._member, sink, now, list(known), list(skipped), most))
         due = [
-            Due(id, attempts, CallRecord(key, account, received, json.loads(notification)))
-            for id, attempts, key, account, received, notification in self.cursor.fetchall()
+            Due(id, attempts, CallRecord.stored(key, account, received, text))
+            for id, attempts, key, account, received, text in self.cursor.fetchall()
         ]
         self.cursor.execute(_NEXT, (self._member, sink, now))
         next = self.cursor.fetchone()
@@ -236,6 +256,9 @@ class Statements:
         rows = [(a.id, a.sink, a.due, a.reason) for a in attempts]
         self.cursor.execute(_FAILED, (*_columns(rows, 4), self._member))
         ours = set(self.cursor.fetchall())
+        again = [(a.id, a.sink, a.due) for a in attempts if a.due is not None]
+        if self._strict and again:
+            self.cursor.execute(_PUSH_BACK, _columns(again, 3))
         return [(attempt.id, attempt.sink) in ours for attempt in attempts]
 
     def forgetKey(self, key: str) -> None:
@@ -262,11 +285,9 @@ class Statements:
                 sink,
                 attempts,
                 reason,
-                CallRecord(key, account, received, json.loads(notification)),
+                CallRecord.stored(key, account, received, text),
             )
-            for id, sink, attempts, reason, key, account, received, notification in (
-                self.cursor.fetchall()
-            )
+            for id, sink, attempts, reason, key, account, received, text in (self.cursor.fetchall())
         ]
 
     def revive(self, letters: Iterable[DeadLetter], now: float) -> None:
