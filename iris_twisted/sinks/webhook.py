@@ -112,7 +112,7 @@ class WebhookSink:
         secret = self._context.webhookSecret
         if secret is not None:
             headers["Webhook-Signature"] = signature(secret, record.key, now, body)
-        sending = self._requests.send("POST", self._origin, self._url, headers, body)
+        sending = self._requests.post(self._origin, self._url, headers, body)
         try:
             answer = await deadlined(
                 reactor,
