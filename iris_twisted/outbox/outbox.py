@@ -125,9 +125,12 @@ class Outbox:
         @return: fires when the call may be acknowledged; fails with L{NotKept
             <iris_twisted.errors.NotKept>} when there is no room for it, and with what a
             sink said when that is the only place where it could have gone.
+        @raise ValueError: when a sink is not one of those that L{use} has made.
         """
         if self._stopped:
             return fail(NotKept("the outbox is closed"))
+        if not self._workers.keys() >= set(specs):
+            raise ValueError("a sink was not named to use() before")
         try:
             record = CallRecord.of(account, notification, self._reactor.seconds())
         except (TypeError, ValueError, RecursionError) as e:

@@ -15,7 +15,7 @@ from ..sinks.record import CallRecord
 from .interfaces import IFence
 from .values import Addition, Attempt, DeadLetter, Due, Look, Place
 
-__all__ = ["Statements", "adopt"]
+__all__ = ["Statements"]
 
 # How many keys, at most, are forgotten for each call that comes: so they become fewer.
 _FORGET = 4
@@ -127,28 +127,6 @@ _PURGE = """
 DELETE FROM outbox_deliveries d USING unnest(%s::bigint[], %s::text[]) AS g (call, sink)
 WHERE d.call = g.call AND d.sink = g.sink AND d.due IS NULL RETURNING d.call
 """
-_ADOPT = """
-UPDATE outbox_deliveries SET owner = %s WHERE (call, sink) IN (
-    SELECT call, sink FROM outbox_deliveries WHERE owner = %s
-    ORDER BY call LIMIT %s FOR UPDATE SKIP LOCKED
-)
-"""
-
-
-def adopt(cursor: Any, fromMember: str, toMember: str | None, most: int) -> int:
-    """
-    Deliveries of a member that is gone become another's, dead letters too; with their keys. What
-    a transaction is about to change is skipped: it is for the next time.
-
-    @param cursor: of psycopg, in a transaction.
-    @param toMember: C{None} for nobody's: then each goes to a member that has its sink, as soon
-        as that looks.
-    @param most: how many at a time.
-    @return: how many there were; fewer than C{most} when there are no more.
-    """
-    cursor.execute(_ADOPT, (toMember, fromMember, most))
-    count: int = cursor.rowcount
-    return count
 
 
 class Statements:

@@ -11,24 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..errors import IrisError, NotKept, NotTaken, SinkRefused
+from ..errors import IrisError, NotTaken, SinkRefused
 from ..interfaces import INotificationSink, IOrderedSink, IRetryPolicy
 from .interfaces import IOutboxStore
 from .lanes import Lanes
+from .store_retry import StoreRetry
 from .values import Attempt, Due
 
 __all__ = ["SinkWorker"]
 
 # Seconds after which it looks again anyway: somebody may have revived dead letters.
 _LOOK = 10.0
-# Seconds to wait when the outbox itself does not work.
-_MEND = 2.0
 # How many are read at a time.
 _BATCH = 256
 
@@ -69,8 +67,7 @@ class SinkWorker:
         self._taking: dict[int, Deferred[Any]] = {}
         # What the sink has, and the store does not know yet.
         self._unmarked: list[tuple[Due, float]] = []
-        self._marking = 0
-        self._working: set[Deferred[None]] = set()
+        self._storing = StoreRetry(reactor, sink.name)
         # Whether the store may hold what is due and not known here.
         self._more = True
         self._looking = False
@@ -78,7 +75,6 @@ class SinkWorker:
         self._pumping = False
         self._timer: IDelayedCall | None = None
         self._stopped = False
-        self._failing = False
 
     # What may be asked of it
 
@@ -88,7 +84,7 @@ class SinkWorker:
         if self._looking:
             self._lookAgain = True
         elif not self._lanes.ready:
-            self._start(self._look())
+            self._storing.start(self._look())
 
     def give(self, due: Due) -> None:
         """A call was kept just now, after all that was kept before."""
@@ -107,38 +103,19 @@ class SinkWorker:
     @property
     def isGiving(self) -> bool:
         """Whether the sink is being given something, or what it took is being marked."""
-        return bool(self._taking or self._unmarked) or self._marking > 0
+        return bool(self._taking or self._unmarked or self._storing.writing)
 
     async def stop(self) -> None:
         """Leave what is under way to the next start, and close the sink."""
         self._stopped = True
         self._cancelTimer()
-        working = list(self._working)
-        for work in [*working, *self._taking.values()]:
-            work.cancel()
-        if self._unmarked:
-            self._markTaken()
-        await gatherResults(working)
+        for taking in list(self._taking.values()):
+            taking.cancel()
+        self._markTaken()
+        await self._storing.stop()
         await self.sink.stop()
 
     # Reading what is due
-
-    def _start(self, work: Any) -> None:
-        if self._stopped:
-            work.close()
-            return
-        working: Deferred[None] = Deferred.fromCoroutine(work)
-        self._working.add(working)
-
-        def ended(failure: Any) -> None:
-            self._working.discard(working)
-            if failure is not None and not failure.check(CancelledError):
-                self._bug(failure)
-
-        working.addBoth(lambda result: ended(result))
-
-    def _bug(self, failure: Failure) -> None:
-        self._log.failure("a bug in delivering to {name}", failure, name=self.sink.name)
 
     def _cancelTimer(self) -> None:
         if self._timer is not None and self._timer.active():
@@ -162,7 +139,7 @@ class SinkWorker:
         lanes, now = self._lanes, self._reactor.seconds()
         lanes.beforeLook()
         try:
-            look = await self._mended(
+            look = await self._storing.do(
                 lambda: self._store.due(
                     self._spec, now, _BATCH, tuple(lanes.known), tuple(lanes.skipped)
                 )
@@ -178,20 +155,6 @@ class SinkWorker:
         self._lookAt(min(now + _LOOK, look.next or now + _LOOK))
         self._pump()
 
-    async def _mended(self, work: Callable[[], Deferred[Any]]) -> Any:
-        """Do that in the store, as soon as it works."""
-        while True:
-            try:
-                result = await work()
-            except NotKept as e:
-                if not self._failing:
-                    self._failing = True
-                    self._log.error("{reason}; trying again", reason=e.message)
-                await deferLater(self._reactor, _MEND)
-            else:
-                self._failing = False
-                return result
-
     # Giving it to the sink
 
     def _pump(self) -> None:
@@ -206,7 +169,7 @@ class SinkWorker:
         finally:
             self._pumping = False
         if self._more and not self._lanes.ready and not self._looking:
-            self._start(self._look())
+            self._storing.start(self._look())
 
     def _take(self, due: Due) -> None:
         began = self._reactor.seconds()
@@ -237,7 +200,7 @@ class SinkWorker:
             for due, seconds in taken:
                 self._done(due, "taken", seconds, None)
 
-        self._mark(lambda: self._store.taken(deliveries), marked)
+        self._storing.write(lambda: self._store.taken(deliveries), marked)
 
     def _notTaken(self, failure: Failure, due: Due, began: float) -> None:
         del self._taking[due.id]
@@ -254,39 +217,10 @@ class SinkWorker:
         if not self._strict:
             self._lanes.next(due.record.account)
         attempt = Attempt(due.id, self._spec, again, error.message)
-        self._mark(
+        self._storing.write(
             lambda: self._store.failed(attempt), lambda: self._failed(due, error, again, seconds)
         )
         self._pump()
-
-    def _mark(self, work: Callable[[], Deferred[Any]], then: Callable[[], None]) -> None:
-        """Write down what became of deliveries, as soon as the store works."""
-        self._marking += 1
-
-        def done(_: object) -> None:
-            self._marking -= 1
-            if not self._stopped:
-                then()
-
-        async def later() -> None:
-            try:
-                await deferLater(self._reactor, _MEND)
-                await self._mended(work)
-            except CancelledError:
-                self._marking -= 1
-                raise
-            done(None)
-
-        def failed(failure: Failure) -> None:
-            error = failure.value
-            if not isinstance(error, NotKept):
-                failure.raiseException()
-            elif not self._failing:
-                self._failing = True
-                self._log.error("{reason}; trying again", reason=error.message)
-            self._start(later())
-
-        work().addCallbacks(done, failed).addErrback(self._bug)
 
     def _done(self, due: Due, outcome: str, seconds: float, error: IrisError | None) -> None:
         """It stands in the store as it is."""

@@ -92,7 +92,7 @@ class StoreMixin(_Case):
     def prepare(self) -> None:
         """Make what the store opens."""
 
-    def open(self, forgetAfter: float = 1000.0) -> Any:
+    def open(self, forgetAfter: float = 1000.0, strictOrder: bool = False) -> Any:
         raise NotImplementedError
 
     def clear(self) -> None:
@@ -218,6 +218,35 @@ class StoreMixin(_Case):
         self.assertEqual([(d.id, d.attempts) for d in look.due], [(two, 0), (one, 1)])
         self.assertIsNone(look.next)
         self.assertEqual(self.did(self.store.oldestWaiting()), {"s": NOW})
+
+    def test_strictOrder(self) -> None:
+        """Asked for it, what came later of an account is due no sooner; others are at once."""
+        self.did(self.store.close())
+        self.store = self.open(strictOrder=True)
+        a1, a2 = self.add("a1", "s", "t"), self.add("a2", "s", "t")
+        self.add("b1", "s", "t", account="bob@x.test")
+        failing = self.store.failed(Attempt(a1, "s", NOW + 10, "not now"))
+        self.assertIsNotNone(self.add("a3", "s", "t"))
+        self.did(failing)
+        self.assertIsNotNone(self.add("a4", "s", "t"))
+        self.assertEqual(self.rooms("s"), ["b1"])
+        self.assertEqual(self.rooms("t"), ["a1", "a2", "b1", "a3", "a4"])
+        self.assertEqual(self.rooms("s", NOW + 10), ["b1", "a1", "a2", "a3", "a4"])
+        self.did(self.store.failed(Attempt(a2, "s", NOW + 5, "not now")))
+        self.did(self.store.failed(Attempt(a1, "s", NOW + 20, "not now")))
+        self.assertEqual(self.rooms("s", NOW + 10), ["b1"])
+        self.assertEqual(self.rooms("s", NOW + 20), ["b1", "a1", "a2", "a3", "a4"])
+        self.did(self.store.failed(Attempt(a1, "s", None, "no")))
+        self.did(takenFrom(self.store, a2, "s"))
+        self.assertEqual(self.rooms("s", NOW + 20), ["b1", "a3", "a4"])
+
+    def test_leftOut(self) -> None:
+        """What is known, and whose account is known well enough, is not read again."""
+        ids = [self.add(f"a{n}") for n in range(3)] + [self.add("b1", account="bob@x.test")]
+        look = self.did(self.store.due("s", NOW, 2, [ids[0]], []))
+        self.assertEqual([due.id for due in look.due], ids[1:3])
+        look = self.did(self.store.due("s", NOW, 9, [], [A, "nobody@x.test"]))
+        self.assertEqual([due.id for due in look.due], ids[3:])
 
     def test_clockSetBack(self) -> None:
         """A call is due at once, though the clock was set back since it came."""

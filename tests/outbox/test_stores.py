@@ -41,8 +41,8 @@ class SQLite(StoreMixin, SynchronousTestCase):
     def prepare(self) -> None:
         self.path = os.path.abspath(self.mktemp())
 
-    def open(self, forgetAfter: float = 1000.0) -> Spool:
-        spool = Spool(self.clock, self.path, forgetAfter)
+    def open(self, forgetAfter: float = 1000.0, strictOrder: bool = False) -> Spool:
+        spool = Spool(self.clock, self.path, forgetAfter, strictOrder)
         # Nobody shall wait for another process in these tests.
         spool._connection.execute("PRAGMA busy_timeout = 0")
         return spool
