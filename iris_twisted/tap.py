@@ -17,18 +17,18 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogLevel, textFileLogObserver
 from twisted.python.usage import UsageError
 
-from .addresses import checkToken
+from .command_line.options import PlainOptions
+from .command_line.terminal import lineWriter
 from .daemon.accounts import Account
 from .daemon.configuration import Configuration
 from .daemon.daemon import Daemon, sinkContext, tokensOf
 from .daemon.operator_site import checkEndpoint
 from .daemon.option_table import OPTIONS
-from .daemon.screen import LogLines, Screen
+from .daemon.terminal_output import LogLines, TerminalOutput
 from .errors import IncorrectParameters
-from .outbox import checkSpool
-from .sinks import makeSink
-from .terminal import lineWriter
-from .usage import PlainOptions
+from .net.addresses import checkToken
+from .outbox.spool import checkSpool
+from .sinks.registry import makeSink
 
 __all__ = ["Options", "makeService"]
 
@@ -82,7 +82,8 @@ class Options(PlainOptions):
         self["trusted-sender"].append(sender)
 
     def opt_sink(self, sink: str) -> None:
-        """Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL; may be repeated."""
+        """Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL, amqp:URL,
+        kafka:BROKERS/TOPIC, redis:URL/STREAM; may be repeated."""
         self["sink"].append(sink)
 
     opt_s = opt_sink
@@ -97,6 +98,11 @@ class Options(PlainOptions):
             if self.configuration["spool"] is not None:
                 # Not when it is read again: then the spool is ours, and in use.
                 checkSpool(self.configuration["spool"], inUse=bool(self["check"]))
+            if self.configuration["operators"] is not None:
+                # Nor these: a mistake in their file keeps no account from being read again.
+                from .operators import readOperators
+
+                readOperators(self.configuration["operators"])
         except IncorrectParameters as e:
             raise UsageError(e.message) from None
         if self["check"]:
@@ -126,7 +132,9 @@ class Options(PlainOptions):
             raise IncorrectParameters("--spool needs --sink: where the calls go")
         for name in ("console", "metrics"):
             if configuration[name] is not None:
-                checkEndpoint(configuration[name])
+                asked = configuration["operators"] or configuration["open-to-all"]
+                onlyHere = None if asked else configuration.origins.get(name, f"--{name}")
+                checkEndpoint(configuration[name], onlyHere=onlyHere)
         return configuration, tokensOf(configuration)
 
     _stdin: str | None = None
@@ -143,13 +151,13 @@ class Options(PlainOptions):
             return None
         return checkToken("the environment variable IRIS_TOKEN", token)
 
-    screen: Screen | None = None
+    terminalOutput: TerminalOutput | None = None
 
-    def screenOf(self) -> Screen:
+    def terminalOutputOf(self) -> TerminalOutput:
         """Where text goes."""
-        if self.screen is None:
-            self.screen = Screen(sys.stdout, os.environ)
-        return self.screen
+        if self.terminalOutput is None:
+            self.terminalOutput = TerminalOutput(sys.stdout, os.environ)
+        return self.terminalOutput
 
     def _quietLogs(self) -> None:
         """C{twist} logs to stdout by default, which is for the callbacks here."""
@@ -163,9 +171,9 @@ class Options(PlainOptions):
 
         if not given("--log-fi"):
             twist["logFile"] = sys.stderr
-            self.screen = Screen(sys.stdout, os.environ)
-            if self.screen.isTerminal and sys.stderr.isatty():
-                twist["logFile"] = LogLines(self.screen)
+            self.terminalOutput = TerminalOutput(sys.stdout, os.environ)
+            if self.terminalOutput.isTerminal and sys.stderr.isatty():
+                twist["logFile"] = LogLines(self.terminalOutput)
             if not given("--log-fo"):
                 # Its own default is JSON where nobody looks: a journal is read by people too.
                 twist["fileLogObserverFactory"] = textFileLogObserver
@@ -224,11 +232,11 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """
     if reactor is None:
         from twisted.internet import reactor
-    screen, complain = options.screenOf(), lineWriter(sys.stderr)
+    terminalOutput, complain = options.terminalOutputOf(), lineWriter(sys.stderr)
     configuration = options.configuration
     if configuration["event-manager"] is None:
-        return _demo(options, reactor, screen, complain)
-    daemon = Daemon(configuration, options.tokens, reactor, screen, complain, os.environ)
+        return _demo(options, reactor, terminalOutput, complain)
+    daemon = Daemon(configuration, options.tokens, reactor, terminalOutput, complain, os.environ)
     services = MultiService()
     for part in (daemon, _HangUps(reactor, daemon, options.read)):
         part.setServiceParent(services)
@@ -236,10 +244,10 @@ def makeService(options: Options, reactor: Any = None) -> IService:
 
 
 def _demo(
-    options: Options, reactor: Any, screen: Screen, complain: Callable[[str], None]
+    options: Options, reactor: Any, terminalOutput: TerminalOutput, complain: Callable[[str], None]
 ) -> IService:
-    from .demo import Demo
-    from .sandbox import Sandbox
+    from .daemon.demo import Demo
+    from .sandbox.server import Sandbox
 
     configuration = options.configuration
     routingId = options["routing-id"]
@@ -248,7 +256,7 @@ def _demo(
     def client(sandbox: Sandbox) -> IService:
         account = Account(routingId, token=sandbox.token(routingId))
         if configuration.output == "text":
-            screen.write(_SANDBOX)
+            terminalOutput.write(_SANDBOX)
         ours = attrs.evolve(
             configuration,
             values={
@@ -260,12 +268,12 @@ def _demo(
             settings=attrs.evolve(configuration.settings, proxy=None),
         )
         tokens = {account: account.token}
-        return Daemon(ours, tokens, reactor, screen, complain, os.environ)
+        return Daemon(ours, tokens, reactor, terminalOutput, complain, os.environ)
 
     def placed() -> None:
         nonlocal told
         if not told:
             told = True
-            reactor.callLater(0.5, partial(screen.write, _NEXT))
+            reactor.callLater(0.5, partial(terminalOutput.write, _NEXT))
 
     return Demo(reactor, routingId, client, placed)

@@ -18,7 +18,8 @@ from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from iris_twisted.connection import IrisRtcConnection
+from iris_twisted.connection.connection import IrisRtcConnection
+from iris_twisted.discovery.server_info import ServerInfo
 from iris_twisted.errors import PeerClosed
 from iris_twisted.interfaces import (
     IEventManager,
@@ -28,10 +29,10 @@ from iris_twisted.interfaces import (
     IRetryPolicy,
     ITransportProvider,
 )
+from iris_twisted.net.steady_time import steadyTime
 from iris_twisted.sandbox.platform import Platform
 from iris_twisted.sandbox.rtc_session import RtcSession
-from iris_twisted.steady_time import steadyTime
-from iris_twisted.values import Destination, Scheme, ServerInfo
+from iris_twisted.transport.destination import Destination, Scheme
 from iris_twisted.xmpp.elements import Element
 
 TOKEN = "iris-token-CANARY"
@@ -102,9 +103,19 @@ class DriftingClock(Clock):
     def monotonicSeconds(self) -> float:
         return self._true
 
+    def callLater(self, delay: float, callable: Any, *args: object, **kw: object) -> Any:
+        # As the real ones do.
+        assert delay >= 0, f"{delay} seconds from now"
+        return super().callLater(delay, callable, *args, **kw)
+
     def advance(self, amount: float) -> None:
         self._true += amount
         super().advance(amount)
+
+    def isBusy(self, seconds: float) -> None:
+        """So much time passes, in which nobody gets a turn."""
+        self._true += seconds
+        self.rightNow += seconds
 
     def jump(self, seconds: float) -> None:
         """Set the wall clock, which the watching thread would notice within a second."""
@@ -165,7 +176,13 @@ class Discovery:
 
 @implementer(IMessageTransport)
 class MemoryTransport:
-    """A transport whose peer is a session of the sandbox."""
+    """
+    A transport whose peer is a session of the sandbox.
+
+    @ivar polite: whether it joins in a close, which is seen only when it is read.
+    @ivar silent: whether it says nothing.
+    @ivar together: what it says in one message with the IQ that it says next.
+    """
 
     def __init__(self, world: World, destination: Destination, receiver: IMessageReceiver) -> None:
         self.destination = destination
@@ -179,6 +196,8 @@ class MemoryTransport:
         self.paused = False
         self.polite = True
         self.silent = False
+        self.together: list[bytes] = []
+        self._closeUnread = False
         self._world = world
         self._inbox: list[bytes] = []
         path = destination.path.split("/")
@@ -199,7 +218,7 @@ class MemoryTransport:
         if self.open and not self.closing:
             self.closing = True
             if self.polite:
-                self._world.clock.callLater(0, self.lose)
+                self._world.clock.callLater(0, self._closed)
 
     def abort(self) -> None:
         self._world.clock.callLater(0, self.lose)
@@ -240,6 +259,11 @@ class MemoryTransport:
         elif not self.opened.called:
             self.opened.errback(error)
 
+    def _closed(self) -> None:
+        self._closeUnread = self.paused
+        if not self.paused:
+            self.lose()
+
     def _answer(self, message: bytes) -> None:
         if self.open:
             self._session.receive(message)
@@ -250,6 +274,9 @@ class MemoryTransport:
         if self.silent:
             return
         for message in messages:
+            if self.together and message.startswith(b"<iq"):
+                message += b"".join(self.together)
+                self.together.clear()
             self.say(message)
         if self._session.ended:
             self.lose()
@@ -260,6 +287,8 @@ class MemoryTransport:
             self.bytesReceived += len(message)
             self.receiver.messageReceived(message)
             self._world.afterEachMessage()
+        if self._closeUnread and not self.paused:
+            self.lose()
 
 
 @implementer(IPlugin, ITransportProvider)

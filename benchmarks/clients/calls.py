@@ -27,7 +27,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 
 from iris_twisted import ConnectionState, IrisFleet
 from iris_twisted.connection import IrisListener
-from iris_twisted.daemon.recipient import Recipient
+from iris_twisted.daemon.callback_fan_out import CallbackFanOut
 from iris_twisted.outbox import Outbox, OutboxObserver
 from iris_twisted.sinks import SinkContext, makeSink
 
@@ -84,7 +84,7 @@ async def main(url: str, accounts: int, count: int, spool: str | None, sink: str
 
     for number in range(accounts):
         account = f"user{number}@sandbox.test"
-        fleet.add(account, "any", Recipient([IrisListener()], partial(offer, account)))
+        fleet.add(account, "any", CallbackFanOut([IrisListener()], partial(offer, account)))
     fleet.startService()
     while fleet.states[UP] < accounts:
         await deferLater(reactor, 0.05)

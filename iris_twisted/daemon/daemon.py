@@ -5,34 +5,36 @@ Everything that C{twist iris} keeps running, put together.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
-from ..addresses import isLoopback
+from ..command_line.exit_status import ExitStatus, statusFor, stopWith
+from ..connection.state import ConnectionState
 from ..errors import IncorrectParameters
-from ..exit_status import ExitStatus, statusFor, stopWith
-from ..fleet import IrisFleet
-from ..outbox import Outbox
-from ..sinks import SinkContext, makeSink
+from ..fleet.fleet import IrisFleet
+from ..net.secret_files import readSecretFile, readToken
+from ..outbox.outbox import Outbox
+from ..sinks.checking import checkSinks
+from ..sinks.context import SinkContext
+from ..sinks.formats import formatNamed
+from ..sinks.interfaces import INotificationSink
+from ..sinks.registry import makeSink
 from ..sinks.webhook import readSecret
-from ..token_file import readSecretFile, readToken
-from ..values import ConnectionState
+from .account_login import authManager
+from .account_set import AccountSet
 from .accounts import Account
-from .arrival import authManager
 from .configuration import Configuration
-from .fleet_lines import FleetLines
-from .operator_site import Health, OperatorSite
-from .roster import Roster
-from .screen import Screen
-from .systemd import Notifier
+from .fleet_report import FleetReport
+from .operator_site import Health
+from .operator_sites import OperatorSites
+from .systemd import SystemdNotifier
+from .terminal_output import TerminalOutput
 
 __all__ = ["Daemon", "sinkContext", "tokensOf"]
 
@@ -74,6 +76,7 @@ def sinkContext(
         execTimeout=configuration["exec-timeout"],
         webhookTimeout=configuration["webhook-timeout"],
         webhookSecret=secret,
+        format=formatNamed(configuration["format"]),
     )
 
 
@@ -82,7 +85,7 @@ class Daemon(Service):
     The connections of a configuration, with their sinks and what operators look at.
 
     @param tokens: see L{tokensOf}.
-    @param screen: where text goes.
+    @param terminalOutput: where text goes.
     @param complain: writes a line to stderr.
     @param environment: of which systemd's variables count.
     @ivar fleet: the connections, once it runs.
@@ -95,15 +98,15 @@ class Daemon(Service):
         configuration: Configuration,
         tokens: Mapping[Account, str | None],
         reactor: Any,
-        screen: Screen,
+        terminalOutput: TerminalOutput,
         complain: Callable[[str], None],
         environment: Mapping[str, str],
     ) -> None:
         self.configuration = configuration
         self._tokens = tokens
         self._reactor = reactor
-        self._screen = screen
-        screen.broken = lambda: stopWith(reactor, int(ExitStatus.EX_IOERR))
+        self._terminalOutput = terminalOutput
+        terminalOutput.broken = lambda: stopWith(reactor, int(ExitStatus.EX_IOERR))
         self._complain = complain
         self._environment = environment
         self.fleet = IrisFleet(
@@ -112,13 +115,15 @@ class Daemon(Service):
             attempts=configuration["attempts"],
             settings=configuration.settings,
         )
-        self._notifier = Notifier(reactor, environment, self._status)
+        self._notifier = SystemdNotifier(reactor, environment, self._status)
         self._outbox: Outbox | None = None
-        self._sites: list[OperatorSite] = []
-        self._lines: FleetLines | None = None
-        self._ledger: Any = None
+        self._sinks: list[INotificationSink] = []
+        self._checking: Deferred[None] | None = None
+        self._sites = OperatorSites(reactor, configuration)
+        self._lines: FleetReport | None = None
+        self._callHistory: Any = None
         self._metrics: Any = None
-        self._roster: Roster | None = None
+        self._accountSet: AccountSet | None = None
         self._adopting = DeferredLock()
         self.started: Deferred[None] | None = None
 
@@ -136,41 +141,53 @@ class Daemon(Service):
     async def _start(self) -> None:
         configuration = self.configuration
         try:
+            self._sites.readOperators()
             if configuration["metrics"] is not None:
                 await self._serveMetrics()
             if configuration["console"] is not None:
                 await self._serveConsole()
             if configuration.sinks:
                 self._openOutbox()
+                self._checking = Deferred.fromCoroutine(checkSinks(self._sinks))
+                await self._checking
+        except CancelledError:
+            return  # It is stopped already.
         except IncorrectParameters as e:
             self._complain(e.message)
             stopWith(self._reactor, int(ExitStatus.EX_UNAVAILABLE))
             return
-        self._roster = Roster(
+        self._accountSet = AccountSet(
             self._reactor,
             configuration,
             self.fleet,
             self._outbox,
-            self._screen.write,
+            self._terminalOutput.write,
             lambda error: stopWith(self._reactor, statusFor(error)),
-            self._ledger,
+            self._callHistory,
         )
-        await self._roster.adopt(self._tokens)
+        await self._accountSet.adopt(self._tokens)
         self.fleet.startService()
         if configuration.output == "text":
-            self._screen.show(self._roster.look, self._reactor)
-            if configuration.many and not self._screen.isTerminal:
-                self._lines = FleetLines(self._reactor, self._connectedOfAll, self._screen.write)
+            self._terminalOutput.show(self._accountSet.look, self._reactor)
+            if configuration.many and not self._terminalOutput.isTerminal:
+                self._lines = FleetReport(
+                    self._reactor, self._connectedOfAll, self._terminalOutput.write
+                )
                 self._lines.startService()
         self._notifier.startService()
 
     def _openOutbox(self) -> None:
         configuration = self.configuration
-        context = sinkContext(configuration, self._reactor, self._screen.write)
+        context = sinkContext(configuration, self._reactor, self._terminalOutput.write)
+
+        def make(spec: str) -> INotificationSink:
+            self._sinks.append(makeSink(spec, context))
+            return self._sinks[-1]
+
         self._outbox = Outbox(
             self._reactor,
             configuration["spool"],
-            partial(makeSink, context=context),
+            make,
             retryFor=configuration["retry-for"],
             forgetKeysAfter=configuration["forget-keys-after"],
             strictOrder=configuration["strict-order"],
@@ -186,59 +203,51 @@ class Daemon(Service):
 
         self._metrics = Metrics(self.fleet)
         root = Resource()
-        root.putChild(b"metrics", self._metrics.resource())
+        root.putChild(b"metrics", self._sites.guarded(self._metrics.resource()))
+        # Open to probes, which have no password: they tell numbers, and no names.
         root.putChild(b"healthz", Health(lambda: (True, {})))
         root.putChild(b"readyz", Health(self._readiness))
-        url = await self._serve("metrics", root)
+        url = await self._sites.serve("metrics", root)
         self._log.info("serving {url}metrics, {url}healthz and {url}readyz", url=url)
 
     async def _serveConsole(self) -> None:
-        from ..console import Ledger, consoleRoot
+        from ..console.call_history import CallHistory
+        from ..console.site import consoleRoot
 
-        self._ledger = Ledger(self._reactor)
-        self._ledger.start()
-        root = consoleRoot(self._reactor, self._ledger, self.fleet)
-        url = await self._serve("console", root)
-        if not isLoopback(urlsplit(url).hostname or "localhost"):
-            self._log.warn(
-                "whoever can reach {url} sees all calls and can reject them: the console asks "
-                "nobody for a password; let a proxy do that, or listen on 127.0.0.1",
-                url=url,
-            )
+        self._callHistory = CallHistory(self._reactor)
+        self._callHistory.start()
+        root = consoleRoot(self._reactor, self._callHistory, self.fleet, self._sites.access)
+        url = await self._sites.serve("console", root)
         if self.configuration.output == "text":
-            self._screen.write(f"Console:       {url}")
+            self._terminalOutput.write(f"Console:       {url}")
         else:
             self._log.info("the console is at {url}", url=url)
-
-    async def _serve(self, name: str, root: Resource) -> str:
-        site = OperatorSite(self._reactor, self.configuration[name], root)
-        self._sites.append(site)
-        return await site.listen()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        if self._checking is not None:
+            self._checking.cancel()
         if self.started is not None:
             await self.started
         if self._notifier.running:
             self._notifier.stopService()
         if self._lines is not None:
             self._lines.stopService()
-        if self._roster is not None:
-            await self._roster.stop()
+        if self._accountSet is not None:
+            await self._accountSet.stop()
         if self._outbox is not None:
             # What is being given may still be acknowledged.
             await self._outbox.settle(_PATIENCE)
         await self.fleet.stopService()
         if self._outbox is not None:
             await self._outbox.stop()
-        if self._ledger is not None:
-            self._ledger.stop()
-        self._screen.stop()
-        for site in self._sites:
-            await site.stop()
+        if self._callHistory is not None:
+            self._callHistory.stop()
+        self._terminalOutput.stop()
+        await self._sites.stop()
 
     # How we are
 
@@ -253,21 +262,22 @@ class Daemon(Service):
 
     def _connectedOfAll(self) -> tuple[int, int, int]:
         """How many are connected, how many can be, and how many there are."""
-        able = 0 if self._roster is None else self._roster.living
+        able = 0 if self._accountSet is None else self._accountSet.living
         connected = self.fleet.states[ConnectionState.CONNECTED]
         return connected, able, len(self.configuration.accounts)
 
     def _status(self) -> str:
         connected = self.fleet.states[ConnectionState.CONNECTED]
-        accounts = 0 if self._roster is None else self._roster.living
+        accounts = 0 if self._accountSet is None else self._accountSet.living
         return f"{connected} of {accounts} connected"
 
     # Changes while it runs
 
     def reopen(self) -> None:
-        """Files of sinks may have been moved away."""
+        """Files of sinks may have been moved away, and that of operators been changed."""
         if self._outbox is not None:
             self._outbox.reopen()
+        self._sites.reload()
 
     def adopt(
         self, configuration: Configuration, tokens: Mapping[Account, str | None]
@@ -296,10 +306,17 @@ class Daemon(Service):
         if new and self._outbox is None:
             self._log.warn("the first sink needs a restart")
         elif new and self._outbox is not None:
+            known = len(self._sinks)
             self._outbox.use(new)
-        if self._roster is None:
+            try:
+                await checkSinks(self._sinks[known:])
+            except IncorrectParameters as e:
+                self._log.error(
+                    "{reason}; calls wait until somebody has mended it", reason=e.message
+                )
+        if self._accountSet is None:
             return
-        come, gone = await self._roster.adopt(tokens)
+        come, gone = await self._accountSet.adopt(tokens)
         self.configuration = attrs.evolve(before, accounts=configuration.accounts)
         self._log.warn(
             "reloaded: {accounts} accounts, {come} of them new, {gone} gone",

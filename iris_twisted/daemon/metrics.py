@@ -25,14 +25,14 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from ..connection.state import ConnectionState
 from ..errors import NotKept
-from ..fleet import IrisFleet
-from ..outbox import OutboxObserver
-from ..values import ConnectionState
+from ..fleet.fleet import IrisFleet
+from ..outbox.outbox import OutboxObserver
 from ..version import __version__
 
 if TYPE_CHECKING:
-    from ..outbox import Outbox
+    from ..outbox.outbox import Outbox
 
 __all__ = ["Metrics"]
 

@@ -12,7 +12,8 @@ from typing import Any
 import attrs
 
 from ..errors import IncorrectParameters
-from ..values import positive
+from ..net.durations import checkSeconds
+from ..sinks.formats import FORMATS
 from ..xmpp.events import DIALECTS
 
 __all__ = ["OPTIONS", "Option"]
@@ -75,7 +76,7 @@ class Option:
                 raise IncorrectParameters("must be true or false")
         elif self.kind == "seconds":
             try:
-                return positive("", value)
+                return checkSeconds("", value)
             except IncorrectParameters:
                 raise IncorrectParameters(self._number(value)) from None
         elif self.kind == "count":
@@ -127,8 +128,10 @@ OPTIONS = (
            "none. The default is text, and none when stdout is a sink.", None, "o",
            ("text", "json", "none")),
     Option("verbose", "flag", "Show more of what happens.", False, "v"),
-    Option("sink", "list", "Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL; may be "
-           "given repeatedly.", (), "s"),
+    Option("sink", "list", "Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL, "
+           "amqp:URL, kafka:BROKERS/TOPIC, redis:URL/STREAM; may be given repeatedly.", (), "s"),
+    Option("format", "text", "How sinks write calls: json, cloudevents or cloudevents-binary; "
+           "a sink may have its own, webhook+cloudevents:URL.", "json", None, tuple(FORMATS)),
     Option("spool", "path", "A file in which calls wait for their sinks: what is acknowledged "
            "survives a crash."),
     Option("retry-for", "seconds", "How long a sink is tried before a call is a dead letter; a "
@@ -147,6 +150,11 @@ OPTIONS = (
            "to say that this is ready.", 0.9),
     Option("console", "text", "Where to serve a page that shows the connections and their "
            "calls, as Twisted writes it: tcp:8088:interface=127.0.0.1."),
+    Option("operators", "path", "A file of who may look at the console and the metrics, and who "
+           "may reject calls there: see twist iris-operator. Needed where these can be reached "
+           "from other machines."),
+    Option("open-to-all", "flag", "Show the console and the metrics to whoever can reach them: a "
+           "proxy asks who may.", False),
     Option("auth-manager", "text", "The auth manager to log in at."),
     Option("app-key", "text", "The application's key for that."),
     Option("app-secret-file", "path", "A file with the application's secret."),

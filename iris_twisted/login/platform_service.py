@@ -9,13 +9,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..addresses import EventManagerAddress
-from ..deadline import deadlined
+from ..connection.settings import Settings
+from ..discovery.event_manager_address import EventManagerAddress
 from ..errors import ApiParameters, ConnectionFailed, TokenRefused
-from ..http import Answer, HttpRequests
-from ..http.remarks import remark
-from ..json_text import decodeJson
-from ..settings import Settings
+from ..net.deadline import deadlined
+from ..net.http.error_text import serverMessage
+from ..net.http.requests import Answer, HttpRequests
+from ..net.json_text import decodeJson
 
 __all__ = ["PlatformService"]
 
@@ -85,7 +85,7 @@ class PlatformService:
         secrets = [part for text in headers.values() for part in text.split()[1:]]
         if isinstance(value, dict):
             secrets += [text for text in value.values() if isinstance(text, str)]
-        words = remark(self._value(answer), *secrets)
+        words = serverMessage(self._value(answer), *secrets)
         if answer.status in (401, 403):
             raise TokenRefused(f"{self.name} refused what it was shown, {answer.status}{words}")
         raise ConnectionFailed(f"{self.name} answered {answer.status}{words}")

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import NotHeld, NotKept
-from ..group_commit import GroupCommit
+from ..sinks.group_commit import GroupCommit
 from .interfaces import IOutboxStore
 from .values import Addition, Attempt, DeadLetter, Look
 

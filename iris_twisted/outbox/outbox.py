@@ -13,9 +13,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..connection.interfaces import IRetryPolicy
+from ..connection.retry import FullJitter
 from ..errors import IrisError, NotKept
-from ..interfaces import INotificationSink, IRetryPolicy
-from ..retry import FullJitter
+from ..sinks.interfaces import INotificationSink
 from ..sinks.record import CallRecord
 from .interfaces import IOutboxStore
 from .sink_worker import SinkWorker
@@ -271,9 +272,9 @@ class Outbox:
 
     async def stop(self) -> None:
         """Stop giving, and close everything; what is owed is kept, if there is a spool."""
-        self._stopped = True
-        self._add()
         for worker in self._workers.values():
             await worker.stop()
+        self._stopped = True
+        self._add()
         self._waiting.clear()
         await self._store.close()

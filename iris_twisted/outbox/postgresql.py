@@ -15,8 +15,8 @@ from psycopg.conninfo import conninfo_to_dict
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from ..interfaces import IRetryPolicy
-from ..retry import FullJitter
+from ..connection.interfaces import IRetryPolicy
+from ..connection.retry import FullJitter
 from .batched_store import BatchedStore
 from .interfaces import IFence
 from .postgresql_tables import Statements

@@ -16,8 +16,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from ..connection.interfaces import IRetryPolicy
 from ..errors import IrisError, NotTaken, SinkRefused
-from ..interfaces import INotificationSink, IOrderedSink, IRetryPolicy
+from ..sinks.interfaces import INotificationSink, IOrderedSink
 from .interfaces import IOutboxStore
 from .lanes import Lanes
 from .store_retry import StoreRetry

@@ -10,11 +10,12 @@ from typing import Any
 
 import attrs
 
-from ..account_tables import accountTables, checkKeys, checkRoutingId, readToml
-from ..addresses import checkToken, locate
+from ..connection.websocket_address import websocketDestination
+from ..discovery.server_info import ServerInfo
 from ..errors import IncorrectParameters, IrisError
-from ..transport import TransportRegistry
-from ..values import ServerInfo
+from ..fleet.account_tables import accountTables, checkKeys, checkRoutingId, readToml
+from ..net.addresses import checkToken
+from ..transport.registry import TransportRegistry
 from .records import SandboxError
 
 __all__ = ["Account", "Backend", "readAccounts"]
@@ -47,7 +48,7 @@ class Backend:
         try:
             info = ServerInfo(url, "token", "1")
             schemes = TransportRegistry().schemes
-            locate(url, info, "user@localhost", schemes, secure=False, insecure=True)
+            websocketDestination(url, info, "user@localhost", schemes, secure=False, insecure=True)
         except IrisError as e:
             words = e.message.removeprefix("the event manager's ")
             raise SandboxError(f"the backend cannot be used: {words}") from None

@@ -12,8 +12,8 @@ from typing import Any
 from twisted.web.resource import NoResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from ..http.serving import headerOf
-from ..json_text import decodeJson
+from ..net.http.serving import headerOf
+from ..net.json_text import decodeJson
 from .backend import Backend
 from .platform import Platform
 from .records import Answer, SandboxError

@@ -13,8 +13,8 @@ from typing import Any
 import attrs
 
 from ..errors import IncorrectParameters
-from ..rtc.names import IRIS
-from ..tokens import expiryOf
+from ..net.jwt import expiryOf
+from ..rtc.namespaces import IRIS
 from ..xmpp.elements import CLIENT, Element, escape
 from .directory import Directory
 from .records import (

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.static import File
 
-from ..http.serving import Connections, QuietSite
+from ..net.http.serving import Connections, QuietSite
 from .backend import Backend
 from .http import Branch, Control, Discovery, Root
 from .login_http import PasswordLogin, services
@@ -81,7 +81,7 @@ class Sandbox:
             certificates = Certificates() if self._tls is True else self._tls
             self._certificates = certificates
             self.caFile = certificates.caFile
-            factory = TLSMemoryBIOFactory(certificates.options, False, factory)
+            factory = TLSMemoryBIOFactory(certificates.options, False, factory, self._reactor)
         self._connections = Connections(factory)
         endpoint = TCP4ServerEndpoint(self._reactor, port, interface=interface)
         self._port = await endpoint.listen(self._connections)

@@ -21,10 +21,12 @@ from twisted.internet.protocol import Factory
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from ..interfaces import IMessageReceiver, IMessageTransport, ITlsTrust, ITransportProvider
-from ..values import Destination, Limits, Scheme
+from ..net.interfaces import ITlsTrust
+from ..net.limits import Limits
+from .destination import Destination, Scheme
+from .interfaces import IMessageReceiver, IMessageTransport, ITransportProvider
 from .opening import openTransport
-from .silence import Silence
+from .silent_logger import SilentLogger
 from .websocket_connection import WebSocketConnection
 
 __all__ = ["WebSocketTransport"]
@@ -33,7 +35,7 @@ __all__ = ["WebSocketTransport"]
 class _Options(WebSocketClientFactory):  # type: ignore[misc]
     """What Autobahn wants to know, of many connections."""
 
-    log = Silence()
+    log = SilentLogger()
 
     def __init__(self, reactor: Any, limits: Limits, deflate: bool) -> None:
         super().__init__(reactor=reactor, protocols=["xmpp"])

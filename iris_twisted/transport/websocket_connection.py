@@ -16,13 +16,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import ConnectionFailed, IrisError, PeerClosed, ProtocolViolation, ServerLeaving
-from ..interfaces import IMessageReceiver, IMessageTransport
-from ..network_failures import explain
-from ..values import Destination, Limits
+from ..net.failures import explain
+from ..net.limits import Limits
 from ..version import __version__
+from .back_pressure import WriteBackPressure
+from .destination import Destination
 from .fast_frames import masked, texts
-from .silence import Silence
-from .write_brake import WriteBrake
+from .interfaces import IMessageReceiver, IMessageTransport
+from .silent_logger import SilentLogger
 
 __all__ = ["WebSocketConnection"]
 
@@ -40,7 +41,7 @@ class WebSocketConnection(WebSocketClientProtocol):  # type: ignore[misc]
     @ivar lost: fires when the socket is gone, whatever went before.
     """
 
-    log = Silence()
+    log = SilentLogger()
 
     transport: Any
 
@@ -98,7 +99,7 @@ class WebSocketConnection(WebSocketClientProtocol):  # type: ignore[misc]
             self._isOpen = True
             self._forgetHandshake()
             # Not before: during its handshake, TLS pauses who writes and has to read.
-            self.registerProducer(WriteBrake(self), True)
+            self.registerProducer(WriteBackPressure(self), True)
             self.opened.callback(self)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -219,18 +220,18 @@ class WebSocketConnection(WebSocketClientProtocol):  # type: ignore[misc]
         self.transport.abortConnection()
 
     def pauseProducing(self) -> None:
-        self.brake("receiver")
+        self.pauseReading("receiver")
 
     def resumeProducing(self) -> None:
-        self.release("receiver")
+        self.resumeReading("receiver")
 
-    def brake(self, reason: str) -> None:
+    def pauseReading(self, reason: str) -> None:
         """Stop reading, for one reason."""
         if not self._brakes:
             self.transport.pauseProducing()
         self._brakes.add(reason)
 
-    def release(self, reason: str) -> None:
+    def resumeReading(self, reason: str) -> None:
         """Read again, when no other reason is left."""
         if reason in self._brakes:
             self._brakes.remove(reason)

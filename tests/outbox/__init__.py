@@ -1,3 +1,3 @@
 """
-What keeps the calls of an outbox.
+What is owed to the sinks.
 """

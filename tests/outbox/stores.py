@@ -16,7 +16,7 @@ from iris_twisted.outbox import IOutboxStore, Place
 from iris_twisted.outbox.values import Addition, Attempt
 from iris_twisted.sinks import CallRecord
 
-from ..test_outbox import ThreadlessClock
+from .test_outbox import ThreadlessClock
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import SynchronousTestCase as _Case

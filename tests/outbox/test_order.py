@@ -22,7 +22,7 @@ from iris_twisted.outbox import lanes as lanesModule
 from iris_twisted.outbox import sink_worker
 from iris_twisted.sinks import CallRecord
 
-from ..test_outbox import OutboxCase, Sink
+from .test_outbox import OutboxCase, Sink
 
 
 @implementer(IOrderedSink)

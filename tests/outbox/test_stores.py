@@ -467,7 +467,7 @@ class Small(SynchronousTestCase):
         """What a store is called in errors repeats nothing of where it is."""
         from iris_twisted.outbox.postgresql import PostgreSQLStore, Unfenced
 
-        from ..test_outbox import ThreadlessClock
+        from .test_outbox import ThreadlessClock
 
         clock = ThreadlessClock()
         store = PostgreSQLStore(clock, "host=/no/where password=CANARY user=u", "m1", Unfenced())

@@ -1,0 +1,161 @@
+"""
+Where text goes: a terminal, with colour and a few lines at the bottom that say how it is
+right now; or anything else, where a line is a line.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+from twisted.internet.task import LoopingCall
+
+from ..errors import NotTaken
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+__all__ = ["LogLines", "TerminalOutput"]
+
+_STYLES = {
+    "Call": "bold cyan",
+    "Call ended": "cyan",
+    "Notification": "cyan",
+    "Rejected": "cyan",
+    "Connected": "green",
+    "Disconnected": "yellow",
+    "Reconnecting": "yellow",
+    "Waiting": "yellow",
+    "Token": "yellow",
+    "Not resumed": "yellow",
+    "Error": "bold red",
+}
+# Lines at the bottom at most: there may be many calls at a time.
+_LINES = 8
+
+
+def _style(line: str) -> str:
+    """By the words before the colon, behind which everything else stands."""
+    for part in line.split("  ")[:2]:
+        label = part.partition(":")[0]
+        style = _STYLES.get("Error" if label.startswith("Error ") else label)
+        if style is not None:
+            return style
+    return ""
+
+
+class TerminalOutput:
+    """
+    @param stream: taken now: C{twist} replaces C{sys.stdout} when it starts to log.
+    @param environment: of which C{TERM} and C{NO_COLOR} (no-color.org) count.
+    @ivar isTerminal: whether there is somebody to look.
+    @ivar broken: called once, when nobody reads any more.
+    """
+
+    def __init__(self, stream: TextIO, environment: Mapping[str, str]) -> None:
+        self._stream = stream
+        self._environment = environment
+        self.isTerminal = stream.isatty() and environment.get("TERM", "dumb") != "dumb"
+        self.broken: Callable[[], None] | None = None
+        self._live: Live | None = None
+        self._console: Any = None
+        self._refreshing: LoopingCall | None = None
+
+    def write(self, line: str) -> None:
+        """
+        A line, to be seen at once.
+
+        @raise NotTaken: when nobody reads there any more.
+        """
+        try:
+            self._write(line)
+        except BrokenPipeError:
+            broken, self.broken = self.broken, None
+            if broken is not None:
+                broken()
+            raise NotTaken("nobody reads stdout any more") from None
+
+    def _write(self, line: str) -> None:
+        if not self.isTerminal:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+            return
+        from rich.text import Text
+
+        self._rich().print(Text(line, style=_style(line)), soft_wrap=True)
+
+    def show(self, look: Callable[[], list[str]], reactor: Any) -> None:
+        """
+        Keep some lines at the bottom of a terminal.
+
+        @param look: gives them, every second.
+        """
+        if not self.isTerminal or self._live is not None:
+            return
+        from rich.live import Live
+        from rich.text import Text
+
+        def render() -> Text:
+            lines = look()
+            hidden = len(lines) - _LINES
+            if hidden > 0:
+                lines = [*lines[:_LINES], f"and {hidden} more"]
+            return Text("\n".join(lines), style="dim", overflow="ellipsis", no_wrap=True)
+
+        live = Live(
+            console=self._rich(),
+            auto_refresh=False,
+            transient=True,
+            get_renderable=render,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._live = live
+        live.start()
+        self._refreshing = LoopingCall(live.refresh)
+        self._refreshing.clock = reactor
+        self._refreshing.start(1.0)
+
+    def stop(self) -> None:
+        """Leave the terminal as it was."""
+        if self._refreshing is not None:
+            self._refreshing.stop()
+            self._refreshing = None
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _rich(self) -> Any:
+        if self._console is None:
+            from rich.console import Console
+
+            self._console = Console(
+                file=self._stream,
+                force_terminal=True,
+                no_color=bool(self._environment.get("NO_COLOR")) or None,
+                highlight=False,
+                _environ=self._environment,
+            )
+        return self._console
+
+
+class LogLines(io.TextIOBase):
+    """
+    The log's way to the same terminal, above the lines at its bottom.
+
+    @param terminalOutput: whose terminal it is.
+    """
+
+    def __init__(self, terminalOutput: TerminalOutput) -> None:
+        self._terminalOutput = terminalOutput
+        self._begun = ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._terminalOutput.write(line)
+        return len(text)
