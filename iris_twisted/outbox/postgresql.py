@@ -19,10 +19,10 @@ from ..connection.interfaces import IRetryPolicy
 from ..connection.retry import FullJitter
 from .batched_store import BatchedStore
 from .interfaces import IFence
-from .postgresql_tables import Statements
+from .postgresql_tables import Statements, adopt
 from .values import Place
 
-__all__ = ["PostgreSQLStore", "Unfenced", "adopt"]
+__all__ = ["PostgreSQLStore", "Unfenced"]
 
 # What is meant for one call, and not for the store: data that no column takes, and a
 # transaction that met another one (PostgreSQL's Appendix A: classes 22, 23, 40, 54).
@@ -37,30 +37,6 @@ _PARAMETERS = {
     "keepalives_count": "3",
     "target_session_attrs": "read-write",
 }
-
-
-_ADOPT = """
-UPDATE outbox_deliveries SET owner = %s WHERE (call, sink) IN (
-    SELECT call, sink FROM outbox_deliveries WHERE owner = %s
-    ORDER BY call LIMIT %s FOR UPDATE SKIP LOCKED
-)
-"""
-
-
-def adopt(cursor: Any, fromMember: str, toMember: str | None, most: int) -> int:
-    """
-    Deliveries of a member that is gone become another's, dead letters too; with their keys. What
-    a transaction is about to change is skipped: it is for the next time.
-
-    @param cursor: of psycopg, in a transaction.
-    @param toMember: C{None} for nobody's: then each goes to a member that has its sink, as soon
-        as that looks.
-    @param most: how many at a time.
-    @return: how many there were; fewer than C{most} when there are no more.
-    """
-    cursor.execute(_ADOPT, (toMember, fromMember, most))
-    count: int = cursor.rowcount
-    return count
 
 
 @implementer(IFence)

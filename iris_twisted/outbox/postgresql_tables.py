@@ -7,15 +7,16 @@ about it: a member that was away for a while, and whose deliveries were adopted,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import NotHeld
 from ..sinks.record import CallRecord
 from .interfaces import IFence
-from .values import Addition, Attempt, DeadLetter, Due, Look, Place
+from .postgresql_letters import LetterStatements, columns
+from .values import Addition, Attempt, Due, Look, Place
 
-__all__ = ["Statements"]
+__all__ = ["Statements", "adopt"]
 
 # How many keys, at most, are forgotten for each call that comes: so they become fewer.
 _FORGET = 4
@@ -94,10 +95,6 @@ _TAKEN = """
 DELETE FROM outbox_deliveries d USING unnest(%s::bigint[], %s::text[]) AS g (call, sink)
 WHERE d.call = g.call AND d.sink = g.sink AND d.owner = %s RETURNING d.call, d.sink
 """
-_GONE = """
-DELETE FROM outbox_calls c WHERE id = ANY(%s)
-AND NOT EXISTS (SELECT FROM outbox_deliveries d WHERE d.call = c.id)
-"""
 _FAILED = """
 UPDATE outbox_deliveries d SET due = g.due, reason = g.reason, attempts = attempts + 1
 FROM unnest(%s::bigint[], %s::text[], %s::float8[], %s::text[]) AS g (call, sink, due, reason)
@@ -113,23 +110,31 @@ SELECT sink, received FROM outbox_calls JOIN (
     WHERE owner = %s AND due IS NOT NULL GROUP BY sink
 ) AS f ON id = first
 """
-_LETTERS = """
-SELECT id, sink, attempts, reason, key::text, account, received, notification
-FROM outbox_deliveries JOIN outbox_calls ON id = call
-WHERE due IS NULL AND (%s::bigint[] IS NULL OR call = ANY(%s::bigint[])) ORDER BY call, sink
-"""
-_REVIVE = """
-UPDATE outbox_deliveries d SET due = %s, attempts = 0, owner = NULL
-FROM unnest(%s::bigint[], %s::text[]) AS g (call, sink)
-WHERE d.call = g.call AND d.sink = g.sink AND d.due IS NULL
-"""
-_PURGE = """
-DELETE FROM outbox_deliveries d USING unnest(%s::bigint[], %s::text[]) AS g (call, sink)
-WHERE d.call = g.call AND d.sink = g.sink AND d.due IS NULL RETURNING d.call
+_ADOPT = """
+UPDATE outbox_deliveries SET owner = %s WHERE (call, sink) IN (
+    SELECT call, sink FROM outbox_deliveries WHERE owner = %s
+    ORDER BY call LIMIT %s FOR UPDATE SKIP LOCKED
+)
 """
 
 
-class Statements:
+def adopt(cursor: Any, fromMember: str, toMember: str | None, most: int) -> int:
+    """
+    Deliveries of a member that is gone become another's, dead letters too; with their keys. What
+    a transaction is about to change is skipped: it is for the next time.
+
+    @param cursor: of psycopg, in a transaction.
+    @param toMember: C{None} for nobody's: then each goes to a member that has its sink, as soon
+        as that looks.
+    @param most: how many at a time.
+    @return: how many there were; fewer than C{most} when there are no more.
+    """
+    cursor.execute(_ADOPT, (toMember, fromMember, most))
+    count: int = cursor.rowcount
+    return count
+
+
+class Statements(LetterStatements):
     """
     What L{StoreTables<iris_twisted.outbox.batched_store.StoreTables>} says, on C{self.cursor}.
 
@@ -200,7 +205,7 @@ class Statements:
         ]
         if owed:
             self.cursor.execute(
-                _OWE_STRICTLY if self._strict else _OWE, (self._member, *_columns(owed, 2))
+                _OWE_STRICTLY if self._strict else _OWE, (self._member, *columns(owed, 2))
             )
         return ids
 
@@ -220,23 +225,19 @@ class Statements:
 
     def taken(self, deliveries: Sequence[tuple[int, str]]) -> list[bool]:
         """Sinks have these calls."""
-        self.cursor.execute(_TAKEN, (*_columns(deliveries, 2), self._member))
+        self.cursor.execute(_TAKEN, (*columns(deliveries, 2), self._member))
         ours = set(self.cursor.fetchall())
-        self._forget({id for id, _ in ours})
+        self.forget({id for id, _ in ours})
         return [delivery in ours for delivery in deliveries]
-
-    def _forget(self, ids: Iterable[int]) -> None:
-        # What another transaction leaves behind goes with its key.
-        self.cursor.execute(_GONE, (list(ids),))
 
     def failed(self, attempts: Sequence[Attempt]) -> list[bool]:
         """Sinks did not take these."""
         rows = [(a.id, a.sink, a.due, a.reason) for a in attempts]
-        self.cursor.execute(_FAILED, (*_columns(rows, 4), self._member))
+        self.cursor.execute(_FAILED, (*columns(rows, 4), self._member))
         ours = set(self.cursor.fetchall())
         again = [(a.id, a.sink, a.due) for a in attempts if a.due is not None]
         if self._strict and again:
-            self.cursor.execute(_PUSH_BACK, _columns(again, 3))
+            self.cursor.execute(_PUSH_BACK, columns(again, 3))
         return [(attempt.id, attempt.sink) in ours for attempt in attempts]
 
     def forgetKey(self, key: str) -> None:
@@ -252,34 +253,3 @@ class Statements:
         """By sink, when the oldest call of ours came that is still to be delivered."""
         self.cursor.execute(_OLDEST, (self._member,))
         return dict(self.cursor.fetchall())
-
-    def deadLetters(self, ids: Sequence[int] = ()) -> list[DeadLetter]:
-        """Those given up, whoever's they are."""
-        wanted = list(ids) or None
-        self.cursor.execute(_LETTERS, (wanted, wanted))
-        return [
-            DeadLetter(
-                id,
-                sink,
-                attempts,
-                reason,
-                CallRecord.stored(key, account, received, text),
-            )
-            for id, sink, attempts, reason, key, account, received, text in (self.cursor.fetchall())
-        ]
-
-    def revive(self, letters: Iterable[DeadLetter], now: float) -> None:
-        """Try them again: whoever looks first."""
-        pairs = [(letter.id, letter.sink) for letter in letters]
-        self.cursor.execute(_REVIVE, (now, *_columns(pairs, 2)))
-
-    def purge(self, letters: Iterable[DeadLetter]) -> None:
-        """Forget them."""
-        pairs = [(letter.id, letter.sink) for letter in letters]
-        self.cursor.execute(_PURGE, _columns(pairs, 2))
-        self._forget({id for (id,) in self.cursor.fetchall()})
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> tuple[list[Any], ...]:
-    """An array for each column."""
-    return tuple([row[n] for row in rows] for n in range(width))
