@@ -45,6 +45,7 @@ setup(
         "zope.interface>=7.0.1",
     ],
     extras_require={
+        "cluster": ["cryptography>=42", "psycopg[binary]>=3.3"],
         "amqp": ["pika>=1.3.2"],
         "kafka": ["confluent-kafka>=2.6"],
         "redis": ["txredisapi>=1.4.11"],
@@ -57,6 +58,7 @@ setup(
             "flask>=3.0",
             "graphviz>=0.20",
             "hypothesis>=6.100",
+            "psycopg[binary]>=3.3",
             "paho-mqtt>=2.1",
             "pika>=1.3.2",
             "slixmpp>=1.8.5",
@@ -72,7 +74,7 @@ setup(
             "pydoctor>=25.4",
             "sphinx>=8.0",
         ],
-        "typing": ["mypy>=1.14", "mypy-zope>=1.0.9"],
+        "typing": ["mypy>=1.14", "mypy-zope>=1.0.9", "psycopg[binary]>=3.3"],
         "lint": ["ruff>=0.9"],
     },
     classifiers=[

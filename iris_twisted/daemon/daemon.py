@@ -190,6 +190,7 @@ class Daemon(Service):
             make,
             retryFor=configuration["retry-for"],
             forgetKeysAfter=configuration["forget-keys-after"],
+            strictOrder=configuration["strict-order"],
             observer=self._metrics,
         )
         self._outbox.use(configuration.sinks)

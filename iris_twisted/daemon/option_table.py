@@ -138,6 +138,8 @@ OPTIONS = (
            "day with --spool, otherwise a minute."),
     Option("forget-keys-after", "seconds", "For how long a call that is told again is known, so "
            "that sinks get it once: a day.", 86_400.0),
+    Option("strict-order", "flag", "Let the calls of an account wait while one before them is "
+           "tried again at a sink.", False),
     Option("exec-timeout", "seconds", "How long a program may take for a call.", 10.0),
     Option("webhook-timeout", "seconds", "How long a webhook may take for a call.", 10.0),
     Option("webhook-secret-file", "path", "A file with the secret that webhooks are signed "

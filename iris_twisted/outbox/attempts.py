@@ -10,7 +10,7 @@ from ..connection.interfaces import IRetryPolicy
 from ..connection.retry import delayBefore
 from ..errors import IrisError, NotTaken, SinkRefused
 from ..net.steady_time import steadyTime, wallSeconds
-from .tables import Due
+from .values import Due
 
 __all__ = ["Attempts"]
 

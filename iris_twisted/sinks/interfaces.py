@@ -14,7 +14,7 @@ from zope.interface import Attribute, Interface
 from .context import SinkContext
 from .record import CallRecord
 
-__all__ = ["ICheckedSink", "INotificationSink", "INotificationSinkProvider"]
+__all__ = ["ICheckedSink", "INotificationSink", "INotificationSinkProvider", "IOrderedSink"]
 
 
 class INotificationSink(Interface):
@@ -34,8 +34,10 @@ class INotificationSink(Interface):
         end of this process at any moment.
      4. The same record may be given again; it arrives again, with the same key, or not.
      5. Up to C{concurrency} records may be under way at a time, and each has an outcome of its
-        own. Whoever gives them keeps the order of an account's calls by giving one after the
-        other has been taken.
+        own. Calls of one account come in the order in which the platform told of them: the next
+        one after the one before was taken, or failed (then that comes again later; with
+        C{--strict-order} the next one waits for it), but at once to an L{IOrderedSink}.
+        Different accounts do not wait for each other.
      6. While the place cannot be reached, C{take} fails within a bounded time, with
         L{NotTaken<iris_twisted.errors.NotTaken>}; when it is back, the same sink takes again:
         nobody makes a new one.
@@ -74,6 +76,13 @@ class INotificationSink(Interface):
         Called last, once; what is still under way may fail as not taken. Fires when nothing
         is left open (10).
         """
+
+
+class IOrderedSink(INotificationSink):
+    """
+    A sink that takes records in the order in which it is given them, though several are under
+    way: so it is given several of an account at a time.
+    """
 
 
 class ICheckedSink(INotificationSink):

@@ -46,6 +46,7 @@ from iris_twisted.net.json_text import decodeJsonToWrite
 from iris_twisted.net.limits import Limits
 from iris_twisted.net.steady_time import steadyTime
 from iris_twisted.outbox.spool import Spool
+from iris_twisted.outbox.values import Addition
 from iris_twisted.sandbox import startSandbox
 from iris_twisted.sinks.record import CallRecord
 
@@ -836,14 +837,13 @@ class BadItemOfABatch(TestCase):
     async def test_alone(self) -> None:
         """The others of its batch are kept; it fails with NotKept."""
         spool = Spool(reactor, self.mktemp())
-        outcomes = [
-            outcomeOf(spool.add(CallRecord(str(n), "a@b.test", 0.0, info), ["sink"]))
-            for n, info in enumerate(({"n": 1}, {"n": float("inf")}, {"n": object()}, {"n": 2}))
-        ]
-        due = await spool.due("sink", 1.0, 10)
+        infos = ({"n": 1}, {"n": float("inf")}, {"n": object()}, {"n": 2})
+        records = [CallRecord(str(n), "a@b.test", 0.0, info) for n, info in enumerate(infos)]
+        outcomes = await spool.add([Addition(record, ("sink",)) for record in records])
+        due = (await spool.due("sink", 1.0, 10)).due
         self.assertEqual([d.record.notification for d in due], [{"n": 1}, {"n": 2}])
-        self.assertIsInstance(outcomes[1][0], NotKept)
-        self.assertIsInstance(outcomes[2][0], NotKept)
+        self.assertIsInstance(outcomes[1], NotKept)
+        self.assertIsInstance(outcomes[2], NotKept)
         await spool.close()
 
 

@@ -139,8 +139,9 @@ class Specifications(SynchronousTestCase):
         record = CallRecord.of("a@x.test", {"roomtoken": "CANARY"}, 0.0)
         self.assertNotIn("CANARY", repr(record))
         self.assertIn("CANARY", record.line)
-        odd = CallRecord.of("a@x.test", {"userdata": float("inf")}, 0.0)
-        self.assertRaises(ValueError, lambda: odd.line)
+        odd = {"userdata": float("inf")}
+        self.assertRaises(ValueError, CallRecord.of, "a@x.test", odd, 0.0)
+        self.assertRaises(ValueError, lambda: CallRecord("k", "a@x.test", 0.0, odd).line)
 
     def test_stdout(self) -> None:
         """A line each; a pipe that is closed is told."""
