@@ -30,6 +30,7 @@ setup(
     packages=[*find_packages(include=["iris_twisted", "iris_twisted.*"]), "twisted.plugins"],
     package_data={"iris_twisted": ["py.typed", "console/page/*"]},
     python_requires=">=3.11",
+    entry_points={"pytest11": ["iris = iris_twisted.testing.pytest_plugin"]},
     install_requires=[
         "attrs>=24.2",
         "autobahn>=25.10",
@@ -52,6 +53,9 @@ setup(
             "flask>=3.0",
             "graphviz>=0.20",
             "hypothesis>=6.100",
+            "pytest>=8.3",
+            "pytest-asyncio>=1.0",
+            "pytest-twisted>=1.14",
             "slixmpp>=1.8.5",
             "standardwebhooks>=1.0.1",
             "uvicorn>=0.30",
