@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from ..connection import IrisRtcConnection
-from ..errors import IncorrectParameters, InvalidState, IrisError
+from ..errors import InvalidState, IrisError
 from ..interfaces import IIrisListener
-from ..settings import Settings
+from ..settings import Settings, checkProvider
 from ..values import ConnectionState
 from .calls import CallIterator, CallQueue
 from .loop_reactor import loopReactor
@@ -119,8 +119,7 @@ class AsyncioConnection:
         tokenProvider: Callable[[], Any] | None = None,
         **keywords: Any,
     ) -> None:
-        if tokenProvider is not None and not callable(tokenProvider):
-            raise IncorrectParameters(f"tokenProvider must be callable, not {tokenProvider!r}")
+        checkProvider("tokenProvider", tokenProvider)
         self._where = irisToken, routingId, eventManagerUrl
         self._listener = listener
         self._reactor = reactor
