@@ -56,6 +56,7 @@ setup(
             "pytest>=8.3",
             "pytest-asyncio>=1.0",
             "pytest-twisted>=1.14",
+            "pyyaml>=6.0",
             "slixmpp>=1.8.5",
             "standardwebhooks>=1.0.1",
             "uvicorn>=0.30",
@@ -69,7 +70,7 @@ setup(
             "sphinx>=8.0",
         ],
         "typing": ["mypy>=1.14", "mypy-zope>=1.0.9"],
-        "lint": ["ruff>=0.9"],
+        "lint": ["codespell>=2.3", "ruff>=0.9"],
     },
     classifiers=[
         "Development Status :: 4 - Beta",

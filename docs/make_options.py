@@ -11,11 +11,12 @@ from iris_twisted.daemon.option_table import OPTIONS
 HEAD = """\
 # Options of twist iris
 
-Made from the source by `docs/make_options.py`. Each option can be given on the command line, in
-the environment, and in the file that `--config` names; the first of these counts. In the
-file a list is a TOML array, a flag is `true` or `false`, a number is a number, and a path that
-is not absolute begins beside the file. An account of the file is a table `[[account]]` with
-`routing-id`, `token-file` (or `email` and `password-file`), and perhaps its own `sink`.
+For operators, and for everybody at a terminal. Made from the source by `docs/make_options.py`. Each
+option can be given on the command line, in the environment, and in the file that `--config`
+names; the first of these counts. In the file a list is a TOML array, a flag is `true` or
+`false`, a number is a number, and a path that is not absolute begins beside the file. An account
+of the file is a table `[[account]]` with `routing-id`, `token-file` (or `email` and
+`password-file`), and perhaps its own `sink`.
 
 `--config FILE` (`IRIS_CONFIG`) names the file; `--check` checks everything, prints the
 effective configuration without its secrets, and ends. The iris token itself may
@@ -23,6 +24,19 @@ stand in the environment variable `IRIS_TOKEN`.
 
 | option | environment | kind | default | meaning |
 |---|---|---|---|---|
+"""
+
+# What the environment says besides: to twist iris, and to nobody who embeds the library.
+ENVIRONMENT = """
+## The environment, besides
+
+| variable | counts for |
+|---|---|
+| `IRIS_TOKEN` | the iris token itself, where no `--token-file` is named |
+| `IRIS_CONFIG` | the file of `--config` |
+| `https_proxy`, `http_proxy`, `all_proxy`, `no_proxy` | where `--proxy` names none |
+| `NO_COLOR`, `TERM` | whether a terminal gets colours |
+| `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID` | systemd, which sets them |
 """
 
 
@@ -37,7 +51,7 @@ def page() -> str:
             f"| `--{option.name}`{short} | `{option.variable}` | {option.kind} | {default} "
             f"| {meaning} |\n"
         )
-    return HEAD + "".join(rows)
+    return HEAD + "".join(rows) + ENVIRONMENT
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger, LogLevel, textFileLogObserver
+from twisted.logger import Logger, LogLevel, jsonFileLogObserver, textFileLogObserver
 from twisted.python.usage import UsageError
 
 from .addresses import checkToken
@@ -25,6 +25,7 @@ from .daemon.operator_site import checkEndpoint
 from .daemon.option_table import OPTIONS
 from .daemon.screen import LogLines, Screen
 from .errors import IncorrectParameters
+from .log_lines import jsonLines
 from .outbox import checkSpool
 from .sinks import makeSink
 from .terminal import lineWriter
@@ -169,6 +170,8 @@ class Options(PlainOptions):
             if not given("--log-fo"):
                 # Its own default is JSON where nobody looks: a journal is read by people too.
                 twist["fileLogObserverFactory"] = textFileLogObserver
+        if twist.get("fileLogObserverFactory") is jsonFileLogObserver:
+            twist["fileLogObserverFactory"] = jsonLines
         if not given("--log-l"):
             twist["logLevel"] = LogLevel.warn
 
