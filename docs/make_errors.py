@@ -73,7 +73,8 @@ ADVICE = {
     "StanzaError": "The server refused a request, for the reason that it gives: `item-not-found` "
     "after a reject means that the call is over.",
     "TokenRefused": "Get a new iris token: write it into the token file, call `updateToken()`, or "
-    "let the program log in (`--auth-manager`).",
+    "let the program log in (`--auth-manager`). The steps stand in [the runbook]"
+    "(../production/runbook.md#minus-116).",
 }
 
 
