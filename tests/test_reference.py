@@ -18,6 +18,7 @@ import iris_twisted
 from iris_twisted import errors
 from iris_twisted.daemon.option_table import OPTIONS
 from iris_twisted.outbox.tap import Options as OutboxOptions
+from iris_twisted.sandbox.call_tap import Options as CallOptions
 from iris_twisted.sandbox.tap import Options as SandboxOptions
 from iris_twisted.tap import Options
 
@@ -58,7 +59,7 @@ class OptionNames(SynchronousTestCase):
 
     def known(self) -> set[str]:
         found = {"--help", "--version"}
-        for kind in (Options, SandboxOptions, OutboxOptions, TwistOptions):
+        for kind in (Options, SandboxOptions, CallOptions, OutboxOptions, TwistOptions):
             options = kind()
             found |= {f"--{name}" for name in options.longOpt for name in [name.rstrip("=")]}
             for _, _, sub, _ in getattr(options, "subCommands", None) or ():
@@ -74,6 +75,15 @@ class OptionNames(SynchronousTestCase):
             self.assertIn(f"| `{option.variable}` |", page)
         self.assertIn("`--config FILE`", page)
         self.assertIn("`--check`", page)
+
+    def test_others(self) -> None:
+        """So are those of the other commands."""
+        page = (REFERENCE / "options.md").read_text(encoding="utf-8")
+        for kind in (SandboxOptions, CallOptions, OutboxOptions):
+            options = kind()
+            chapter = page.partition(f"\n## {kind.command}\n")[2].partition("\n## ")[0]
+            for name in {name.rstrip("=") for name in options.longOpt} - {"help", "version"}:
+                self.assertIn(f"`--{name}`", chapter, kind.command)
 
     def test_noOther(self) -> None:
         """No page speaks of an option that no command has."""
