@@ -27,7 +27,9 @@ of the file is a table `[[account]]` with `routing-id`, `token-file` (or `email`
 `password-file`), and perhaps its own `sink`.
 
 `--config FILE` (`IRIS_CONFIG`) names the file; `--check` checks everything, prints the
-effective configuration without its secrets, and ends. The iris token itself may
+effective configuration without its secrets, and ends. `--check=online` tries the platform too, for
+each account: login, routing id, event manager, session; it says which step fails, and why, and ends
+with 0 when all could connect. The iris token itself may
 stand in the environment variable `IRIS_TOKEN`.
 
 | option | environment | kind | default | meaning |

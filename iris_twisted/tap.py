@@ -7,13 +7,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import attrs
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred
+from twisted.internet.task import react
 from twisted.logger import Logger, LogLevel, jsonFileLogObserver, textFileLogObserver
 from twisted.python.usage import UsageError
 
@@ -68,7 +69,12 @@ class Options(PlainOptions):
     ]  # fmt: skip
     optFlags = [
         *([o.name, o.short, o.help] for o in OPTIONS if o.kind == "flag"),
-        ["check", None, "Check everything, print the effective configuration, and end."],
+        [
+            "check",
+            None,
+            "Check everything, print the effective configuration, and end. With "
+            "--check=online try the platform too, and say which step fails.",
+        ],
     ]
 
     configuration: Configuration
@@ -88,6 +94,14 @@ class Options(PlainOptions):
 
     opt_s = opt_sink
 
+    _online = False
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> Any:
+        words = sys.argv[1:] if options is None else list(options)
+        # getopt knows no option that may have a value, or none.
+        self._online = "--check=online" in words
+        return super().parseOptions(["--check" if w == "--check=online" else w for w in words])
+
     def parseArgs(self, *surplus: str) -> None:
         if surplus:
             raise UsageError(f"{surplus[0]!r} is no option; see --help")
@@ -101,9 +115,25 @@ class Options(PlainOptions):
         except IncorrectParameters as e:
             raise UsageError(e.message) from None
         if self["check"]:
+            if self._online and self.configuration["event-manager"] is None:
+                raise UsageError("--check=online needs --event-manager: whom to ask")
             print("\n".join(self.configuration.lines()))
+            if self._online:
+                self._tryOnline()
             raise SystemExit(0)
         self._quietLogs()
+
+    def _tryOnline(self) -> None:
+        """Ends with the status of what failed first."""
+        from .online_check import OnlineCheck
+
+        say = lineWriter(sys.stdout)
+
+        async def trying(reactor: Any) -> None:
+            check = OnlineCheck(reactor, self.configuration, self.tokens, say)
+            raise SystemExit(await check.run())
+
+        react(lambda reactor: Deferred.fromCoroutine(trying(reactor)))
 
     def read(self) -> tuple[Configuration, dict[Account, str | None]]:
         """
