@@ -16,11 +16,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, react
 from zope.interface import implementer
 
-from iris_twisted.addresses import RoutingId, locate
+from iris_twisted.connection.websocket_address import locate
+from iris_twisted.discovery.server_info import ServerInfo
 from iris_twisted.interfaces import IMessageReceiver, IMessageTransport
-from iris_twisted.tls import TlsTrust
+from iris_twisted.net.addresses import RoutingId
+from iris_twisted.net.limits import Limits
+from iris_twisted.net.tls import TlsTrust
 from iris_twisted.transport import TransportRegistry
-from iris_twisted.values import Limits, ServerInfo
 from iris_twisted.xmpp.elements import CLIENT, Element
 from iris_twisted.xmpp.events import Ended, Established, IqRequest, SessionSettings, StanzaReceived
 from iris_twisted.xmpp.session import XmppSession

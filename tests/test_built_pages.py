@@ -20,7 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 from twisted.web.static import File
 
-from iris_twisted.http.serving import QuietSite
+from iris_twisted.net.http.serving import QuietSite
 
 from .processes import Program
 from .test_documentation import DOCS
@@ -115,7 +115,7 @@ class BuiltPages(TestCase):
             self.assertIn(name, index)
         page = self.read("api/connection.html")
         self.assertIn('class="sidebar-tree"', page)
-        self.assertIn('href="settings.html#iris_twisted.settings.Settings"', page)
+        self.assertIn('href="settings.html#iris_twisted.connection.settings.Settings"', page)
         self.assertIn('href="errors.html#iris_twisted.errors.IncorrectParameters"', page)
         self.assertIn('id="iris_twisted.IrisRtcConnection.connect"', page)
         self.assertIn(

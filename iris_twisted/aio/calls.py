@@ -17,7 +17,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from ..errors import IrisError
-from ..reports import callerNumber
+from ..rtc.caller_number import callerNumber
 
 __all__ = ["Call", "CallIterator", "CallQueue"]
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from ..connection import IrisRtcConnection
+from ..connection.interfaces import IIrisListener
+from ..connection.settings import Settings, checkProvider
+from ..connection.state import ConnectionState
 from ..errors import InvalidState, IrisError
-from ..interfaces import IIrisListener
-from ..settings import Settings, checkProvider
-from ..values import ConnectionState
 from .calls import CallIterator, CallQueue
 from .loop_reactor import loopReactor
 
@@ -101,7 +101,7 @@ class AsyncioConnection:
         C{tokenProvider}, may be coroutine functions of asyncio. Its C{onNotification} is
         not called: L{calls} has the notifications.
     @param reactor: C{None} for one on the loop that runs (L{loopReactor}).
-    @param keywords: see L{Settings<iris_twisted.settings.Settings>}.
+    @param keywords: see L{Settings<iris_twisted.connection.settings.Settings>}.
     @raise IncorrectParameters: naming the argument of the wrong type or value.
     @ivar connection: the L{IrisRtcConnection}, once it was entered.
     """

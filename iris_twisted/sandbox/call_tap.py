@@ -15,16 +15,16 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 from twisted.python.usage import UsageError
 
-from ..addresses import EventManagerAddress, RoutingId
+from ..command_line.exit_status import ExitStatus, stopWith
+from ..command_line.options import PlainOptions
+from ..command_line.terminal import lineWriter, printable
+from ..discovery.event_manager_address import EventManagerAddress
 from ..errors import ConnectionFailed, IncorrectParameters, IrisError
-from ..exit_status import ExitStatus, stopWith
-from ..http import Answer, HttpRequests
-from ..json_text import decodeJson
-from ..reports import printable
-from ..terminal import lineWriter
-from ..tls import TlsTrust
-from ..usage import PlainOptions
-from ..values import positive
+from ..net.addresses import RoutingId
+from ..net.durations import positive
+from ..net.http.requests import Answer, HttpRequests
+from ..net.json_text import decodeJson
+from ..net.tls import TlsTrust
 
 __all__ = ["Options", "makeService"]
 

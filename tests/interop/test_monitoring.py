@@ -17,9 +17,9 @@ from twisted.internet import reactor
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import deferLater
 
+from ..network import RID, NetworkCase
 from ..processes import Program, startTwist
 from ..test_documentation import DOCS
-from ..test_network import RID, NetworkCase
 from .prosody import freePort
 
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
