@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from iris_twisted.connection.connection import callback_queue as callbacks
-from iris_twisted.connection.connection import ping_scheduler as sweep
-from iris_twisted.connection.connection import private_iqs as calls
+from iris_twisted.connection.connection import ping_scheduler as scheduler
 from iris_twisted.rtc import private_iqs
 from iris_twisted.transport import websocket_connection
 from iris_twisted.transport.websocket_connection import WebSocketConnection
@@ -43,7 +42,7 @@ def _oneWrite() -> None:
 
 def _glance() -> None:
     """The ordinary parser, elements, and the queue of callbacks, for every notification."""
-    calls.Calls.glanced = lambda *_: False  # type: ignore[method-assign,assignment]
+    call_signaling.CallSignaling.tryFastPath = lambda *_: False  # type: ignore[method-assign,assignment]
 
 
 def _callNow() -> None:
@@ -67,12 +66,12 @@ def _json() -> None:
 
 def _sight() -> None:
     """The ordinary parser for every answer to a ping."""
-    Pings.seen = lambda *_: None  # type: ignore[method-assign,assignment]
+    Pings.recognized = lambda *_: None  # type: ignore[method-assign,assignment]
 
 
 def _batches() -> None:
     """Each connection beats when its own interval is over, to a millisecond."""
-    sweep._PARTS = 3000
+    scheduler._PARTS = 3000
 
 
 TRICKS: dict[str, Callable[[], None]] = {

@@ -17,7 +17,7 @@ from ..connection.retry import FullJitter
 from ..errors import IrisError, NotKept
 from ..sinks.interfaces import INotificationSink
 from ..sinks.record import CallRecord
-from .drain import Drain
+from .sink_worker import SinkWorker
 from .spool import Spool
 from .tables import Due
 
@@ -72,7 +72,7 @@ class Outbox:
         self._policy = policy or FullJitter(cap=300.0)
         self._retryFor = retryFor or (24 * 3600.0 if self._keeps else 60.0)
         self._observer = observer or OutboxObserver()
-        self._drains: dict[str, Drain] = {}
+        self._workers: dict[str, SinkWorker] = {}
         self._waiting: dict[int, tuple[set[str], Deferred[None]]] = {}
         # By their keys, who waits for calls that are being kept.
         self._arriving: dict[str, list[Deferred[None]]] = {}
@@ -84,8 +84,8 @@ class Outbox:
         @raise IncorrectParameters: naming what is wrong with one.
         """
         for spec in specs:
-            if spec not in self._drains:
-                self._drains[spec] = drain = Drain(
+            if spec not in self._workers:
+                self._workers[spec] = worker = SinkWorker(
                     self._reactor,
                     self._spool,
                     spec,
@@ -94,7 +94,7 @@ class Outbox:
                     self._retryFor,
                     partial(self._ended, spec),
                 )
-                drain.wake()
+                worker.wake()
 
     def offer(
         self, account: str, notification: dict[str, Any], specs: Iterable[str]
@@ -131,13 +131,13 @@ class Outbox:
         if id is None:
             self._observer.repeated()
             return
-        durable = {spec for spec in specs if self._drains[spec].sink.durable}
+        durable = {spec for spec in specs if self._workers[spec].sink.durable}
         taken: Deferred[None] | None = None
         if durable and not self._keeps:
             taken = Deferred()
             self._waiting[id] = durable, taken
         for spec in specs:
-            self._drains[spec].wake()
+            self._workers[spec].wake()
         if taken is not None:
             await taken
         self._observer.accepted(self._reactor.seconds() - record.received)
@@ -145,7 +145,7 @@ class Outbox:
     def _ended(
         self, spec: str, due: Due, outcome: str, seconds: float, error: IrisError | None
     ) -> None:
-        self._observer.ended(self._drains[spec].sink.name, outcome, seconds)
+        self._observer.ended(self._workers[spec].sink.name, outcome, seconds)
         if outcome == "dead" and not self._keeps:
             # Nobody can look at it there.
             self._spool.taken(due.id, spec).addErrback(lambda failure: failure.trap(NotKept))
@@ -195,23 +195,23 @@ class Outbox:
         return ages
 
     def _names(self) -> dict[str, str]:
-        return {spec: drain.sink.name for spec, drain in self._drains.items()}
+        return {spec: worker.sink.name for spec, worker in self._workers.items()}
 
     def reopen(self) -> None:
         """Files may have been moved away."""
-        for drain in self._drains.values():
-            drain.sink.reopen()
+        for worker in self._workers.values():
+            worker.sink.reopen()
 
     async def settle(self, seconds: float) -> None:
         """Wait for what is being given to a sink right now, so long and no longer."""
         for _ in range(int(seconds / _GLANCE)):
-            if not any(drain.isGiving for drain in self._drains.values()):
+            if not any(worker.isGiving for worker in self._workers.values()):
                 return
             await deferLater(self._reactor, _GLANCE)
 
     async def stop(self) -> None:
         """Stop giving, and close everything; what is owed is kept, if there is a spool."""
-        for drain in self._drains.values():
-            await drain.stop()
+        for worker in self._workers.values():
+            await worker.stop()
         self._waiting.clear()
         await self._spool.close()

@@ -21,7 +21,7 @@ from ..command_line.terminal import lineWriter, printable
 from ..discovery.event_manager_address import EventManagerAddress
 from ..errors import ConnectionFailed, IncorrectParameters, IrisError
 from ..net.addresses import RoutingId
-from ..net.durations import positive
+from ..net.durations import checkSeconds
 from ..net.http.requests import Answer, HttpRequests
 from ..net.json_text import decodeJson
 from ..net.tls import TlsTrust
@@ -72,7 +72,7 @@ class Options(PlainOptions):
             self["address"] = EventManagerAddress.parse(self["sandbox"], name="--sandbox")
             self["trust"] = TlsTrust(self["ca-file"])
             try:
-                self["wait"] = positive("--wait", float(self["wait"]), zero=True)
+                self["wait"] = checkSeconds("--wait", float(self["wait"]), zero=True)
             except ValueError:
                 raise IncorrectParameters("--wait must be a number of seconds") from None
         except IncorrectParameters as e:

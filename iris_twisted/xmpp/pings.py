@@ -32,7 +32,7 @@ class Pings:
         if len(self._sent) > _UNANSWERED:
             del self._sent[next(iter(self._sent))]
 
-    def seen(self, message: bytes) -> float | None:
+    def recognized(self, message: bytes) -> float | None:
         """
         When the ping was sent that this answers, each once; C{None} for every message that
         differs in more than the id from an answer that was read.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted import IrisFleet
-from iris_twisted.connection.ping_histogram import RoundTrips
+from iris_twisted.connection.ping_histogram import PingHistogram
 from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters
 
@@ -22,7 +22,7 @@ class Histogram(SynchronousTestCase):
     @given(st.lists(st.floats(0, 20)))
     def test_cumulative(self, times: list[float]) -> None:
         """Each bound counts those that took no longer; the last one all."""
-        trips = RoundTrips()
+        trips = PingHistogram()
         for seconds in times:
             trips.observe(seconds)
         for bound, count in trips.cumulative:
@@ -32,7 +32,7 @@ class Histogram(SynchronousTestCase):
 
     def test_bounds(self) -> None:
         """No two are the same, and they ascend: Prometheus takes nothing else."""
-        bounds = [bound for bound, _ in RoundTrips().cumulative]
+        bounds = [bound for bound, _ in PingHistogram().cumulative]
         self.assertEqual(bounds, sorted(set(bounds)))
 
     def test_fleet(self) -> None:

@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from iris_twisted import IrisFleet, IrisRtcConnection
-from iris_twisted.connection.ping_scheduler import Sweep
+from iris_twisted.connection.ping_scheduler import PingScheduler
 from iris_twisted.connection.settings import Settings
 from iris_twisted.connection.state import ConnectionState
 from iris_twisted.connection.token_expiry import warningDue
@@ -527,12 +527,12 @@ class ClockThatIsSet(ContractCase):
         """A plain C{Clock} that is set back: those who come later are served, and the old."""
         clock, served = Clock(), []
         clock.advance(10_000)
-        sweep = Sweep(clock, 3.0)
-        sweep.join(lambda: served.append("old"))
+        scheduler = PingScheduler(clock, 3.0)
+        scheduler.join(lambda: served.append("old"))
         clock.advance(1)
         clock.rightNow -= 3600
         new = lambda: served.append("new")  # noqa: E731
-        sweep.join(new)
+        scheduler.join(new)
         for _ in range(30):
             clock.advance(1)
         self.assertEqual(

@@ -18,7 +18,7 @@ from iris_twisted.net.limits import Limits
 from iris_twisted.rtc import senders
 from iris_twisted.rtc.incoming import Leave, Nothing, Notification, Refused
 from iris_twisted.rtc.private_iqs import PrivateIqs
-from iris_twisted.rtc.senders import Senders
+from iris_twisted.rtc.senders import TrustedSenders
 from iris_twisted.rtc.telemetry import statistics
 from iris_twisted.xmpp.elements import CLIENT, Element
 from iris_twisted.xmpp.parser import FrameParser
@@ -34,7 +34,7 @@ WIRE = b"""<iq xmlns='jabber:client' type='set' id='n1' from='notify.xmpp.exampl
 
 
 def syntax(*trusted: str) -> PrivateIqs:
-    return PrivateIqs(RID, Senders(RID, "rtc.server.test", trusted))
+    return PrivateIqs(RID, TrustedSenders(RID, "rtc.server.test", trusted))
 
 
 def iq(wire: bytes | str) -> Element:
@@ -215,7 +215,7 @@ class NoQuery(SynchronousTestCase):
                 "<iq xmlns='jabber:client' type='set' id='1'><query xmlns='jabber:iq:private'>"
                 f"{DATA.format(kind)}</query></iq>"
             )
-            self.assertEqual(syntax().glance(wire.encode(), "") is not None, found, kind)
+            self.assertEqual(syntax().parseFast(wire.encode(), "") is not None, found, kind)
 
 
 class Remembered(SynchronousTestCase):
@@ -224,7 +224,7 @@ class Remembered(SynchronousTestCase):
     def test_bounded(self) -> None:
         """So many at most, of so many characters; the judgement is the same, kept or not."""
         self.patch(senders, "_REMEMBERED", 4)
-        judge = Senders(RID, "rtc.server.test")
+        judge = TrustedSenders(RID, "rtc.server.test")
         for n in range(10):
             for sender, trusted in (
                 (f"mallory{n}@elsewhere.test", False),

@@ -327,7 +327,7 @@ class Sinks(NetworkCase):
         self.assertEqual(set(server.paths), {"/hook?token=CANARY"})
 
     async def test_unreachable(self) -> None:
-        """Silence and refusal are no answers."""
+        """SilentLogger and refusal are no answers."""
         server = await self.server()
         server.answer = lambda _, __: (0, {})
         sink = self.sink(f"webhook:{server.url}", webhookTimeout=0.05)

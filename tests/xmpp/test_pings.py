@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.net.addresses import RoutingId
-from iris_twisted.xmpp.acknowledgements import Acknowledging
+from iris_twisted.xmpp.acknowledgements import Acknowledgements
 from iris_twisted.xmpp.elements import BIND, CLIENT, SASL, STREAM, Element
 from iris_twisted.xmpp.events import IqRequest, SessionSettings
 from iris_twisted.xmpp.pings import Pings
@@ -36,7 +36,7 @@ ANSWERS = (
     "<a xmlns='urn:xmpp:sm:3' h='2'/>",
     "<iq{ns} id='{id}' type='get'><ping xmlns='urn:xmpp:ping'/></iq>",
 )
-SEEN, ASKS = Pings.seen, Acknowledging.asks
+SEEN, ANSWERS_REQUEST = Pings.recognized, Acknowledgements.answersRequest
 
 
 class Pinging(SynchronousTestCase):
@@ -52,7 +52,11 @@ class Pinging(SynchronousTestCase):
             return sent
 
         self.patch(Pings, "seen", look)
-        self.patch(Acknowledging, "asks", ASKS if sight else lambda self, message: False)
+        self.patch(
+            Acknowledgements,
+            "answersRequest",
+            ANSWERS_REQUEST if sight else lambda self, message: False,
+        )
         ids = (f"{n:016x}" for n in itertools.count(1))
         self.session = XmppSession(
             SessionSettings(
@@ -61,7 +65,7 @@ class Pinging(SynchronousTestCase):
                 "token",
                 secure=True,
                 newId=ids.__next__,
-                beatsSoon=True,
+                pingsOften=True,
             )
         )
         self.session.start()

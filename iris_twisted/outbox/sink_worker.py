@@ -21,7 +21,7 @@ from ..sinks.interfaces import INotificationSink
 from .spool import Spool
 from .tables import Due
 
-__all__ = ["Drain"]
+__all__ = ["SinkWorker"]
 
 # Seconds after which it looks again anyway: somebody may have revived dead letters.
 _LOOK = 10.0
@@ -30,7 +30,7 @@ _MEND = 5.0
 _BATCH = 64
 
 
-class Drain:
+class SinkWorker:
     """
     @param spec: what the sink is called in the spool.
     @param policy: when to try again.
