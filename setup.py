@@ -30,6 +30,7 @@ setup(
     packages=[*find_packages(include=["iris_twisted", "iris_twisted.*"]), "twisted.plugins"],
     package_data={"iris_twisted": ["py.typed", "console/page/*"]},
     python_requires=">=3.11",
+    entry_points={"pytest11": ["iris = iris_twisted.testing.pytest_plugin"]},
     install_requires=[
         "attrs>=24.2",
         "autobahn>=25.10",
@@ -60,6 +61,10 @@ setup(
             "hypothesis>=6.100",
             "psycopg[binary]>=3.3",
             "paho-mqtt>=2.1",
+            "pytest>=8.3",
+            "pytest-asyncio>=1.0",
+            "pytest-twisted>=1.14",
+            "pyyaml>=6.0",
             "pika>=1.3.2",
             "slixmpp>=1.8.5",
             "standardwebhooks>=1.0.1",
@@ -75,7 +80,7 @@ setup(
             "sphinx>=8.0",
         ],
         "typing": ["mypy>=1.14", "mypy-zope>=1.0.9", "psycopg[binary]>=3.3"],
-        "lint": ["ruff>=0.9"],
+        "lint": ["codespell>=2.3", "ruff>=0.9"],
     },
     classifiers=[
         "Development Status :: 4 - Beta",

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import attrs
 from twisted.application.service import IService, MultiService
-from twisted.logger import LogLevel, textFileLogObserver
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+from twisted.logger import LogLevel, jsonFileLogObserver, textFileLogObserver
 from twisted.python.usage import UsageError
 
 from .command_line.options import PlainOptions
@@ -21,6 +23,7 @@ from .daemon.accounts import Account
 from .daemon.configuration import Configuration
 from .daemon.daemon import Daemon, sinkContext, tokensOf
 from .daemon.hang_ups import EarlyHangUps, HangUps
+from .daemon.log_lines import jsonLines
 from .daemon.operator_site import checkEndpoint
 from .daemon.option_table import OPTIONS
 from .daemon.terminal_output import LogLines, TerminalOutput
@@ -67,7 +70,12 @@ class Options(PlainOptions):
     ]  # fmt: skip
     optFlags = [
         *([o.name, o.short, o.help] for o in OPTIONS if o.kind == "flag"),
-        ["check", None, "Check everything, print the effective configuration, and end."],
+        [
+            "check",
+            None,
+            "Check everything, print the effective configuration, and end. With "
+            "--check=online try the platform too, and say which step fails.",
+        ],
     ]
 
     configuration: Configuration
@@ -88,6 +96,14 @@ class Options(PlainOptions):
         self["sink"].append(sink)
 
     opt_s = opt_sink
+
+    _online = False
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> Any:
+        words = sys.argv[1:] if options is None else list(options)
+        # getopt knows no option that may have a value, or none.
+        self._online = "--check=online" in words
+        return super().parseOptions(["--check" if w == "--check=online" else w for w in words])
 
     def parseArgs(self, *surplus: str) -> None:
         if surplus:
@@ -112,9 +128,25 @@ class Options(PlainOptions):
             # The demonstration ends with its terminal.
             self.hangUps.end()
         if self["check"]:
+            if self._online and self.configuration["event-manager"] is None:
+                raise UsageError("--check=online needs --event-manager: whom to ask")
             print("\n".join(self.configuration.lines()))
+            if self._online:
+                self._tryOnline()
             raise SystemExit(0)
         self._quietLogs()
+
+    def _tryOnline(self) -> None:
+        """Ends with the status of what failed first."""
+        from .daemon.online_check import OnlineCheck
+
+        say = lineWriter(sys.stdout)
+
+        async def trying(reactor: Any) -> None:
+            check = OnlineCheck(reactor, self.configuration, self.tokens, say)
+            raise SystemExit(await check.run())
+
+        react(lambda reactor: Deferred.fromCoroutine(trying(reactor)))
 
     def read(self) -> tuple[Configuration, dict[Account, str | None]]:
         """
@@ -183,6 +215,8 @@ class Options(PlainOptions):
             if not given("--log-fo"):
                 # Its own default is JSON where nobody looks: a journal is read by people too.
                 twist["fileLogObserverFactory"] = textFileLogObserver
+        if twist.get("fileLogObserverFactory") is jsonFileLogObserver:
+            twist["fileLogObserverFactory"] = jsonLines
         if not given("--log-l"):
             twist["logLevel"] = LogLevel.warn
 
