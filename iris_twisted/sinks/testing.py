@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import uuid
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
