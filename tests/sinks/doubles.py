@@ -139,6 +139,9 @@ class AmqpSession(Session):
     def got_Channel_Open(self, channel: int, method: Any) -> None:
         self.say(channel, spec.Channel.OpenOk())
 
+    def got_Channel_Close(self, channel: int, method: Any) -> None:
+        self.say(channel, spec.Channel.CloseOk())
+
     def got_Confirm_Select(self, channel: int, method: Any) -> None:
         self.say(channel, spec.Confirm.SelectOk())
 
