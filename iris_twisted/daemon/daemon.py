@@ -202,7 +202,7 @@ class Daemon(Service):
 
         self._metrics = Metrics(self.fleet)
         root = Resource()
-        root.putChild(b"metrics", self._sites.guarded(self._metrics.resource()))
+        root.putChild(b"metrics", self._sites.guarded(self._metrics.resource(self._reactor)))
         # Open to probes, which have no password: they tell numbers, and no names.
         root.putChild(b"healthz", Health(lambda: (True, {})))
         root.putChild(b"readyz", Health(self._readiness))
@@ -255,7 +255,8 @@ class Daemon(Service):
         found = self.fleet.states
         states = {state.value: found[state] for state in ConnectionState}
         accounts = len(self.configuration.accounts)
-        wanted = max(1.0, self.configuration["ready-share"] * accounts)
+        # 0.55 of 100 is 55, whatever binary fractions make of it.
+        wanted = max(1.0, round(self.configuration["ready-share"] * accounts, 6))
         facts = {"accounts": accounts, "connections": states}
         return states["connected"] >= wanted, facts
 
@@ -296,11 +297,13 @@ class Daemon(Service):
     async def _adopt(
         self, configuration: Configuration, tokens: Mapping[Account, str | None]
     ) -> None:
+        if self.started is not None:
+            await self.started  # Who comes with it is not there yet.
+        if not self.running:
+            return
         before = self.configuration
-        accountsOnly = ("accounts", "routing-id", "token-file", "email", "password-file")
-        for name, value in configuration.values.items():
-            if value != before[name] and name not in accountsOnly:
-                self._log.warn("{name} has changed, and needs a restart", name=name)
+        for name in configuration.changesSince(before):
+            self._log.warn("{name} has changed, and needs a restart", name=name)
         new = set(configuration.sinks) - set(before.sinks)
         if new and self._outbox is None:
             self._log.warn("the first sink needs a restart")
@@ -315,11 +318,8 @@ class Daemon(Service):
                 )
         if self._accountSet is None:
             return
-        come, gone = await self._accountSet.adopt(tokens)
+        # Before it waits for those that go: they are not wanted any more to be ready.
         self.configuration = attrs.evolve(before, accounts=configuration.accounts)
-        self._log.warn(
-            "reloaded: {accounts} accounts, {come} of them new, {gone} gone",
-            accounts=len(tokens),
-            come=come,
-            gone=gone,
-        )
+        come, gone = await self._accountSet.adopt(tokens)
+        words = "reloaded: {accounts} accounts, {come} of them new, {gone} gone"
+        self._log.warn(words, accounts=len(tokens), come=come, gone=gone)

@@ -12,6 +12,7 @@ import re
 from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from hypothesis import example, given, settings
@@ -27,6 +28,7 @@ from iris_twisted.transport.destination import Destination
 from iris_twisted.transport.fast_frames import masked, texts
 from iris_twisted.transport.websocket import WebSocketTransport, _Factory, _Options
 from iris_twisted.transport.websocket_connection import WebSocketConnection
+from iris_twisted.xmpp import fast_parser
 from iris_twisted.xmpp.elements import CLIENT
 from iris_twisted.xmpp.fast_parser import ChainParser
 from iris_twisted.xmpp.stanzas import encoded, error
@@ -320,6 +322,22 @@ class Elements(SynchronousTestCase):
         taken = self.check(mutated(text, changes), "" if framed else CLIENT)
         if not changes:
             self.assertTrue(taken)
+
+    def test_renewed(self) -> None:
+        """No expat reads messages for ever: it keeps every name that it saw."""
+        made: list[int] = []
+        create = expat.ParserCreate
+
+        def count(*arguments: Any) -> Any:
+            made.append(len(made))
+            return create(*arguments)
+
+        self.patch(expat, "ParserCreate", count)
+        self.patch(fast_parser, "_RECYCLE_AFTER", 3)
+        parser = ChainParser(NAMES)
+        for _ in range(7):
+            self.assertIsNotNone(parser.read(FRAMED.encode()))
+        self.assertEqual(made, [0, 1, 2])
 
     def test_leavesNothingBehind(self) -> None:
         """What was refused changes nothing for the next; nor does a thousand of others."""

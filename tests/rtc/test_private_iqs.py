@@ -268,3 +268,9 @@ class Telemetry(SynchronousTestCase):
         self.assertEqual(statistics({**event, "details": {}}, RID)[0], "xmpp.example.test")
         bad = {**event, "details": {**details, "roomid": "a@b"}}
         self.assertEqual(statistics(bad, RID)[0], "xmpp.example.test")
+
+    def test_halfAnAddress(self) -> None:
+        """A room without its server, or the other way round, is no address."""
+        for details in ({"roomid": "r"}, {"rtcserver": "xmpp.x"}):
+            event = {"type": "connection", "state": "SDK_X", "details": details}
+            self.assertEqual(statistics(event, RID)[0], "xmpp.example.test")

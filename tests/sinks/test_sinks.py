@@ -28,6 +28,7 @@ from iris_twisted.net.http import Answer
 from iris_twisted.sinks import CallRecord, SinkContext, makeSink, sinkProviders
 from iris_twisted.sinks.webhook import _retryAfter, readSecret
 
+from ..doubles import DriftingClock
 from ..network import NetworkCase
 from ..peers import WebServer
 
@@ -128,6 +129,10 @@ class Specifications(SynchronousTestCase):
         ):
             answer = Answer(503, b"", {"retry-after": text})
             self.assertEqual(_retryAfter(answer, 1000.0), seconds, text)
+
+    def test_secretsOfContext(self) -> None:
+        """No repr holds the secret of the webhooks."""
+        self.assertNotIn("CANARY", repr(self.context(webhookSecret=b"CANARY")))
 
     def test_record(self) -> None:
         """No repr holds the notification, which holds a room token; a line is strict JSON."""
@@ -266,6 +271,42 @@ class Sinks(NetworkCase):
         script.unlink()
         self.assertIn(f"exec:{script} ", (await self.refused(gone, NotTaken)).message)
 
+    async def test_programsOutput(self) -> None:
+        """What it writes, wherever, comes to our stderr: stdout is for calls."""
+        script, output = self.path(), self.path()
+        script.write_text("#!/bin/sh\necho one\necho two >&2\n")
+        script.chmod(0o700)
+        stderr = os.dup(2)
+        self.addCleanup(os.close, stderr)
+        with output.open("w") as file:
+            os.dup2(file.fileno(), 2)
+        try:
+            await self.sink(f"exec:{script}").take(RECORD)
+        finally:
+            os.dup2(stderr, 2)
+        self.assertEqual(output.read_text(), "one\ntwo\n")
+
+    async def test_programWhileTheClockIsSetBack(self) -> None:
+        """Its time is counted on, and no longer, while the wall clock is set back."""
+
+        class Machine(DriftingClock):
+            spawnProcess = reactor.spawnProcess  # type: ignore[attr-defined]
+
+        clock = Machine()
+        clock.advance(1_700_000_000)
+        context = SinkContext(reactor=clock, write=lambda line: None, execTimeout=5.0)
+        sink: Any = makeSink("exec:/bin/sleep 60", context)
+        self.addCleanup(sink.stop)
+        taking: Deferred[None] = sink.take(RECORD)
+        clock.jump(-3600)
+        clock.advance(4.9)
+        (run,) = sink._running
+        self.assertFalse(run.late)
+        clock.advance(0.2)
+        self.assertTrue(run.late)
+        with self.assertRaises(NotTaken):
+            await taking
+
     async def test_programStopped(self) -> None:
         """Stopping ends what runs."""
         sink = self.sink("exec:/bin/sleep 60")
@@ -317,6 +358,7 @@ class Sinks(NetworkCase):
             (400, SinkRefused),
             (401, SinkRefused),
             (404, SinkRefused),
+            (300, SinkRefused),
             (301, SinkRefused),
         ):
             server.answer = lambda _, __, status=status: (  # type: ignore[misc]

@@ -136,3 +136,13 @@ class Pinging(SynchronousTestCase):
             said, seen = self.heard(True, False, script)
             self.assertEqual(seen, 0)
             self.assertEqual((said, 0), self.heard(False, False, script))
+
+    def test_stranger(self) -> None:
+        """What differs by a letter besides the id is read, and a stranger's answer is none."""
+        usual = ANSWERS[1]
+        strange = usual.replace("example", "exbmple")
+        for framed in (True, False):
+            said, seen = self.heard(True, framed, [(usual, 0, [], [])] * 2 + [(strange, 0, [], [])])
+            self.assertEqual(seen, 1)
+            answered = [word for word in said if str(word).startswith("PingAnswered")]
+            self.assertEqual(answered, ["PingAnswered(sent=0.0)", "PingAnswered(sent=1.0)"])

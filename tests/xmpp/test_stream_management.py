@@ -231,3 +231,38 @@ class Wire(SessionCase):
             session = self.up()
             (event,) = session.receive(asking.encode())
             self.assertIsInstance(event, Ended)
+
+    def test_answeredAtTheBeat(self) -> None:
+        """An <r/> after nothing but answers to us is answered too, with the next beat."""
+        session, _ = self.managed(pingsOften=True)
+        session.receive(BOUND)
+        session.receive(f'<enabled xmlns="{SM}" id="i" resume="true"/>'.encode())
+        session.takeOutgoing()
+        id = self.ping(session)
+        session.receive(f"<iq type='result' id='{id}' from='example.test'/>".encode())
+        session.receive(f'<r xmlns="{SM}"/>'.encode())
+        self.assertEqual(session.takeOutgoing(), [])
+        session.requestAcknowledgement()
+        self.assertEqual(session.takeOutgoing(), [f'<a xmlns="{SM}" h="1"/>'.encode()])
+        session.requestAcknowledgement()
+        self.assertEqual(session.takeOutgoing(), [])
+
+    def test_newWords(self) -> None:
+        """What the extension does not know ends it, before it is on too."""
+        session, _ = self.managed()
+        session.receive(BOUND)
+        (event,) = session.receive(f'<x xmlns="{SM}"/>'.encode())
+        self.assertIsInstance(event, Ended)
+
+    def test_toldUnasked(self) -> None:
+        """A peer that never asks is told at the beat how far we are, after so many."""
+        session, _ = self.managed()
+        session.receive(BOUND)
+        session.receive(f'<enabled xmlns="{SM}" id="i" resume="true"/>'.encode())
+        session.takeOutgoing()
+        session.receive(b"<message/>" * 19)
+        session.requestAcknowledgement()
+        self.assertEqual(session.takeOutgoing(), [])
+        session.receive(b"<message/>")
+        session.requestAcknowledgement()
+        self.assertEqual(session.takeOutgoing(), [f'<a xmlns="{SM}" h="20"/>'.encode()])
