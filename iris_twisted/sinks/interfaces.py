@@ -45,7 +45,7 @@ class INotificationSink(Interface):
      8. A Deferred of C{take} may be cancelled: it fires soon, and the sink goes on. Whether the
         record arrived is open.
      9. C{reopen} may come at any time, and costs no record.
-    10. After C{stop} fired, no socket, timer, process, thread or file of the sink's is left.
+     10. After C{stop} fired, no socket, timer, process, thread or file of the sink's is left.
     """
 
     name: str = Attribute("What it is called in logs and metrics (1).")

@@ -1,5 +1,5 @@
 """
-What every sink promises, as tests that any sink runs: L{SinkConformance}.
+What every sink promises, as tests that any sink runs, L{SinkConformance}::
 
     class TestMine(SinkConformance):
         provider = MySinks()
