@@ -51,7 +51,7 @@ class INotificationSink(Interface):
     name: str = Attribute("What it is called in logs and metrics (1).")
     durable: bool = Attribute(
         "Whether what it took is safe (3), so that the platform may be told that the call "
-        "arrived. It may change while no record is under way; it is asked for each call."
+        "arrived. It is asked for each call, and may change."
     )
     concurrency: int = Attribute("How many records it may be given at a time (5); 1 or more.")
 
