@@ -47,13 +47,13 @@ class INotificationSink(Interface):
      8. A Deferred of C{take} may be cancelled: it fires soon, and the sink goes on. Whether the
         record arrived is open.
      9. C{reopen} may come at any time, and costs no record.
-    10. After C{stop} fired, no socket, timer, process, thread or file of the sink's is left.
+     10. After C{stop} fired, no socket, timer, process, thread or file of the sink's is left.
     """
 
     name: str = Attribute("What it is called in logs and metrics (1).")
     durable: bool = Attribute(
         "Whether what it took is safe (3), so that the platform may be told that the call "
-        "arrived. It may change while no record is under way; it is asked for each call."
+        "arrived. It is asked for each call, and may change."
     )
     concurrency: int = Attribute("How many records it may be given at a time (5); 1 or more.")
 

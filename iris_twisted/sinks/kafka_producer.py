@@ -42,7 +42,7 @@ _MISTAKES = (
 )
 
 # librdkafka's own log, which would go to stderr otherwise. It holds no message.
-_log = logging.getLogger("iris_twisted.sinks.kafka")
+_log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
 

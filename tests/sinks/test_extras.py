@@ -65,7 +65,7 @@ class Imports(SynchronousTestCase):
 
     def test_one(self) -> None:
         """Only that of the sink that is used."""
-        self.assertEqual(self.loaded(BROKERS["amqp"][0]), {"pika"})
+        self.assertEqual(self.loaded(BROKERS["redis"][0]), {"txredisapi"})
 
     def test_missing(self) -> None:
         """A library that is missing is a sentence with the line that installs it."""

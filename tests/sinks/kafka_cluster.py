@@ -95,20 +95,27 @@ class KafkaCluster:
                 "enable.partition.eof": True,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
+                "log_level": 0,
             }
         )
+        try:
+            return self._read(consumer, topic, count, partitions)
+        finally:
+            consumer.close()
+
+    @staticmethod
+    def _read(consumer: Any, topic: str, count: int, partitions: int) -> list[Any]:
         consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
         found, ended = [], set()
         while len(ended) < partitions or len(found) < count:
-            message = consumer.poll(10)
-            assert message is not None, "the consumer hears nothing"
+            message = consumer.poll(20)
+            assert message is not None, f"only {len(found)} messages, {len(ended)} ends"
             error = message.error()
             if error is None:
                 found.append(message)
             else:
                 assert error.name() == "_PARTITION_EOF", error
                 ended.add(message.partition())
-        consumer.close()
         return found
 
     def stop(self) -> None:
