@@ -57,6 +57,7 @@ setup(
             "flask>=3.0",
             "graphviz>=0.20",
             "hypothesis>=6.100",
+            "paho-mqtt>=2.1",
             "pika>=1.3.2",
             "slixmpp>=1.8.5",
             "standardwebhooks>=1.0.1",

@@ -5,16 +5,14 @@ C{twist iris}: connections whose calls are written down, or given to sinks.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import attrs
-from twisted.application.service import IService, MultiService, Service
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger, LogLevel, textFileLogObserver
+from twisted.application.service import IService, MultiService
+from twisted.logger import LogLevel, textFileLogObserver
 from twisted.python.usage import UsageError
 
 from .command_line.options import PlainOptions
@@ -22,6 +20,7 @@ from .command_line.terminal import lineWriter
 from .daemon.accounts import Account
 from .daemon.configuration import Configuration
 from .daemon.daemon import Daemon, sinkContext, tokensOf
+from .daemon.hang_ups import EarlyHangUps, HangUps
 from .daemon.operator_site import checkEndpoint
 from .daemon.option_table import OPTIONS
 from .daemon.terminal_output import LogLines, TerminalOutput
@@ -48,6 +47,7 @@ class Options(PlainOptions):
 
     @ivar configuration: what they say, with the environment and the file.
     @ivar tokens: of its accounts.
+    @ivar hangUps: notes SIGHUP as soon as options are read.
     """
 
     command = "twist iris"
@@ -75,6 +75,7 @@ class Options(PlainOptions):
 
     def __init__(self) -> None:
         super().__init__()
+        self.hangUps = EarlyHangUps()
         self["sink"], self["trusted-sender"] = [], []
 
     def opt_trusted_sender(self, sender: str) -> None:
@@ -82,7 +83,8 @@ class Options(PlainOptions):
         self["trusted-sender"].append(sender)
 
     def opt_sink(self, sink: str) -> None:
-        """Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL; may be repeated."""
+        """Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL, amqp:URL,
+        kafka:BROKERS/TOPIC, redis:URL/STREAM; may be repeated."""
         self["sink"].append(sink)
 
     opt_s = opt_sink
@@ -92,6 +94,8 @@ class Options(PlainOptions):
             raise UsageError(f"{surplus[0]!r} is no option; see --help")
 
     def postOptions(self) -> None:
+        if self.parent is not None:
+            self.hangUps.begin()
         try:
             self.configuration, self.tokens = self.read()
             if self.configuration["spool"] is not None:
@@ -104,6 +108,9 @@ class Options(PlainOptions):
                 readOperators(self.configuration["operators"])
         except IncorrectParameters as e:
             raise UsageError(e.message) from None
+        if self.configuration["event-manager"] is None:
+            # The demonstration ends with its terminal.
+            self.hangUps.end()
         if self["check"]:
             print("\n".join(self.configuration.lines()))
             raise SystemExit(0)
@@ -180,49 +187,6 @@ class Options(PlainOptions):
             twist["logLevel"] = LogLevel.warn
 
 
-class _HangUps(Service):
-    """
-    Reads everything again on SIGHUP.
-
-    @param read: gives the new configuration and its tokens.
-    """
-
-    _log = Logger()
-
-    def __init__(
-        self,
-        reactor: Any,
-        daemon: Daemon,
-        read: Callable[[], tuple[Configuration, dict[Account, str | None]]],
-    ) -> None:
-        self._reactor = reactor
-        self._daemon = daemon
-        self._read = read
-        self._before: Any = None
-
-    def startService(self) -> None:
-        super().startService()
-        self._before = signal.signal(signal.SIGHUP, self._hungUp)
-
-    def stopService(self) -> None:
-        super().stopService()
-        signal.signal(signal.SIGHUP, self._before)
-
-    def _hungUp(self, *_: object) -> None:
-        self._reactor.callFromThread(self.reload)
-
-    def reload(self) -> None:
-        """Read everything again; what is wrong with it is logged, and changes nothing."""
-        self._daemon.reopen()
-        try:
-            configuration, tokens = self._read()
-        except IncorrectParameters as e:
-            self._log.error("not reloaded: {reason}", reason=e.message)
-            return
-        adopting: Deferred[None] = self._daemon.adopt(configuration, tokens)
-        adopting.addErrback(lambda failure: self._log.failure("a bug in reloading", failure))
-
-
 def makeService(options: Options, reactor: Any = None) -> IService:
     """
     The service of C{twist iris}.
@@ -237,7 +201,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         return _demo(options, reactor, terminalOutput, complain)
     daemon = Daemon(configuration, options.tokens, reactor, terminalOutput, complain, os.environ)
     services = MultiService()
-    for part in (daemon, _HangUps(reactor, daemon, options.read)):
+    for part in (daemon, HangUps(reactor, daemon, options.read, options.hangUps)):
         part.setServiceParent(services)
     return services
 

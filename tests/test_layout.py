@@ -30,7 +30,7 @@ BELOW = {
     "fleet": "net discovery connection",
     "login": "net discovery connection",
     "sinks": "net connection",
-    "outbox": "command_line connection sinks",
+    "outbox": "net command_line connection sinks",
     "operators": "net command_line",
     "console": "net rtc connection fleet operators",
     "sandbox": "net command_line discovery transport xmpp rtc connection fleet",

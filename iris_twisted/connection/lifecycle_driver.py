@@ -331,6 +331,7 @@ class LifecycleDriver:
         self._retries.sessionEnded()
         self._stack = None
         self.jid = None
+        self._reached = None
         self._abandonLost()
         self.tokens.stop()
 

@@ -124,7 +124,8 @@ class RetrySchedule:
         """No more attempts are wanted."""
         _stop(self._retry)
         _stop(self._deadline)
-        self._retry = self._deadline = self._patienceLeft = None
+        # An error keeps, by its traceback, all that the attempt was made with.
+        self._retry = self._deadline = self._patienceLeft = self._lastError = None
         self._wanted = False
 
     def giveUp(self, why: str) -> ConnectionFailed:

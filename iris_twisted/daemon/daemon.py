@@ -5,12 +5,11 @@ Everything that C{twist iris} keeps running, put together.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -21,7 +20,10 @@ from ..errors import IncorrectParameters
 from ..fleet.fleet import IrisFleet
 from ..net.secret_files import readSecretFile, readToken
 from ..outbox.outbox import Outbox
+from ..sinks.checking import checkSinks
 from ..sinks.context import SinkContext
+from ..sinks.formats import formatNamed
+from ..sinks.interfaces import INotificationSink
 from ..sinks.registry import makeSink
 from ..sinks.webhook import readSecret
 from .account_login import authManager
@@ -74,6 +76,7 @@ def sinkContext(
         execTimeout=configuration["exec-timeout"],
         webhookTimeout=configuration["webhook-timeout"],
         webhookSecret=secret,
+        format=formatNamed(configuration["format"]),
     )
 
 
@@ -114,6 +117,8 @@ class Daemon(Service):
         )
         self._notifier = SystemdNotifier(reactor, environment, self._status)
         self._outbox: Outbox | None = None
+        self._sinks: list[INotificationSink] = []
+        self._checking: Deferred[None] | None = None
         self._sites = OperatorSites(reactor, configuration)
         self._lines: FleetReport | None = None
         self._callHistory: Any = None
@@ -143,6 +148,10 @@ class Daemon(Service):
                 await self._serveConsole()
             if configuration.sinks:
                 self._openOutbox()
+                self._checking = Deferred.fromCoroutine(checkSinks(self._sinks))
+                await self._checking
+        except CancelledError:
+            return  # It is stopped already.
         except IncorrectParameters as e:
             self._complain(e.message)
             stopWith(self._reactor, int(ExitStatus.EX_UNAVAILABLE))
@@ -170,10 +179,15 @@ class Daemon(Service):
     def _openOutbox(self) -> None:
         configuration = self.configuration
         context = sinkContext(configuration, self._reactor, self._terminalOutput.write)
+
+        def make(spec: str) -> INotificationSink:
+            self._sinks.append(makeSink(spec, context))
+            return self._sinks[-1]
+
         self._outbox = Outbox(
             self._reactor,
             configuration["spool"],
-            partial(makeSink, context=context),
+            make,
             retryFor=configuration["retry-for"],
             forgetKeysAfter=configuration["forget-keys-after"],
             observer=self._metrics,
@@ -188,7 +202,7 @@ class Daemon(Service):
 
         self._metrics = Metrics(self.fleet)
         root = Resource()
-        root.putChild(b"metrics", self._sites.guarded(self._metrics.resource()))
+        root.putChild(b"metrics", self._sites.guarded(self._metrics.resource(self._reactor)))
         # Open to probes, which have no password: they tell numbers, and no names.
         root.putChild(b"healthz", Health(lambda: (True, {})))
         root.putChild(b"readyz", Health(self._readiness))
@@ -213,6 +227,8 @@ class Daemon(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        if self._checking is not None:
+            self._checking.cancel()
         if self.started is not None:
             await self.started
         if self._notifier.running:
@@ -239,7 +255,8 @@ class Daemon(Service):
         found = self.fleet.states
         states = {state.value: found[state] for state in ConnectionState}
         accounts = len(self.configuration.accounts)
-        wanted = max(1.0, self.configuration["ready-share"] * accounts)
+        # 0.55 of 100 is 55, whatever binary fractions make of it.
+        wanted = max(1.0, round(self.configuration["ready-share"] * accounts, 6))
         facts = {"accounts": accounts, "connections": states}
         return states["connected"] >= wanted, facts
 
@@ -280,23 +297,29 @@ class Daemon(Service):
     async def _adopt(
         self, configuration: Configuration, tokens: Mapping[Account, str | None]
     ) -> None:
+        if self.started is not None:
+            await self.started  # Who comes with it is not there yet.
+        if not self.running:
+            return
         before = self.configuration
-        accountsOnly = ("accounts", "routing-id", "token-file", "email", "password-file")
-        for name, value in configuration.values.items():
-            if value != before[name] and name not in accountsOnly:
-                self._log.warn("{name} has changed, and needs a restart", name=name)
+        for name in configuration.changesSince(before):
+            self._log.warn("{name} has changed, and needs a restart", name=name)
         new = set(configuration.sinks) - set(before.sinks)
         if new and self._outbox is None:
             self._log.warn("the first sink needs a restart")
         elif new and self._outbox is not None:
+            known = len(self._sinks)
             self._outbox.use(new)
+            try:
+                await checkSinks(self._sinks[known:])
+            except IncorrectParameters as e:
+                self._log.error(
+                    "{reason}; calls wait until somebody has mended it", reason=e.message
+                )
         if self._accountSet is None:
             return
-        come, gone = await self._accountSet.adopt(tokens)
+        # Before it waits for those that go: they are not wanted any more to be ready.
         self.configuration = attrs.evolve(before, accounts=configuration.accounts)
-        self._log.warn(
-            "reloaded: {accounts} accounts, {come} of them new, {gone} gone",
-            accounts=len(tokens),
-            come=come,
-            gone=gone,
-        )
+        come, gone = await self._accountSet.adopt(tokens)
+        words = "reloaded: {accounts} accounts, {come} of them new, {gone} gone"
+        self._log.warn(words, accounts=len(tokens), come=come, gone=gone)

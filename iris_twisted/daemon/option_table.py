@@ -13,6 +13,7 @@ import attrs
 
 from ..errors import IncorrectParameters
 from ..net.durations import checkSeconds
+from ..sinks.formats import FORMATS
 from ..xmpp.events import DIALECTS
 
 __all__ = ["OPTIONS", "Option"]
@@ -127,8 +128,10 @@ OPTIONS = (
            "none. The default is text, and none when stdout is a sink.", None, "o",
            ("text", "json", "none")),
     Option("verbose", "flag", "Show more of what happens.", False, "v"),
-    Option("sink", "list", "Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL; may be "
-           "given repeatedly.", (), "s"),
+    Option("sink", "list", "Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL, "
+           "amqp:URL, kafka:BROKERS/TOPIC, redis:URL/STREAM; may be given repeatedly.", (), "s"),
+    Option("format", "text", "How sinks write calls: json, cloudevents or cloudevents-binary; "
+           "a sink may have its own, webhook+cloudevents:URL.", "json", None, tuple(FORMATS)),
     Option("spool", "path", "A file in which calls wait for their sinks: what is acknowledged "
            "survives a crash."),
     Option("retry-for", "seconds", "How long a sink is tried before a call is a dead letter; a "

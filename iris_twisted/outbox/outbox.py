@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from ..connection.interfaces import IRetryPolicy
 from ..connection.retry import FullJitter
 from ..errors import IrisError, NotKept
+from ..net.steady_time import steadyTime
 from ..sinks.interfaces import INotificationSink
 from ..sinks.record import CallRecord
 from .sink_worker import SinkWorker
@@ -46,8 +47,8 @@ class Outbox:
         when its durable sinks have it, and the platform keeps what they do not take.
     @param make: makes the sink of a specification.
     @param policy: when to try a sink again; C{None} for full jitter up to five minutes.
-    @param retryFor: seconds from a call's arrival until it is a dead letter; C{None} for a
-        day, and for one minute in memory, since somebody waits.
+    @param retryFor: seconds from a call's arrival, or its revival, until it is a dead letter;
+        C{None} for a day, and for one minute in memory, since somebody waits.
     @param forgetKeysAfter: seconds for which a call is known that is told again, also when
         it was delivered meanwhile.
     @param observer: is told what happens.
@@ -66,6 +67,7 @@ class Outbox:
         observer: OutboxObserver | None = None,
     ) -> None:
         self._reactor = reactor
+        self._time = steadyTime(reactor)
         self._spool = Spool(reactor, path, forgetKeysAfter)
         self._keeps = path is not None
         self._make = make
@@ -127,6 +129,7 @@ class Outbox:
             told.callback(result)
 
     async def _keep(self, record: CallRecord, specs: list[str]) -> None:
+        began = self._time.seconds()
         id = await self._spool.add(record, specs)
         if id is None:
             self._observer.repeated()
@@ -140,7 +143,7 @@ class Outbox:
             self._workers[spec].wake()
         if taken is not None:
             await taken
-        self._observer.accepted(self._reactor.seconds() - record.received)
+        self._observer.accepted(self._time.seconds() - began)
 
     def _ended(
         self, spec: str, due: Due, outcome: str, seconds: float, error: IrisError | None
@@ -207,7 +210,7 @@ class Outbox:
         for _ in range(int(seconds / _GLANCE)):
             if not any(worker.isGiving for worker in self._workers.values()):
                 return
-            await deferLater(self._reactor, _GLANCE)
+            await deferLater(self._time, _GLANCE)
 
     async def stop(self) -> None:
         """Stop giving, and close everything; what is owed is kept, if there is a spool."""

@@ -16,8 +16,10 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ..connection.interfaces import IRetryPolicy
-from ..errors import IrisError, NotKept, NotTaken, SinkRefused
+from ..errors import IrisError, NotKept, NotTaken
+from ..net.steady_time import steadyTime
 from ..sinks.interfaces import INotificationSink
+from .attempts import Attempts
 from .spool import Spool
 from .tables import Due
 
@@ -34,7 +36,7 @@ class SinkWorker:
     """
     @param spec: what the sink is called in the spool.
     @param policy: when to try again.
-    @param retryFor: seconds from a call's arrival in which it is tried.
+    @param retryFor: see L{Attempts}.
     @param ended: called with the delivery, its outcome (C{taken}, C{failed}, C{dead}), the
         seconds that it took, and the error if there was one.
     """
@@ -52,11 +54,10 @@ class SinkWorker:
         ended: Callable[[Due, str, float, IrisError | None], None],
     ) -> None:
         self.sink = sink
-        self._reactor = reactor
+        self._time = steadyTime(reactor)
         self._spool = spool
         self._spec = spec
-        self._policy = policy
-        self._retryFor = retryFor
+        self._attempts = Attempts(reactor, policy, retryFor)
         self._ended = ended
         self._ready: deque[Due] = deque()
         self._known: set[int] = set()
@@ -115,7 +116,7 @@ class SinkWorker:
         try:
             while True:
                 self._lookAgain = False
-                now, most = self._reactor.seconds(), _BATCH + len(self._known)
+                now, most = self._attempts.now(), _BATCH + len(self._known)
                 rows = await self._mended(partial(self._spool.due, self._spec, now, most))
                 fresh = [due for due in rows if due.id not in self._known]
                 self._ready.extend(fresh)
@@ -126,14 +127,16 @@ class SinkWorker:
             if not self._ready:
                 next = await self._mended(partial(self._spool.nextDue, self._spec, now))
                 if next is not None:
-                    wait = min(wait, max(0.0, next - self._reactor.seconds()))
+                    wait = min(wait, max(0.0, next - self._attempts.now()))
+                elif not self._known:
+                    self._attempts.renew()
         finally:
             self._looking = False
         if self._stopped:
             return
         if self._lookAgain and not self._ready:
             wait = 0.0
-        self._timer = self._reactor.callLater(wait, self.wake)
+        self._timer = self._time.callLater(wait, self.wake)
         self._pump()
 
     def _pump(self) -> None:
@@ -151,13 +154,13 @@ class SinkWorker:
                 if not self._failing:
                     self._failing = True
                     self._log.error("{reason}; trying again", reason=e.message)
-                await deferLater(self._reactor, _MEND)
+                await deferLater(self._time, _MEND)
             else:
                 self._failing = False
                 return result
 
     async def _deliver(self, due: Due) -> None:
-        began = self._reactor.seconds()
+        began = self._time.seconds()
         error: IrisError | None = None
         outcome = "taken"
         try:
@@ -169,11 +172,11 @@ class SinkWorker:
         except Exception as e:
             self._log.failure("the sink {name} failed", name=self.sink.name)
             error = NotTaken(f"{self.sink.name} failed: {type(e).__name__}", cause=e)
-        seconds = self._reactor.seconds() - began
+        seconds = self._time.seconds() - began
         if error is None:
             await self._mended(lambda: self._spool.taken(due.id, self._spec))
         else:
-            again = self._again(due, error)
+            again = self._attempts.again(due, error)
             outcome = "dead" if again is None else "failed"
             words = error.message
             await self._mended(lambda: self._spool.failed(due.id, self._spec, again, words))
@@ -184,19 +187,6 @@ class SinkWorker:
             self._pump()
         else:
             self.wake()
-
-    def _again(self, due: Due, error: IrisError) -> float | None:
-        """When to try again, epoch seconds; C{None} for never."""
-        if isinstance(error, SinkRefused):
-            return None
-        now: float = self._reactor.seconds()
-        delay = self._policy.delay(due.attempts + 1)
-        asked = error.retryAfter if isinstance(error, NotTaken) else None
-        if asked is not None:
-            delay = max(delay or 0.0, asked)
-        if delay is None or now + delay > due.record.received + self._retryFor:
-            return None
-        return now + delay
 
     def _tell(self, due: Due, error: IrisError, again: float | None) -> None:
         if again is None:
@@ -210,5 +200,5 @@ class SinkWorker:
             self._log.warn(
                 "{reason}: trying again in {wait:.1f} seconds",
                 reason=error.message,
-                wait=again - self._reactor.seconds(),
+                wait=again - self._attempts.now(),
             )

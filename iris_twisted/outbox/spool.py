@@ -164,7 +164,9 @@ class Spool:
             try:
                 result: _Result = await self._commits.submit(work)
             except Exception as e:
-                raise NotKept(f"the outbox {self.path} failed: {e}", cause=e) from None
+                raise NotKept(
+                    f"the outbox {self.path or 'in memory'} failed: {e}", cause=e
+                ) from None
             return result
 
         return Deferred.fromCoroutine(run())

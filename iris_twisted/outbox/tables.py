@@ -43,6 +43,7 @@ CREATE TABLE deliveries (
     due REAL,
     attempts INTEGER NOT NULL DEFAULT 0,
     reason TEXT NOT NULL DEFAULT '',
+    revived REAL,
     PRIMARY KEY (call, sink)
 ) WITHOUT ROWID;
 CREATE INDEX due ON deliveries (sink, due, call) WHERE due IS NOT NULL;
@@ -69,6 +70,12 @@ DROP TABLE calls;
 ALTER TABLE calls_2 RENAME TO calls;
 PRAGMA user_version = {_VERSION};
 """
+# Of the same version, but of a time when a call counted as due from its arrival, by a clock that
+# may have been set, and nobody knew when it was revived.
+_REVIVED = """
+ALTER TABLE deliveries ADD COLUMN revived REAL;
+UPDATE deliveries SET due = 0 WHERE due IS NOT NULL AND attempts = 0;
+"""
 
 
 @attrs.frozen
@@ -77,11 +84,13 @@ class Due:
     A delivery to be made.
 
     @ivar attempts: how many were made before.
+    @ivar revived: when it was a dead letter and is tried again since, epoch seconds.
     """
 
     id: int
     attempts: int
     record: CallRecord
+    revived: float | None = None
 
 
 @attrs.frozen
@@ -127,6 +136,10 @@ class Tables:
             "SELECT count(*) FROM sqlite_schema WHERE name = 'deliveries'"
         ):
             raise sqlite3.DatabaseError(f"it is no outbox of the version {_VERSION}")
+        if not self._one(
+            "SELECT count(*) FROM pragma_table_info('deliveries') WHERE name = 'revived'"
+        ):
+            self._script(_REVIVED)
 
     def _script(self, statements: str) -> None:
         """All of these, or none."""
@@ -160,8 +173,9 @@ class Tables:
             "INSERT INTO keys (key, call, seen) VALUES (?, ?, ?)", (record.key, id, record.received)
         )
         self._connection.executemany(
-            "INSERT INTO deliveries (call, sink, due) VALUES (?, ?, ?)",
-            [(id, sink, record.received) for sink in sinks],
+            # At once, whatever a clock says that was set.
+            "INSERT INTO deliveries (call, sink, due) VALUES (?, ?, 0)",
+            [(id, sink) for sink in sinks],
         )
         return id
 
@@ -187,14 +201,14 @@ class Tables:
     def due(self, sink: str, now: float, most: int) -> list[Due]:
         """What a sink is to be given now, the longest due first."""
         rows = self._connection.execute(
-            "SELECT id, attempts, key, account, received, notification "
+            "SELECT id, attempts, key, account, received, notification, revived "
             "FROM deliveries JOIN calls ON id = call "
             "WHERE sink = ? AND due <= ? ORDER BY due, call LIMIT ?",
             (sink, now, most),
         )
         return [
-            Due(id, attempts, CallRecord(key, account, received, json.loads(notification)))
-            for id, attempts, key, account, received, notification in rows
+            Due(id, attempts, CallRecord(key, account, received, json.loads(notification)), revived)
+            for id, attempts, key, account, received, notification, revived in rows
         ]
 
     def nextDue(self, sink: str, after: float) -> float | None:
@@ -265,7 +279,8 @@ class Tables:
         """Try them again, as if they had come now."""
         for letter in letters:
             self._connection.execute(
-                "UPDATE deliveries SET due = ?, attempts = 0 WHERE call = ? AND sink = ?",
+                "UPDATE deliveries SET due = 0, attempts = 0, revived = ? "
+                "WHERE call = ? AND sink = ?",
                 (now, letter.id, letter.sink),
             )
 

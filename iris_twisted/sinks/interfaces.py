@@ -81,7 +81,7 @@ class ICheckedSink(INotificationSink):
 
     def check() -> Deferred[None]:
         """
-        Called once at the start, and never while a record is under way.
+        Called once at the start, where calls of earlier may be under way already.
 
         @return: fires when the sink would take a record now; fails with
             L{IncorrectParameters<iris_twisted.errors.IncorrectParameters>} when somebody has to

@@ -72,6 +72,8 @@ class Acknowledgements:
             state.acknowledge(element.get("h"))
         elif name == "enabled" and self.incoming is None:
             self.incoming = state
+            # What came before does not count.
+            self.hasUnreportedStanzas = False
             if element.get("resume") in ("true", "1"):
                 state.resumptionEnabled(element)
         elif name == "failed" and self.incoming is None:

@@ -82,7 +82,7 @@ class TokenCutter:
                 if begin[1:2] == b"!":
                     # Or the beginning of one, of which more is to come.
                     if begin == _CDATA or not (
-                        _CDATA.startswith(begin) or b"<!--".startswith(begin)
+                        _CDATA.startswith(begin) or b"<!-".startswith(begin)
                     ):
                         self._pause(at)
                     return

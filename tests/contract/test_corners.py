@@ -122,6 +122,18 @@ class ClosingTwice(ContractCase):
             self.assertIsInstance(connecting[0], InvalidState)
             self.assertEqual(world.leftovers(), [])
 
+    def test_keepsNothing(self) -> None:
+        """A connection that was closed keeps no session, and no error of an attempt."""
+        world = self.world().up()
+        world.provider.outcomes = [ConnectionFailed("down")]
+        world.transport.lose()
+        world.advance(5)
+        world.close()
+        world.advance(5)
+        driver = world.connection._driver
+        self.assertIsNone(driver._reached)
+        self.assertIsNone(driver._retries._lastError)
+
     def test_paused(self) -> None:
         """A link that is not read is read again for its end: the peer's close is in there."""
         world = self.world(limits=Limits(unanswered=1)).up()
@@ -146,6 +158,26 @@ class CancelledByANeighbour(ContractCase):
             self.assertEqual(len(raced), 1)
             self.assertEqual(len(third), 1)
             self.assertNotIsInstance(third[0], Exception)
+
+    def test_theNextOne(self) -> None:
+        """A connect() that is cancelled ends, though one that failed was not told yet."""
+        world = self.world()
+        world.discovery.outcomes = [ConnectionFailed("down")]
+        cancelled: list[list[Any]] = []
+
+        def again(*_: object) -> None:
+            connecting = world.connection.connect(TOKEN, RID, URL)
+            cancelled.append(outcomeOf(connecting))
+            connecting.cancel()
+
+        world.recorder.react["onConnectionError"] = again
+        failed = world.connect()
+        world.settle()
+        self.assertEqual(
+            [type(e) for e in (*failed, *cancelled[0])], [ConnectionFailed, CancelledError]
+        )
+        self.assertIs(world.connection.state, ConnectionState.DISCONNECTED)
+        self.assertEqual(world.recorder.names(), ["onConnectionError"])
 
 
 class CallsFromDeferreds(ContractCase):

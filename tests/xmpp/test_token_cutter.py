@@ -195,9 +195,12 @@ class Cut(SynchronousTestCase):
                 for beginning in (b"<!--", b"<?"):
                     parser = StreamParser(Limits())
                     parser.feed(HEADER + before)
-                    for n in range(len(beginning) - 1):
-                        self.assertEqual(parser.feed(beginning[n : n + 1]), [], beginning)
-                    (item,) = parser.feed(beginning[-1:])
+                    items: list[Any] = []
+                    for n in range(len(beginning)):
+                        items += parser.feed(beginning[n : n + 1])
+                        if items:
+                            break
+                    (item,) = items
                     self.assertIsInstance(item, Violation, beginning)
 
     def test_noStanza(self) -> None:
