@@ -268,10 +268,10 @@ class XmppSession:
                 self._login.answered(iq, account)
             elif (sent := self._pings.answered(iq, account)) is not None:
                 self._events.append(PingAnswered(sent))
-                return False
-            elif self._iqs.answered(iq, account):
-                self._events.append(outcome(iq))
-            self._acks.hasUnreportedStanzas = True
+            else:
+                self._acks.hasUnreportedStanzas = True
+                if self._iqs.answered(iq, account):
+                    self._events.append(outcome(iq))
             return False
         if stanzas.isEndless(iq):
             raise ProtocolViolation("the server sent an IQ with an endless id or sender")

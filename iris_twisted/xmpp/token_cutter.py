@@ -38,7 +38,9 @@ def checkBetween(data: bytes) -> None:
         raise ProtocolViolation("the server sent text between stanzas")
     if rest.startswith(b"<!"):
         # Expat may be given a part of such a token, and would wait for more.
-        raise ProtocolViolation("the server sent a DOCTYPE, a comment or CDATA between stanzas")
+        raise ProtocolViolation(
+            "the server sent malformed XML: a DOCTYPE, a comment or CDATA between stanzas"
+        )
     if rest and not _BEGINNING.match(rest):
         raise ProtocolViolation("the server sent malformed XML: no element begins with that")
 
