@@ -1,0 +1,116 @@
+"""
+The cluster's tables, by version.
+"""
+
+from __future__ import annotations
+
+import psycopg
+
+from .failures import DatabaseFailed
+
+__all__ = ["VERSION", "checkSchema", "migrate"]
+
+# Any number will do that nobody else uses.
+_LOCK = 0x49524953
+
+# From each version to the next. Those that were released are never changed.
+_STEPS = (
+    """
+    CREATE TABLE iris_cluster (
+        one boolean PRIMARY KEY DEFAULT true CHECK (one),
+        version integer NOT NULL,
+        changes bigint NOT NULL DEFAULT 0
+    );
+    INSERT INTO iris_cluster (version) VALUES (0);
+
+    CREATE TABLE iris_members (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name text NOT NULL UNIQUE,
+        capacity integer NOT NULL CHECK (capacity > 0),
+        zone text,
+        draining boolean NOT NULL DEFAULT false,
+        joined timestamptz NOT NULL DEFAULT clock_timestamp(),
+        expires timestamptz NOT NULL,
+        held integer NOT NULL DEFAULT 0,
+        connected integer NOT NULL DEFAULT 0,
+        host text NOT NULL DEFAULT '',
+        process integer NOT NULL DEFAULT 0,
+        program text NOT NULL DEFAULT '',
+        console text
+    ) WITH (fillfactor = 50);
+
+    CREATE TABLE iris_accounts (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        routing_id text NOT NULL,
+        copies smallint NOT NULL DEFAULT 1 CHECK (copies BETWEEN 1 AND 9),
+        sinks text[],
+        email text,
+        secret bytea NOT NULL,
+        changed bigint NOT NULL DEFAULT 0
+    );
+    CREATE UNIQUE INDEX iris_accounts_routing_id ON iris_accounts (lower(routing_id));
+    CREATE INDEX iris_accounts_changed ON iris_accounts (changed);
+
+    CREATE TABLE iris_places (
+        account bigint NOT NULL REFERENCES iris_accounts ON DELETE CASCADE,
+        copy smallint NOT NULL,
+        owner bigint REFERENCES iris_members ON DELETE SET NULL,
+        epoch bigint NOT NULL DEFAULT 0,
+        successor bigint REFERENCES iris_members ON DELETE SET NULL,
+        ready boolean NOT NULL DEFAULT false,
+        PRIMARY KEY (account, copy)
+    ) WITH (fillfactor = 80);
+    CREATE INDEX iris_places_owner ON iris_places (owner);
+    CREATE INDEX iris_places_successor ON iris_places (successor)
+        WHERE successor IS NOT NULL;
+    """,
+)
+VERSION = len(_STEPS)
+
+
+def _version(connection: psycopg.Connection) -> int:
+    found = connection.execute("SELECT to_regclass('iris_cluster') IS NOT NULL").fetchone()
+    if found is None or not found[0]:
+        return 0
+    row = connection.execute("SELECT version FROM iris_cluster").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _refuseNewer(version: int) -> None:
+    if version > VERSION:
+        raise DatabaseFailed(
+            f"the database's tables are of version {version}, and this program knows {VERSION}: "
+            "use a newer program",
+            lasting=True,
+        )
+
+
+def migrate(connection: psycopg.Connection) -> int:
+    """
+    Make the tables, or bring them to this program's version; those who do that at the same
+    time wait for each other. To be called within a transaction.
+
+    @return: which version they had; 0 when there were none.
+    @raise DatabaseFailed: when they are newer.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    before = _version(connection)
+    _refuseNewer(before)
+    for step in _STEPS[before:]:
+        connection.execute(step)
+    if before < VERSION:
+        connection.execute("UPDATE iris_cluster SET version = %s", (VERSION,))
+    return before
+
+
+def checkSchema(connection: psycopg.Connection) -> None:
+    """
+    @raise DatabaseFailed: when the tables are not those of this program.
+    """
+    version = _version(connection)
+    _refuseNewer(version)
+    if version < VERSION:
+        raise DatabaseFailed(
+            "the database has no tables of this program's version: run twist iris-cluster migrate",
+            lasting=True,
+        )
