@@ -16,6 +16,7 @@ __all__ = ["checkConninfo", "connect", "shownConninfo"]
 _OLDEST = 130000
 # Seconds and milliseconds: a host that says nothing is noticed within a lease.
 _DEFAULTS = {
+    "client_encoding": "UTF8",
     "connect_timeout": 3,
     "keepalives_idle": 4,
     "keepalives_interval": 1,

@@ -76,11 +76,13 @@ class Pull:
     """
     To become the successor of some of another member's places.
 
+    @ivar least: how many it shall keep.
     @ivar repair: only of those that share a zone with another copy of their account.
     """
 
     source: int
     most: int
+    least: int = 0
     repair: bool = False
 
 
@@ -190,7 +192,7 @@ def _balance(view: View, me: Member, mine: Share, share: Mapping[int, Share]) ->
         if number > 0:
             # Of equals each takes another one.
             order = source.load - theirs.low, (source.id * 31 + me.id) % 7, source.id
-            found.append((order, Pull(source.id, min(number, most))))
+            found.append((order, Pull(source.id, min(number, most), theirs.low)))
     if not found or most <= 0:
         return ()
     return (max(found, key=lambda pair: pair[0])[1],)

@@ -51,6 +51,12 @@ _STEPS = (
     CREATE UNIQUE INDEX iris_accounts_routing_id ON iris_accounts (lower(routing_id));
     CREATE INDEX iris_accounts_changed ON iris_accounts (changed);
 
+    CREATE TABLE iris_removed (
+        account bigint NOT NULL,
+        changed bigint PRIMARY KEY,
+        at timestamptz NOT NULL DEFAULT clock_timestamp()
+    );
+
     CREATE TABLE iris_places (
         account bigint NOT NULL REFERENCES iris_accounts ON DELETE CASCADE,
         copy smallint NOT NULL,

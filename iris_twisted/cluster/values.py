@@ -8,7 +8,7 @@ from enum import Enum
 
 import attrs
 
-__all__ = ["LEASE", "Life", "Member", "Place", "RENEW"]
+__all__ = ["LEASE", "RENEW", "Life", "Member", "Place"]
 
 # Seconds between two renewals of a lease, and after which it has expired.
 RENEW = 3.0

@@ -336,7 +336,7 @@ class Plans(SynchronousTestCase):
     def test_failoverFirst(self) -> None:
         """While something waits, or somebody is late, nothing is moved."""
         unfair = member(1), member(2, 100)
-        self.assertEqual(plan(View(1, unfair)), Plan(pulls=(Pull(2, 20),)))
+        self.assertEqual(plan(View(1, unfair)), Plan(pulls=(Pull(2, 20, 50),)))
         self.assertEqual(plan(View(1, unfair, waiting=1)).pulls, ())
         late = (*unfair, member(3, life=Life.LATE))
         self.assertEqual(plan(View(1, late)), Plan())
@@ -353,7 +353,7 @@ class Plans(SynchronousTestCase):
     def test_balance(self) -> None:
         """A few at a time, from the most loaded, and nothing for a few per cent."""
         members = member(1), member(2, 100), member(3, 120)
-        self.assertEqual(plan(View(1, members)), Plan(pulls=(Pull(3, 20),)))
+        self.assertEqual(plan(View(1, members)), Plan(pulls=(Pull(3, 20, 73),)))
         under = member(1, coming=15), member(2, 100), member(3, 120, going=15)
         self.assertEqual(plan(View(1, under)).pulls[0].most, 5)
         self.assertEqual(plan(View(2, members)), Plan())
