@@ -4,6 +4,8 @@ Where the database is, and who asks: as libpq writes it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -15,7 +17,7 @@ __all__ = ["checkConninfo", "connect", "shownConninfo"]
 # PostgreSQL's way to write its own version: 13.0.
 _OLDEST = 130000
 # Seconds and milliseconds: a host that says nothing is noticed within a lease.
-_DEFAULTS = {
+_DEFAULTS: dict[str, str | int] = {
     "client_encoding": "UTF8",
     "connect_timeout": 3,
     "keepalives_idle": 4,
@@ -71,7 +73,7 @@ def connect(conninfo: str, name: str) -> psycopg.Connection:
     @raise DatabaseFailed: with the sentence for it.
     """
     parts = checkConninfo(conninfo)
-    more = {key: value for key, value in _DEFAULTS.items() if key not in parts}
+    more: dict[str, Any] = {key: value for key, value in _DEFAULTS.items() if key not in parts}
     try:
         whole = make_conninfo(conninfo, **more, application_name=name)
         connection = psycopg.connect(whole, autocommit=True, prepare_threshold=None)

@@ -29,6 +29,8 @@ _Work = Callable[[psycopg.Connection], Any]
 # Seconds that a transaction may take, with the wait for those before it. The server itself
 # gives up sooner, if it is there.
 _PATIENCE = 8.0
+# Seconds after which others may have been kept from renewing their leases.
+_SLOW = 2.0
 # How often a transaction is tried that got into the way of another.
 _TRIES = 3
 
@@ -52,8 +54,6 @@ class Database:
     @param conninfo: where it is, as libpq writes it; see L{checkConninfo
         <iris_twisted.cluster.conninfo.checkConninfo>}.
     @param name: of the program, for whoever looks at the server.
-    @ivar since: when the connection that there is now was made, on the steady clock; C{None}
-        when there is none.
     """
 
     def __init__(self, reactor: Any, conninfo: str, name: str) -> None:
@@ -63,8 +63,16 @@ class Database:
         self._name = name
         self._connection: psycopg.Connection | None = None
         self._closed = False
-        self.since: float | None = None
+        self._since: float | None = None
         self._works: GroupCommit[_Work, Any] = GroupCommit(reactor, self._do)
+
+    @property
+    def watching(self) -> float:
+        """
+        Seconds since it sees the database without a gap: since it was connected, or since
+        the last answer that took suspiciously long.
+        """
+        return 0.0 if self._since is None else self._time.seconds() - self._since
 
     def run(self, work: Callable[[psycopg.Connection], _T]) -> Deferred[_T]:
         """
@@ -109,6 +117,7 @@ class Database:
     def _transaction(self, work: _Work) -> Any:
         for left in reversed(range(_TRIES)):
             connection = self._connected()
+            began = self._time.seconds()
             try:
                 with connection.transaction():
                     return work(connection)
@@ -119,6 +128,9 @@ class Database:
                 if connection.closed:
                     self._forget()
                 raise failureOf(e) from None
+            finally:
+                if self._time.seconds() - began > _SLOW and self._since is not None:
+                    self._since = self._time.seconds()
         raise AssertionError
 
     def _connected(self) -> psycopg.Connection:
@@ -126,11 +138,11 @@ class Database:
             raise DatabaseFailed("the database is not used any more")
         if self._connection is None:
             self._connection = connect(self._conninfo, self._name)
-            self.since = self._time.seconds()
+            self._since = self._time.seconds()
         return self._connection
 
     def _forget(self) -> None:
-        connection, self._connection, self.since = self._connection, None, None
+        connection, self._connection, self._since = self._connection, None, None
         if connection is not None:
             with suppress(psycopg.Error):
                 connection.close()

@@ -5,6 +5,7 @@ watches.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -43,20 +44,27 @@ class _Ear:
         heard: Callable[[str], None],
         lost: Callable[[], None],
     ) -> None:
-        self.connection = connection
+        self._connection = connection
         self._heard = heard
         self._lost = lost
+        # libpq closes its own as soon as it sees a loss, while the reactor still watches it.
+        self._socket = os.dup(connection.fileno())
 
     def fileno(self) -> int:
+        return self._socket
+
+    def close(self) -> None:
+        """To be called when the reactor does not watch it any more."""
+        os.close(self._socket)
+        self._socket = -1
         with suppress(psycopg.Error):
-            return self.connection.fileno()
-        return -1
+            self._connection.close()
 
     def logPrefix(self) -> str:
         return "iris-cluster"
 
     def doRead(self) -> Failure | None:
-        pgconn = self.connection.pgconn
+        pgconn = self._connection.pgconn
         try:
             pgconn.consume_input()
             while (notify := pgconn.notifies()) is not None:
@@ -66,8 +74,7 @@ class _Ear:
         return None
 
     def connectionLost(self, reason: object) -> None:
-        with suppress(psycopg.Error):
-            self.connection.close()
+        self.close()
         self._lost()
 
 
@@ -148,5 +155,5 @@ class Listening:
             await self._connecting
         if self._ear is not None:
             self._reactor.removeReader(self._ear)
-            self._ear.connection.close()
+            self._ear.close()
             self._ear = None

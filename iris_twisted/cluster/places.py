@@ -6,9 +6,8 @@ called within a transaction.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-import attrs
 import psycopg
 
 from .membership import deadOf, tell
@@ -17,7 +16,7 @@ from .values import Member, Place
 
 __all__ = [
     "Key",
-    "Proof",
+    "Right",
     "claim",
     "complete",
     "giveUp",
@@ -25,24 +24,27 @@ __all__ = [
     "makeReady",
     "promote",
     "pull",
+    "release",
     "withdraw",
 ]
+
+
+class Right(Protocol):
+    """By which right a member writes a call: an outbox's C{Place}."""
+
+    @property
+    def account(self) -> str: ...
+    @property
+    def copy(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+
 
 # An account and the number of its copy.
 Key = tuple[int, int]
 
 _COLUMNS = "account, copy, owner, epoch, successor, ready"
 _PULLS = 0x4952
-
-
-@attrs.frozen
-class Proof:
-    """With what a member proves, when it writes a call, that the account is its own."""
-
-    account: int
-    copy: int
-    epoch: int
-    member: int
 
 
 def _columns(keys: Collection[Key]) -> tuple[list[int], list[int]]:
@@ -58,6 +60,15 @@ def _siblings(connection: psycopg.Connection, rows: Iterable[tuple[Any, ...]]) -
     accounts = list({row[0] for row in rows})
     statement = f"SELECT {_COLUMNS} FROM iris_places WHERE account = ANY(%s)"
     return _places(connection.execute(statement, (accounts,)))
+
+
+def _lock(connection: psycopg.Connection, keys: Collection[Key]) -> None:
+    """In the order in which whoever proves places locks them: so nobody waits in a circle."""
+    connection.execute(
+        "SELECT 1 FROM iris_places, unnest(%s::bigint[], %s::smallint[]) AS c (a, n) "
+        "WHERE account = a AND copy = n ORDER BY account, copy FOR NO KEY UPDATE OF iris_places",
+        _columns(keys),
+    )
 
 
 def claim(
@@ -98,6 +109,7 @@ def _claimSome(
         (dead, avoided, avoided, most),
     ).fetchall()
     chosen = choose(me, members, _siblings(connection, rows), most)
+    _lock(connection, [(p.account, p.copy) for p in chosen])
     return _places(
         connection.execute(
             "UPDATE iris_places p SET owner = %s, epoch = epoch + 1, successor = NULL, "
@@ -154,7 +166,8 @@ def pull(
             ).fetchall()
     places = _siblings(connection, locked)
     chosen = choose(me, members, places, most, source, repair=wanted.repair)
-    pulled = _places(
+    _lock(connection, [(p.account, p.copy) for p in chosen])
+    return _places(
         connection.execute(
             "UPDATE iris_places SET successor = %s, ready = false "
             "FROM unnest(%s::bigint[], %s::smallint[]) AS c (a, n) "
@@ -163,11 +176,11 @@ def pull(
             (me, *_columns([(p.account, p.copy) for p in chosen]), source),
         )
     )
-    return pulled
 
 
 def makeReady(connection: psycopg.Connection, me: int, keys: Collection[Key]) -> None:
     """The successor is connected: the owners may close."""
+    _lock(connection, keys)
     rows = connection.execute(
         "UPDATE iris_places SET ready = true FROM unnest(%s::bigint[], %s::smallint[]) "
         "AS c (a, n) WHERE account = a AND copy = n AND successor = %s RETURNING owner",
@@ -177,18 +190,22 @@ def makeReady(connection: psycopg.Connection, me: int, keys: Collection[Key]) ->
         tell(connection, f"places {owner}")
 
 
-def complete(connection: psycopg.Connection, me: int, keys: Collection[Key]) -> list[Key]:
+def complete(
+    connection: psycopg.Connection, me: int, keys: Collection[Key], *, dark: bool = False
+) -> list[Key]:
     """
     The owner has closed these: their successors own them now.
 
+    @param dark: whether they were not connected: then the successors need not be either.
     @return: those that it had to give.
     """
+    _lock(connection, keys)
     rows = connection.execute(
         "UPDATE iris_places SET owner = successor, epoch = epoch + 1, successor = NULL, "
         "ready = false FROM unnest(%s::bigint[], %s::smallint[]) AS c (a, n) "
-        "WHERE account = a AND copy = n AND owner = %s AND successor IS NOT NULL AND ready "
+        "WHERE account = a AND copy = n AND owner = %s AND successor IS NOT NULL AND (ready OR %s) "
         "RETURNING account, copy, owner",
-        (*_columns(keys), me),
+        (*_columns(keys), me, dark),
     ).fetchall()
     for owner in {row[2] for row in rows}:
         tell(connection, f"places {owner}")
@@ -197,12 +214,25 @@ def complete(connection: psycopg.Connection, me: int, keys: Collection[Key]) -> 
 
 def giveUp(connection: psycopg.Connection, me: int, keys: Collection[Key]) -> None:
     """The successor could not connect: the owners go on."""
+    _lock(connection, keys)
     connection.execute(
         "UPDATE iris_places SET successor = NULL, ready = false "
         "FROM unnest(%s::bigint[], %s::smallint[]) AS c (a, n) "
         "WHERE account = a AND copy = n AND successor = %s",
         (*_columns(keys), me),
     )
+
+
+def release(connection: psycopg.Connection, me: int, keys: Collection[Key]) -> None:
+    """Places that have no successor have no owner any more."""
+    _lock(connection, keys)
+    done = connection.execute(
+        "UPDATE iris_places SET owner = NULL FROM unnest(%s::bigint[], %s::smallint[]) "
+        "AS c (a, n) WHERE account = a AND copy = n AND owner = %s AND successor IS NULL",
+        (*_columns(keys), me),
+    )
+    if done.rowcount:
+        tell(connection, "members")
 
 
 def withdraw(connection: psycopg.Connection, me: int, members: Sequence[Member]) -> None:
@@ -230,21 +260,28 @@ def promote(connection: psycopg.Connection, me: int, members: Sequence[Member]) 
     )
 
 
-def holding(connection: psycopg.Connection, proofs: Sequence[Proof]) -> list[bool]:
+def holding(cursor: Any, member: int, rights: Sequence[Right]) -> list[bool]:
     """
-    Fence a batch: which of these hold, until the transaction ends. Nobody takes those places
-    before.
+    Fence a batch: which of these a member holds, until the transaction ends. Nobody takes
+    those places before.
+
+    @param cursor: of psycopg, or a connection of it.
     """
-    members, accounts = [p.member for p in proofs], [p.account for p in proofs]
-    copies, epochs = [p.copy for p in proofs], [p.epoch for p in proofs]
-    rows = connection.execute(
-        "SELECT i FROM unnest(%s::bigint[], %s::bigint[], %s::smallint[], %s::bigint[]) "
-        "WITH ORDINALITY AS c (m, a, n, e, i) JOIN iris_places ON account = a AND copy = n "
-        "WHERE (owner = m AND epoch = e) OR (successor = m AND epoch + 1 = e) "
+    rows = cursor.execute(
+        "SELECT i FROM unnest(%s::text[], %s::smallint[], %s::bigint[]) "
+        "WITH ORDINALITY AS c (r, n, e, i) JOIN iris_accounts ON lower(routing_id) = lower(r) "
+        "JOIN iris_places ON account = id AND copy = n WHERE (owner = %s AND epoch = e) "
+        "OR (successor = %s AND epoch + 1 = e) "
         "ORDER BY account, copy FOR SHARE OF iris_places",
-        (members, accounts, copies, epochs),
+        (
+            [right.account for right in rights],
+            [right.copy for right in rights],
+            [right.epoch for right in rights],
+            member,
+            member,
+        ),
     ).fetchall()
-    holds = [False] * len(proofs)
+    holds = [False] * len(rights)
     for (number,) in rows:
         holds[number - 1] = True
     return holds

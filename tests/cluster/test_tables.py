@@ -20,11 +20,19 @@ from iris_twisted.cluster.failures import DatabaseFailed
 from iris_twisted.cluster.key_file import Keys, addKey
 from iris_twisted.cluster.membership import Identity, Taken
 from iris_twisted.cluster.ownership import Pull
-from iris_twisted.cluster.places import Proof
 from iris_twisted.cluster.values import Life, Member, Place
 from iris_twisted.errors import IncorrectParameters
 
 from .postgresql import freshDatabase, postgresql
+
+
+@attrs.frozen
+class Right:
+    """As an outbox gives it."""
+
+    account: str
+    copy: int
+    epoch: int
 
 
 class _WithDatabase(SynchronousTestCase):
@@ -368,17 +376,34 @@ class Places(_WithDatabase):
         (pulled,) = self.do(places.pull, self.two, self.members(), Pull(self.one, 1))
         self.assertEqual((pulled.successor, pulled.owner), (self.two, self.one))
         key = pulled.account, pulled.copy
-        old, new = Proof(*key, 1, self.one), Proof(*key, 2, self.two)
-        wrong = [Proof(*key, 1, self.two), Proof(*key, 2, self.one), Proof(99, 0, 1, self.one)]
-        self.assertEqual(self.do(places.holding, [old, new, *wrong]), [True, True, *[False] * 3])
+        name = f"{pulled.account - 1}@X.test"
+        old, new = Right(name, 0, 1), Right(name, 0, 2)
+        rights = [old, new, Right("none@x.test", 0, 1), old]
+        self.assertEqual(self.do(places.holding, self.one, rights), [True, False, False, True])
+        self.assertEqual(self.do(places.holding, self.two, rights), [False, True, False, False])
         # Not before it is connected.
         self.assertEqual(self.do(places.complete, self.one, [key]), [])
         self.do(places.makeReady, self.two, [key])
         (seen,) = self.do(membership.look, None, 99.0).handovers
         self.assertTrue(seen.ready)
         self.assertEqual(self.do(places.complete, self.one, [key]), [key])
-        self.assertEqual(self.do(places.holding, [old, new]), [False, True])
+        self.assertEqual(self.do(places.holding, self.one, [old, new]), [False, False])
+        self.assertEqual(self.do(places.holding, self.two, [old, new]), [False, True])
         self.assertEqual([m.held for m in self.members()], [2, 1])
+
+    def test_dark(self) -> None:
+        """Who is not connected hands over at once, or lets go."""
+        self.accounts(2)
+        members = self.members()
+        got = self.do(places.claim, self.one, members, 99)
+        keys = [(p.account, p.copy) for p in got]
+        (pulled,) = self.do(places.pull, self.two, members, Pull(self.one, 1))
+        key = pulled.account, pulled.copy
+        self.do(places.release, self.one, keys)
+        self.assertEqual([m.held for m in self.members()], [1, 0])
+        self.assertEqual(self.do(places.complete, self.one, keys, dark=True), [key])
+        self.assertEqual([m.held for m in self.members()], [0, 1])
+        self.assertEqual(self.do(membership.look, None, 99.0).waiting, 1)
 
     def test_least(self) -> None:
         """However many pull with an old view, the source keeps its share."""
@@ -424,7 +449,9 @@ class Places(_WithDatabase):
         self.assertEqual(self.do(places.claim, a[1], self.members(), 99), [])
         self.assertEqual(len(self.do(places.claim, a[1], self.members(b), 99)), 4)
         # It is back.
-        self.connection.execute("UPDATE iris_members SET expires = clock_timestamp() + interval '9 s'")
+        self.connection.execute(
+            "UPDATE iris_members SET expires = clock_timestamp() + interval '9 s'"
+        )
         repair = Pull(a[0], 20, repair=True)
         self.assertEqual(len(self.do(places.pull, b, self.members(), repair)), 4)
         self.assertEqual(self.do(places.pull, b, self.members(), repair), [])
@@ -436,10 +463,10 @@ class Places(_WithDatabase):
         dead, other = self.members(self.one), self.connect()
         other.execute("SET lock_timeout = '100ms'")
         with self.connection.transaction():
-            proof = Proof(place.account, 0, 1, self.one)
-            self.assertEqual(places.holding(self.connection, [proof]), [True])
+            right = Right("0@x.test", place.copy, place.epoch)
+            self.assertEqual(places.holding(self.connection, self.one, [right]), [True])
             with self.assertRaises(psycopg.errors.LockNotAvailable), other.transaction():
                 places.claim(other, self.two, dead, 9)
         with other.transaction():
             self.assertEqual(len(places.claim(other, self.two, dead, 9)), 1)
-        self.assertEqual(self.do(places.holding, [proof]), [False])
+        self.assertEqual(self.do(places.holding, self.one, [right]), [False])
