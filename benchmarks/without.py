@@ -8,7 +8,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from iris_twisted import callbacks, calls, sweep
+from iris_twisted.connection.connection import callback_queue as callbacks
+from iris_twisted.connection.connection import ping_scheduler as sweep
+from iris_twisted.connection.connection import private_iqs as calls
 from iris_twisted.rtc import private_iqs
 from iris_twisted.transport import websocket_connection
 from iris_twisted.transport.websocket_connection import WebSocketConnection

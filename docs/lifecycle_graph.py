@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from iris_twisted.lifecycle import newLifecycle
+from iris_twisted.connection.lifecycle import newLifecycle
 
 _INPUT = re.compile(r'^\s*(t\d+) \[label=<.*?port="tableport"><font[^>]*>(\w+)</font>', re.M)
 _FROM = re.compile(r"^\s*(\w+) -> (t\d+):tableport:w", re.M)

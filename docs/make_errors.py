@@ -12,7 +12,7 @@ from pathlib import Path
 
 import iris_twisted
 from iris_twisted import errors
-from iris_twisted.network_failures import CAUSES
+from iris_twisted.net.failures import CAUSES
 
 KINDS = {
     name: kind

@@ -18,9 +18,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from iris_twisted import IrisListener
+from iris_twisted import IrisListener, IrisRtcService
 from iris_twisted.outbox import Outbox
-from iris_twisted.service import IrisRtcService
 from iris_twisted.sinks import SinkContext, makeSink
 
 

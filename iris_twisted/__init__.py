@@ -4,7 +4,11 @@ A client for the connection of Comcast's Iris RTC platform, on Twisted.
 The public face: everything an application needs stands here.
 """
 
-from .connection import IrisListener, IrisRtcConnection
+from .connection.connection import IrisListener, IrisRtcConnection
+from .connection.retry import FullJitter
+from .connection.state import ConnectionState
+from .connection.stats import Stats
+from .discovery.server_info import IceServer, ServerInfo, TurnCredentials
 from .errors import (
     ApiParameters,
     BackendError,
@@ -16,9 +20,9 @@ from .errors import (
     NotSupported,
     TokenRefused,
 )
-from .fleet import IrisFleet
-from .retry import FullJitter
-from .values import ConnectionState, IceServer, Limits, ServerInfo, Stats, TurnCredentials
+from .fleet.fleet import IrisFleet
+from .fleet.service import IrisRtcService
+from .net.limits import Limits
 from .version import __version__
 
 __all__ = [
@@ -34,6 +38,7 @@ __all__ = [
     "IrisFleet",
     "IrisListener",
     "IrisRtcConnection",
+    "IrisRtcService",
     "Limits",
     "NotConnected",
     "NotSupported",

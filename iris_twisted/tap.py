@@ -17,18 +17,18 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger, LogLevel, textFileLogObserver
 from twisted.python.usage import UsageError
 
-from .addresses import checkToken
+from .command_line.options import PlainOptions
+from .command_line.terminal import lineWriter
 from .daemon.accounts import Account
 from .daemon.configuration import Configuration
 from .daemon.daemon import Daemon, sinkContext, tokensOf
 from .daemon.operator_site import checkEndpoint
 from .daemon.option_table import OPTIONS
-from .daemon.screen import LogLines, Screen
+from .daemon.terminal_output import LogLines, Screen
 from .errors import IncorrectParameters
-from .outbox import checkSpool
-from .sinks import makeSink
-from .terminal import lineWriter
-from .usage import PlainOptions
+from .net.addresses import checkToken
+from .outbox.spool import checkSpool
+from .sinks.registry import makeSink
 
 __all__ = ["Options", "makeService"]
 
@@ -97,6 +97,11 @@ class Options(PlainOptions):
             if self.configuration["spool"] is not None:
                 # Not when it is read again: then the spool is ours, and in use.
                 checkSpool(self.configuration["spool"], inUse=bool(self["check"]))
+            if self.configuration["operators"] is not None:
+                # Nor these: a mistake in their file keeps no account from being read again.
+                from .operators import readOperators
+
+                readOperators(self.configuration["operators"])
         except IncorrectParameters as e:
             raise UsageError(e.message) from None
         if self["check"]:
@@ -126,7 +131,9 @@ class Options(PlainOptions):
             raise IncorrectParameters("--spool needs --sink: where the calls go")
         for name in ("console", "metrics"):
             if configuration[name] is not None:
-                checkEndpoint(configuration[name])
+                asked = configuration["operators"] or configuration["open-to-all"]
+                onlyHere = None if asked else configuration.origins.get(name, f"--{name}")
+                checkEndpoint(configuration[name], onlyHere=onlyHere)
         return configuration, tokensOf(configuration)
 
     _stdin: str | None = None
@@ -238,8 +245,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
 def _demo(
     options: Options, reactor: Any, screen: Screen, complain: Callable[[str], None]
 ) -> IService:
-    from .demo import Demo
-    from .sandbox import Sandbox
+    from .daemon.demo import Demo
+    from .sandbox.server import Sandbox
 
     configuration = options.configuration
     routingId = options["routing-id"]

@@ -18,7 +18,8 @@ from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from iris_twisted.connection import IrisRtcConnection
+from iris_twisted.connection.connection import IrisRtcConnection
+from iris_twisted.discovery.server_info import ServerInfo
 from iris_twisted.errors import PeerClosed
 from iris_twisted.interfaces import (
     IEventManager,
@@ -28,10 +29,10 @@ from iris_twisted.interfaces import (
     IRetryPolicy,
     ITransportProvider,
 )
+from iris_twisted.net.steady_time import steadyTime
 from iris_twisted.sandbox.platform import Platform
 from iris_twisted.sandbox.rtc_session import RtcSession
-from iris_twisted.steady_time import steadyTime
-from iris_twisted.values import Destination, Scheme, ServerInfo
+from iris_twisted.transport.destination import Destination, Scheme
 from iris_twisted.xmpp.elements import Element
 
 TOKEN = "iris-token-CANARY"

@@ -17,10 +17,10 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 import iris_twisted
-from iris_twisted.account_tables import readToml
+from iris_twisted.connection.state import ConnectionState
 from iris_twisted.daemon.configuration import Configuration
+from iris_twisted.fleet.account_tables import readToml
 from iris_twisted.interfaces import IIrisListener
-from iris_twisted.values import ConnectionState
 
 from .interop.prosody import freePort
 from .processes import Program

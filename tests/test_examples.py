@@ -13,9 +13,9 @@ from twisted.internet import reactor
 
 import iris_twisted
 
+from .network import RID, NetworkCase
 from .peers import WebServer
 from .processes import Program
-from .test_network import RID, NetworkCase
 from .test_packaging import ROOT
 
 

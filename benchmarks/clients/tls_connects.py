@@ -26,9 +26,10 @@ from twisted.internet.task import react
 from zope.interface import implementer
 
 from iris_twisted.interfaces import IMessageReceiver
-from iris_twisted.tls import TlsTrust
+from iris_twisted.net.limits import Limits
+from iris_twisted.net.tls import TlsTrust
+from iris_twisted.transport.destination import Destination, Scheme
 from iris_twisted.transport.websocket import WebSocketTransport
-from iris_twisted.values import Destination, Limits, Scheme
 
 _PATH = "/xmpp-websocket"
 _UNDER_WAY = 50

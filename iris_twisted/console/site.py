@@ -6,39 +6,33 @@ the HTML standard), and rejects.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import json
 import secrets
-import socket
 from collections.abc import Callable
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from ..errors import IncorrectParameters, IrisError
-from ..fleet import IrisFleet
-from ..http.serving import headerOf
-from ..json_text import decodeJson
-from .ledger import Ledger
+from ..fleet.fleet import IrisFleet
+from ..net.http.serving import headerOf
+from ..net.json_text import decodeJson
+from .call_history import Ledger
+from .entrance import Entrance, ForThisMachine
+
+if TYPE_CHECKING:
+    from ..operators import Access
 
 __all__ = ["consoleRoot"]
 
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-# No other host is needed for anything, and nobody may frame or guess.
-_HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-}
 _PAGE = 25
 # Seconds between two events at least, and for each account more, and at most.
 _SOONEST = 0.2
@@ -47,38 +41,7 @@ _LATEST = 5.0
 _LONGEST_BODY = 4096
 
 
-def _isOurs(host: str) -> bool:
-    """
-    Whether a C{Host} names this machine by an address, or by its own name: any other may be a
-    stranger's, whose DNS says that it is here.
-    """
-    name = (urlsplit(f"//{host}").hostname or "").lower()
-    if name in ("localhost", socket.gethostname().lower(), socket.getfqdn().lower()):
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-class _Guarded(Resource):
-    """Answers only who asked for this machine."""
-
-    def render(self, request: Request) -> Any:
-        for name, value in _HEADERS.items():
-            request.setHeader(name, value)
-        try:
-            ours = _isOurs(headerOf(request, "host"))
-        except ValueError:
-            ours = False
-        if not ours:
-            request.setResponseCode(403)
-            return b"Ask for this machine by its address or name.\n"
-        return super().render(request)
-
-
-class _File(_Guarded):
+class _File(ForThisMachine):
     isLeaf = True
 
     def __init__(self, name: str, change: Callable[[str], str] = str) -> None:
@@ -101,7 +64,7 @@ class _Page(_File):
         return self if path == b"" else super().getChild(path, request)
 
 
-class _Events(_Guarded):
+class _Events(ForThisMachine):
     """A stream of snapshots: when something changed, and every few seconds anyway."""
 
     isLeaf = True
@@ -181,10 +144,26 @@ class _Stream:
         self._schedule(_LATEST)
 
 
-class _Reject(_Guarded):
+class _RejectNothing(ForThisMachine):
+    """POST: the answer to who may only read."""
+
+    isLeaf = True
+
+    def render_POST(self, request: Request) -> bytes:
+        return _answer(request, 403, "you may read, and not reject: ask for that right")
+
+
+def _answer(request: Request, status: int, words: str) -> bytes:
+    request.setResponseCode(status)
+    request.setHeader("content-type", "application/json")
+    return json.dumps({"message": words}, allow_nan=False).encode() + b"\n"
+
+
+class _Reject(ForThisMachine):
     """POST: reject a call, with the token that stands in the page."""
 
     isLeaf = True
+    _log = Logger()
 
     def __init__(self, ledger: Ledger, fleet: IrisFleet, token: str) -> None:
         super().__init__()
@@ -197,9 +176,9 @@ class _Reject(_Guarded):
         host = headerOf(request, "host")
         token = headerOf(request, "x-console-token").encode("utf-8", "surrogateescape")
         if origin and urlsplit(origin).netloc != host:
-            return self._answer(request, 403, "this request comes from another page")
+            return _answer(request, 403, "this request comes from another page")
         if not hmac.compare_digest(token, self._token.encode()):
-            return self._answer(request, 403, "the page is not from this process: load it again")
+            return _answer(request, 403, "the page is not from this process: load it again")
         body = request.content.read(_LONGEST_BODY) if request.content is not None else b""
         try:
             value = decodeJson(body.decode("utf-8"))
@@ -209,8 +188,11 @@ class _Reject(_Guarded):
         entry = self._ledger.calls.get(id) if isinstance(id, int) else None
         service = None if entry is None else self._fleet.accounts.get(entry.account)
         if entry is None or service is None:
-            return self._answer(request, 404, "there is no such call any more")
+            return _answer(request, 404, "there is no such call any more")
         call = entry
+        # Who asked is known where there was a guard: it has looked at the same header.
+        who = request.getUser().decode("utf-8", "replace") or "somebody"
+        self._log.info("{who} rejects a call to {account}", who=who, account=call.account)
         call.state = "rejecting"
         self._ledger.changed()
         rejecting: Deferred[None] = service.connection.rejectSession(call.info)
@@ -231,27 +213,35 @@ class _Reject(_Guarded):
     def _finish(self, request: Request, status: int, words: str) -> None:
         self._ledger.changed()
         if not request._disconnected:
-            request.write(self._answer(request, status, words))
+            request.write(_answer(request, status, words))
             request.finish()
 
-    @staticmethod
-    def _answer(request: Request, status: int, words: str) -> bytes:
-        request.setResponseCode(status)
-        request.setHeader("content-type", "application/json")
-        return json.dumps({"message": words}, allow_nan=False).encode() + b"\n"
 
-
-def consoleRoot(reactor: Any, ledger: Ledger, fleet: IrisFleet) -> Resource:
+def consoleRoot(
+    reactor: Any, ledger: Ledger, fleet: IrisFleet, access: Access | None = None
+) -> Resource:
     """
     The console.
 
     @param ledger: what it shows.
     @param fleet: with whose connections it rejects.
+    @param access: who may look, and who may reject; C{None} for everybody.
     """
     token = secrets.token_urlsafe(24)
+    everything = _root(reactor, ledger, _Reject(ledger, fleet, token), token)
+    if access is None:
+        return everything
+    reading = _root(reactor, ledger, _RejectNothing(), "")
+    return Entrance(access.guard(lambda o: everything if o.mayReject else reading))
+
+
+def _root(reactor: Any, ledger: Ledger, rejecting: Resource, token: str) -> Resource:
+    """
+    @param token: of the page; empty on the one of who may only read.
+    """
     root = _Page("index.html", lambda text: text.replace("@TOKEN@", token))
     for name in ("console.js", "console.css", "icon.svg"):
         root.putChild(name.encode(), _File(name))
     root.putChild(b"events", _Events(reactor, ledger))
-    root.putChild(b"reject", _Reject(ledger, fleet, token))
+    root.putChild(b"reject", rejecting)
     return root

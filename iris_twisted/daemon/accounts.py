@@ -11,8 +11,8 @@ from typing import Any
 
 import attrs
 
-from ..account_tables import accountTables, checkKeys, checkRoutingId, readToml
 from ..errors import IncorrectParameters
+from ..fleet.account_tables import accountTables, checkKeys, checkRoutingId, readToml
 
 __all__ = ["KEYS", "Account", "accountOf", "accountsOf", "readAccounts"]
 

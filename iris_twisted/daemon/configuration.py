@@ -11,32 +11,24 @@ from typing import Any
 
 import attrs
 
-from ..account_tables import checkKeys, readToml
-from ..settings import Settings
-from ..values import withoutPath
+from ..connection.settings import Settings
+from ..fleet.account_tables import checkKeys, readToml
+from ..sinks.registry import shownSink
 from .accounts import Account
-from .consistency import (
+from .option_checks import (
     Values,
     accountsFor,
     checkLogin,
+    checkOperators,
     checkServices,
     checkTopics,
     settingsFor,
 )
 from .option_table import OPTIONS
 
-__all__ = ["Configuration", "shownSink"]
+__all__ = ["Configuration"]
 
 _BY_NAME = {option.name: option for option in OPTIONS}
-
-
-def shownSink(spec: str) -> str:
-    """A sink's specification without what may be secret in it."""
-    name, colon, argument = spec.partition(":")
-    if "://" not in argument:
-        return spec
-    shown = withoutPath(argument)
-    return f"{name}{colon}{shown}{'/...' if len(shown) < len(argument) else ''}"
 
 
 @attrs.frozen
@@ -131,6 +123,7 @@ class Configuration:
         many = "account" in content or values["accounts"] is not None
         configuration = cls(values, found.origins, tuple(accounts), settings, many)
         checkTopics(found, configuration.topics)
+        checkOperators(found)
         return configuration
 
     def lines(self) -> Iterable[str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 from twisted.application.service import Service
@@ -16,23 +15,24 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
-from ..addresses import isLoopback
+from ..command_line.exit_status import ExitStatus, statusFor, stopWith
+from ..connection.state import ConnectionState
 from ..errors import IncorrectParameters
-from ..exit_status import ExitStatus, statusFor, stopWith
-from ..fleet import IrisFleet
-from ..outbox import Outbox
-from ..sinks import SinkContext, makeSink
+from ..fleet.fleet import IrisFleet
+from ..outbox.outbox import Outbox
+from ..sinks.context import SinkContext
+from ..sinks.registry import makeSink
 from ..sinks.webhook import readSecret
-from ..token_file import readSecretFile, readToken
-from ..values import ConnectionState
+from .account_login import authManager
+from .account_set import Roster
 from .accounts import Account
-from .arrival import authManager
 from .configuration import Configuration
-from .fleet_lines import FleetLines
-from .operator_site import Health, OperatorSite
-from .roster import Roster
-from .screen import Screen
+from .fleet_report import FleetLines
+from .operator_site import Health
+from .operator_sites import OperatorSites
 from .systemd import Notifier
+from .terminal_output import Screen
+from .token_files import readSecretFile, readToken
 
 __all__ = ["Daemon", "sinkContext", "tokensOf"]
 
@@ -114,7 +114,7 @@ class Daemon(Service):
         )
         self._notifier = Notifier(reactor, environment, self._status)
         self._outbox: Outbox | None = None
-        self._sites: list[OperatorSite] = []
+        self._sites = OperatorSites(reactor, configuration)
         self._lines: FleetLines | None = None
         self._ledger: Any = None
         self._metrics: Any = None
@@ -136,6 +136,7 @@ class Daemon(Service):
     async def _start(self) -> None:
         configuration = self.configuration
         try:
+            self._sites.readOperators()
             if configuration["metrics"] is not None:
                 await self._serveMetrics()
             if configuration["console"] is not None:
@@ -172,6 +173,7 @@ class Daemon(Service):
             configuration["spool"],
             partial(makeSink, context=context),
             retryFor=configuration["retry-for"],
+            forgetKeysAfter=configuration["forget-keys-after"],
             observer=self._metrics,
         )
         self._outbox.use(configuration.sinks)
@@ -184,34 +186,25 @@ class Daemon(Service):
 
         self._metrics = Metrics(self.fleet)
         root = Resource()
-        root.putChild(b"metrics", self._metrics.resource())
+        root.putChild(b"metrics", self._sites.guarded(self._metrics.resource()))
+        # Open to probes, which have no password: they tell numbers, and no names.
         root.putChild(b"healthz", Health(lambda: (True, {})))
         root.putChild(b"readyz", Health(self._readiness))
-        url = await self._serve("metrics", root)
+        url = await self._sites.serve("metrics", root)
         self._log.info("serving {url}metrics, {url}healthz and {url}readyz", url=url)
 
     async def _serveConsole(self) -> None:
-        from ..console import Ledger, consoleRoot
+        from ..console.call_history import Ledger
+        from ..console.site import consoleRoot
 
         self._ledger = Ledger(self._reactor)
         self._ledger.start()
-        root = consoleRoot(self._reactor, self._ledger, self.fleet)
-        url = await self._serve("console", root)
-        if not isLoopback(urlsplit(url).hostname or "localhost"):
-            self._log.warn(
-                "whoever can reach {url} sees all calls and can reject them: the console asks "
-                "nobody for a password; let a proxy do that, or listen on 127.0.0.1",
-                url=url,
-            )
+        root = consoleRoot(self._reactor, self._ledger, self.fleet, self._sites.access)
+        url = await self._sites.serve("console", root)
         if self.configuration.output == "text":
             self._screen.write(f"Console:       {url}")
         else:
             self._log.info("the console is at {url}", url=url)
-
-    async def _serve(self, name: str, root: Resource) -> str:
-        site = OperatorSite(self._reactor, self.configuration[name], root)
-        self._sites.append(site)
-        return await site.listen()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -235,8 +228,7 @@ class Daemon(Service):
         if self._ledger is not None:
             self._ledger.stop()
         self._screen.stop()
-        for site in self._sites:
-            await site.stop()
+        await self._sites.stop()
 
     # How we are
 
@@ -263,9 +255,10 @@ class Daemon(Service):
     # Changes while it runs
 
     def reopen(self) -> None:
-        """Files of sinks may have been moved away."""
+        """Files of sinks may have been moved away, and that of operators been changed."""
         if self._outbox is not None:
             self._outbox.reopen()
+        self._sites.reload()
 
     def adopt(
         self, configuration: Configuration, tokens: Mapping[Account, str | None]

@@ -25,14 +25,14 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from ..connection.state import ConnectionState
 from ..errors import NotKept
-from ..fleet import IrisFleet
-from ..outbox import OutboxObserver
-from ..values import ConnectionState
+from ..fleet.fleet import IrisFleet
+from ..outbox.outbox import OutboxObserver
 from ..version import __version__
 
 if TYPE_CHECKING:
-    from ..outbox import Outbox
+    from ..outbox.outbox import Outbox
 
 __all__ = ["Metrics"]
 
@@ -71,6 +71,11 @@ class Metrics(OutboxObserver):
             buckets=_SECONDS,
             registry=registry,
         )
+        self._repeated = Counter(
+            "iris_repeated_calls",
+            "Calls that were told again, and not given to sinks again",
+            registry=registry,
+        )
         self._deliveries = Counter(
             "iris_sink_deliveries",
             "Attempts to give a call to a sink, by their outcome: taken, failed or dead",
@@ -89,6 +94,9 @@ class Metrics(OutboxObserver):
 
     def accepted(self, seconds: float) -> None:
         self._acknowledged.observe(seconds)
+
+    def repeated(self) -> None:
+        self._repeated.inc()
 
     def ended(self, sink: str, outcome: str, seconds: float) -> None:
         self._deliveries.labels(sink, outcome).inc()

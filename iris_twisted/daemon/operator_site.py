@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
@@ -15,26 +16,45 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from ..errors import IncorrectParameters
-from ..http.serving import Connections, QuietSite
+from ..net.http.serving import Connections, QuietSite
+from ..net.loopback import isLoopback
 
-__all__ = ["Health", "OperatorSite", "checkEndpoint"]
+__all__ = ["Health", "OperatorSite", "checkEndpoint", "isEncrypted"]
 
 
-def checkEndpoint(text: str, reactor: Any = None) -> Any:
+def isEncrypted(text: str) -> bool:
+    """Whether an endpoint speaks TLS."""
+    return text.partition(":")[0] in ("ssl", "tls")
+
+
+def _refuse(name: str, text: str) -> IncorrectParameters:
+    return IncorrectParameters(
+        f"{name} on {text} can be reached from other machines, and needs --operators FILE "
+        f"(twist iris-operator makes it), or --open-to-all where a proxy asks who may"
+    )
+
+
+def checkEndpoint(text: str, reactor: Any = None, onlyHere: str | None = None) -> Any:
     """
     @param text: an endpoint, as Twisted writes it.
-    @raise IncorrectParameters: when it is none.
+    @param onlyHere: what listens there, when other machines must not reach it. An endpoint
+        that does not say where it listens is told only when it does.
+    @raise IncorrectParameters: when it is none, or other machines can reach it.
     """
     if text.startswith("unix:") and ":mode=" not in text:
         # Twisted's default lets everybody in.
         text += ":mode=600"
     try:
-        return serverFromString(reactor, text)
+        endpoint = serverFromString(reactor, text)
     except Exception as e:
         # Plugins parse it, and raise what they like.
         raise IncorrectParameters(
             f"{text!r} is no endpoint such as tcp:9100:interface=127.0.0.1: {e}"
         ) from None
+    interface = getattr(endpoint, "_interface", None)
+    if onlyHere is not None and interface is not None and not isLoopback(interface):
+        raise _refuse(onlyHere, text)
+    return endpoint
 
 
 class Health(Resource):
@@ -62,10 +82,14 @@ class OperatorSite:
     """
     @param endpoint: where to listen.
     @param root: what to show.
+    @param onlyHere: what it is called, when other machines must not reach it.
     """
 
-    def __init__(self, reactor: Any, endpoint: str, root: Resource) -> None:
+    def __init__(
+        self, reactor: Any, endpoint: str, root: Resource, onlyHere: str | None = None
+    ) -> None:
         self._endpoint = endpoint
+        self._onlyHere = onlyHere
         self._listener = checkEndpoint(endpoint, reactor)
         self._connections = Connections(QuietSite(root, reactor=reactor))
         self._port: Any = None
@@ -84,13 +108,24 @@ class OperatorSite:
             ) from None
         address = self._port.getHost()
         host = getattr(address, "host", None)
+        here = isinstance(address, UNIXAddress) or (host is not None and isLoopback(host))
+        if self._onlyHere is not None and not here:
+            # In the turn in which it began to listen: nobody was let in yet.
+            await self.stop()
+            raise _refuse(self._onlyHere, self._endpoint)
         if host is None:
             return f"{self._endpoint} "
         shown = f"[{host}]" if ":" in host else host
-        return f"http://{shown}:{address.port}/"
+        scheme = "https" if isEncrypted(self._endpoint) else "http"
+        return f"{scheme}://{shown}:{address.port}/"
+
+    def closeConnections(self) -> None:
+        """Whoever still may comes again."""
+        self._connections.abortAll()
 
     async def stop(self) -> None:
         """Close the port and every connection."""
-        if self._port is not None:
-            await maybeDeferred(self._port.stopListening)
+        port, self._port = self._port, None
+        if port is not None:
+            await maybeDeferred(port.stopListening)
         await self._connections.abortAll()

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from ..errors import IncorrectParameters
-from ..values import positive
+from ..net.durations import positive
 from ..xmpp.events import DIALECTS
 
 __all__ = ["OPTIONS", "Option"]
@@ -133,6 +133,8 @@ OPTIONS = (
            "survives a crash."),
     Option("retry-for", "seconds", "How long a sink is tried before a call is a dead letter; a "
            "day with --spool, otherwise a minute."),
+    Option("forget-keys-after", "seconds", "For how long a call that is told again is known, so "
+           "that sinks get it once: a day.", 86_400.0),
     Option("exec-timeout", "seconds", "How long a program may take for a call.", 10.0),
     Option("webhook-timeout", "seconds", "How long a webhook may take for a call.", 10.0),
     Option("webhook-secret-file", "path", "A file with the secret that webhooks are signed "
@@ -143,6 +145,11 @@ OPTIONS = (
            "to say that this is ready.", 0.9),
     Option("console", "text", "Where to serve a page that shows the connections and their "
            "calls, as Twisted writes it: tcp:8088:interface=127.0.0.1."),
+    Option("operators", "path", "A file of who may look at the console and the metrics, and who "
+           "may reject calls there: see twist iris-operator. Needed where these can be reached "
+           "from other machines."),
+    Option("open-to-all", "flag", "Show the console and the metrics to whoever can reach them: a "
+           "proxy asks who may.", False),
     Option("auth-manager", "text", "The auth manager to log in at."),
     Option("app-key", "text", "The application's key for that."),
     Option("app-secret-file", "path", "A file with the application's secret."),

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..addresses import segment
 from ..errors import ApiParameters, ConnectionFailed, IncorrectParameters, TokenRefused
-from ..http.remarks import remark
-from ..json_text import decodeJson
-from ..values import IceServer, ServerInfo, TurnCredentials
+from ..net.addresses import segment
+from ..net.http.error_text import remark
+from ..net.json_text import decodeJson
+from .server_info import IceServer, ServerInfo, TurnCredentials
 
 __all__ = ["readAnswer", "readTurnCredentials"]
 

@@ -10,13 +10,15 @@ from twisted.internet.defer import Deferred
 from twisted.web.client import HTTPConnectionPool
 from zope.interface import implementer
 
-from ..addresses import EventManagerAddress
-from ..http import HttpRequests
-from ..interfaces import IEventManager, ITlsTrust
-from ..proxies import Proxies
-from ..steady_time import wallSeconds
-from ..values import Limits, ServerInfo
+from ..net.http.requests import HttpRequests
+from ..net.interfaces import ITlsTrust
+from ..net.limits import Limits
+from ..net.proxies import Proxies
+from ..net.steady_time import wallSeconds
 from .answer import readAnswer
+from .event_manager_address import EventManagerAddress
+from .interfaces import IEventManager
+from .server_info import ServerInfo
 
 __all__ = ["EventManagerClient"]
 

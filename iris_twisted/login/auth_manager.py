@@ -11,10 +11,10 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from ..addresses import checkToken, segment
+from ..connection.settings import Settings
 from ..errors import ApiParameters, ConnectionFailed, IncorrectParameters, TokenRefused
-from ..settings import Settings
-from ..tokens import expiryOf
+from ..net.addresses import checkToken, segment
+from ..net.jwt import expiryOf
 from .platform_service import PlatformService
 
 __all__ = ["AuthManagerClient", "Login"]

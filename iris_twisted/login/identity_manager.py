@@ -8,9 +8,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from ..addresses import RoutingId, segment
+from ..connection.settings import Settings
 from ..errors import ApiParameters, IncorrectParameters
-from ..settings import Settings
+from ..net.addresses import RoutingId, segment
 from .platform_service import PlatformService
 
 __all__ = ["IdentityManagerClient"]

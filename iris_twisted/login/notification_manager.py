@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 from twisted.internet.defer import Deferred
 
-from ..addresses import RoutingId, segment
+from ..connection.settings import Settings
 from ..errors import ApiParameters, IncorrectParameters
-from ..json_text import decodeJson
-from ..settings import Settings
+from ..net.addresses import RoutingId, segment
+from ..net.json_text import decodeJson
 from .platform_service import PlatformService
 
 __all__ = ["TOPICS", "NotificationManagerClient"]

@@ -10,7 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from ..errors import IncorrectParameters
-from ..tokens import claimsOf
+from ..net.jwt import claimsOf
 from .auth_manager import Login
 from .identity_manager import IdentityManagerClient
 from .notification_manager import NotificationManagerClient

@@ -9,13 +9,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..addresses import EventManagerAddress
-from ..deadline import deadlined
+from ..connection.settings import Settings
+from ..discovery.event_manager_address import EventManagerAddress
 from ..errors import ApiParameters, ConnectionFailed, TokenRefused
-from ..http import Answer, HttpRequests
-from ..http.remarks import remark
-from ..json_text import decodeJson
-from ..settings import Settings
+from ..net.deadline import deadlined
+from ..net.http.error_text import remark
+from ..net.http.requests import Answer, HttpRequests
+from ..net.json_text import decodeJson
 
 __all__ = ["PlatformService"]
 

@@ -15,8 +15,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from ..connection.interfaces import IRetryPolicy
 from ..errors import IrisError, NotKept, NotTaken, SinkRefused
-from ..interfaces import INotificationSink, IRetryPolicy
+from ..sinks.interfaces import INotificationSink
 from .spool import Spool
 from .tables import Due
 

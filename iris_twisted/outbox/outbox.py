@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
+from ..connection.interfaces import IRetryPolicy
+from ..connection.retry import FullJitter
 from ..errors import IrisError, NotKept
-from ..interfaces import INotificationSink, IRetryPolicy
-from ..retry import FullJitter
+from ..sinks.interfaces import INotificationSink
 from ..sinks.record import CallRecord
 from .drain import Drain
 from .spool import Spool
@@ -31,6 +33,9 @@ class OutboxObserver:
     def accepted(self, seconds: float) -> None:
         """A call may be acknowledged, so long after it came."""
 
+    def repeated(self) -> None:
+        """A call was told again: it is kept already, and may be acknowledged again."""
+
     def ended(self, sink: str, outcome: str, seconds: float) -> None:
         """An attempt to give a call to a sink was C{taken}, has C{failed}, or is C{dead}."""
 
@@ -43,6 +48,8 @@ class Outbox:
     @param policy: when to try a sink again; C{None} for full jitter up to five minutes.
     @param retryFor: seconds from a call's arrival until it is a dead letter; C{None} for a
         day, and for one minute in memory, since somebody waits.
+    @param forgetKeysAfter: seconds for which a call is known that is told again, also when
+        it was delivered meanwhile.
     @param observer: is told what happens.
     @raise IncorrectParameters: when the spool cannot be opened.
     """
@@ -55,10 +62,11 @@ class Outbox:
         *,
         policy: IRetryPolicy | None = None,
         retryFor: float | None = None,
+        forgetKeysAfter: float = 24 * 3600.0,
         observer: OutboxObserver | None = None,
     ) -> None:
         self._reactor = reactor
-        self._spool = Spool(reactor, path)
+        self._spool = Spool(reactor, path, forgetKeysAfter)
         self._keeps = path is not None
         self._make = make
         self._policy = policy or FullJitter(cap=300.0)
@@ -66,6 +74,8 @@ class Outbox:
         self._observer = observer or OutboxObserver()
         self._drains: dict[str, Drain] = {}
         self._waiting: dict[int, tuple[set[str], Deferred[None]]] = {}
+        # By their keys, who waits for calls that are being kept.
+        self._arriving: dict[str, list[Deferred[None]]] = {}
 
     def use(self, specs: Iterable[str]) -> None:
         """
@@ -90,18 +100,37 @@ class Outbox:
         self, account: str, notification: dict[str, Any], specs: Iterable[str]
     ) -> Deferred[None]:
         """
-        A call came.
+        A call came, or one that came before is told again: sinks get it once.
 
         @param specs: whom to give it to; all were named to L{use}.
         @return: fires when the call may be acknowledged; fails with L{NotKept
             <iris_twisted.errors.NotKept>} when there is no room for it, and with what a
             sink said when that is the only place where it could have gone.
         """
-        return Deferred.fromCoroutine(self._offer(account, notification, list(specs)))
+        try:
+            record = CallRecord.of(account, notification, self._reactor.seconds())
+        except (TypeError, ValueError, RecursionError) as e:
+            return fail(NotKept(f"a call for {account} cannot be written as JSON", cause=e))
+        told: Deferred[None] = Deferred()
+        waiting = self._arriving.get(record.key)
+        if waiting is not None:
+            self._observer.repeated()
+            waiting.append(told)
+            return told
+        self._arriving[record.key] = [told]
+        keeping = Deferred.fromCoroutine(self._keep(record, list(specs)))
+        keeping.addBoth(self._arrived, record.key)
+        return told
 
-    async def _offer(self, account: str, notification: dict[str, Any], specs: list[str]) -> None:
-        began = self._reactor.seconds()
-        id = await self._spool.add(CallRecord.of(account, notification, began), specs)
+    def _arrived(self, result: Failure | None, key: str) -> None:
+        for told in self._arriving.pop(key):
+            told.callback(result)
+
+    async def _keep(self, record: CallRecord, specs: list[str]) -> None:
+        id = await self._spool.add(record, specs)
+        if id is None:
+            self._observer.repeated()
+            return
         durable = {spec for spec in specs if self._drains[spec].sink.durable}
         taken: Deferred[None] | None = None
         if durable and not self._keeps:
@@ -111,7 +140,7 @@ class Outbox:
             self._drains[spec].wake()
         if taken is not None:
             await taken
-        self._observer.accepted(self._reactor.seconds() - began)
+        self._observer.accepted(self._reactor.seconds() - record.received)
 
     def _ended(
         self, spec: str, due: Due, outcome: str, seconds: float, error: IrisError | None
@@ -125,7 +154,10 @@ class Outbox:
             return
         if error is not None:
             del self._waiting[due.id]
-            taken.errback(error)
+            # It is not kept: told again, it is another attempt.
+            forgetting = self._spool.forgetKey(due.record.key)
+            forgetting.addErrback(lambda failure: failure.trap(NotKept))
+            forgetting.addCallback(lambda _: taken.errback(error))
             return
         owed.discard(spec)
         if not owed:

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ..errors import IncorrectParameters, NotKept
-from ..group_commit import GroupCommit
+from ..sinks.group_commit import GroupCommit
 from ..sinks.record import CallRecord
 from .tables import DeadLetter, Due, Tables
 
@@ -27,10 +27,13 @@ _Result = TypeVar("_Result")
 _PATIENCE = 5000
 
 
-def openTables(path: str | None, *, make: bool = True) -> tuple[sqlite3.Connection, Tables]:
+def openTables(
+    path: str | None, *, make: bool = True, forgetAfter: float = 86_400.0
+) -> tuple[sqlite3.Connection, Tables]:
     """
     @param path: C{None} for tables in memory.
     @param make: the file too, readable for its owner only.
+    @param forgetAfter: see L{Tables}.
     @raise IncorrectParameters: naming the file and what is wrong with it.
     """
     try:
@@ -45,7 +48,7 @@ def openTables(path: str | None, *, make: bool = True) -> tuple[sqlite3.Connecti
             connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            tables = Tables(connection)
+            tables = Tables(connection, forgetAfter)
             tables.prepare()
         except BaseException:
             connection.close()
@@ -89,18 +92,19 @@ class Spool:
     """
     @param path: of the file, made when it is not there; C{None} for one in memory, which
         promises nothing.
+    @param forgetAfter: seconds for which the key of a call is remembered.
     @raise IncorrectParameters: when it cannot be opened, is something else, or another
         process has it.
     """
 
-    def __init__(self, reactor: Any, path: str | None) -> None:
+    def __init__(self, reactor: Any, path: str | None, forgetAfter: float = 86_400.0) -> None:
         self.path = path
         self._reactor = reactor
         self._lock: int | None = None
         if path is not None:
             self._lock = _locked(path)
         try:
-            self._connection, self._tables = openTables(path)
+            self._connection, self._tables = openTables(path, forgetAfter=forgetAfter)
         except IncorrectParameters:
             self._unlock()
             raise
@@ -122,10 +126,14 @@ class Spool:
 
     # Each of these fires when it is on the disk, and fails with NotKept.
 
-    def add(self, record: CallRecord, sinks: Iterable[str]) -> Deferred[int]:
+    def add(self, record: CallRecord, sinks: Iterable[str]) -> Deferred[int | None]:
         """See L{Tables.add}."""
         sinks = list(sinks)
         return self._submit(lambda: self._tables.add(record, sinks))
+
+    def forgetKey(self, key: str) -> Deferred[None]:
+        """See L{Tables.forgetKey}."""
+        return self._submit(lambda: self._tables.forgetKey(key))
 
     def due(self, sink: str, now: float, most: int) -> Deferred[list[Due]]:
         """See L{Tables.due}."""

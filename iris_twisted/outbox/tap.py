@@ -14,11 +14,11 @@ from twisted.application.service import IService, Service
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
-from ..daemon.configuration import shownSink
+from ..command_line.options import PlainOptions
+from ..command_line.terminal import printable
 from ..errors import IncorrectParameters
-from ..reports import printable
 from ..sinks.record import timestamp
-from ..usage import PlainOptions
+from ..sinks.registry import shownSink
 from .spool import openTables
 from .tables import DeadLetter
 

@@ -7,27 +7,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
 from zope.interface import implementer
 
-from ..addresses import RoutingId
 from ..errors import IncorrectParameters
-from ..interfaces import INotificationSyntax
-from ..json_text import decodeJsonToWrite
+from ..net.addresses import RoutingId
+from ..net.json_text import decodeJsonToWrite
 from ..xmpp.elements import CLIENT, Element, escape
 from ..xmpp.fast_parser import ChainParser
 from ..xmpp.stanzas import isUnusual
-from .names import IRIS, PRIVATE
+from .incoming import Incoming, Leave, Nothing, Notification, Refused
+from .interfaces import INotificationSyntax
+from .namespaces import IRIS, PRIVATE
 from .senders import Senders
 from .telemetry import statistics
 
 __all__ = [
-    "Incoming",
-    "Leave",
-    "Nothing",
-    "Notification",
     "PrivateIqs",
-    "Refused",
 ]
 
 # RFC 7622 section 3.1: of each part of a JID.
@@ -36,33 +31,6 @@ _NO_NOTIFICATION = frozenset(("", "leave room", "disconnect"))
 _USUAL = ((CLIENT, "iq"), (PRIVATE, "query"), (IRIS, "data"))
 _PARSERS = {CLIENT: ChainParser(_USUAL, CLIENT), "": ChainParser(_USUAL)}
 _ALIASES = (("roomid", "roomId"), ("routingid", "routingId"), ("traceid", "traceId"))
-
-
-@attrs.frozen
-class Notification:
-    """To be handed to C{onNotification}. Its repr shows no room token."""
-
-    info: dict[str, Any] = attrs.field(repr=False)
-
-
-@attrs.frozen
-class Leave:
-    """The server asks us to leave and come back: it is about to go down."""
-
-
-@attrs.frozen
-class Nothing:
-    """Understood, and of no interest: the answer is a result."""
-
-
-@attrs.frozen
-class Refused:
-    """The answer is this error condition."""
-
-    condition: str
-
-
-Incoming = Notification | Leave | Nothing | Refused
 
 
 @implementer(INotificationSyntax)

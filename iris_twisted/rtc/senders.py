@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 from twisted.words.protocols.jabber.jid import JID
 
-from ..addresses import RoutingId
 from ..errors import IncorrectParameters
+from ..net.addresses import RoutingId
 from ..xmpp.jids import parseJid
 
 __all__ = ["Senders"]

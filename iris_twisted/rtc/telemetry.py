@@ -9,9 +9,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ..addresses import RoutingId
+from ..net.addresses import RoutingId
 from ..xmpp.elements import Element
-from .names import IRIS, PRIVATE
+from .namespaces import IRIS, PRIVATE
 
 __all__ = ["statistics"]
 

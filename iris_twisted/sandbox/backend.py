@@ -10,11 +10,12 @@ from typing import Any
 
 import attrs
 
-from ..account_tables import accountTables, checkKeys, checkRoutingId, readToml
-from ..addresses import checkToken, locate
+from ..connection.websocket_address import locate
+from ..discovery.server_info import ServerInfo
 from ..errors import IncorrectParameters, IrisError
-from ..transport import TransportRegistry
-from ..values import ServerInfo
+from ..fleet.account_tables import accountTables, checkKeys, checkRoutingId, readToml
+from ..net.addresses import checkToken
+from ..transport.registry import TransportRegistry
 from .records import SandboxError
 
 __all__ = ["Account", "Backend", "readAccounts"]

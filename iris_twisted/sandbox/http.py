@@ -12,8 +12,8 @@ from typing import Any
 from twisted.web.resource import NoResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from ..http.serving import headerOf
-from ..json_text import decodeJson
+from ..net.http.serving import headerOf
+from ..net.json_text import decodeJson
 from .backend import Backend
 from .platform import Platform
 from .records import Answer, SandboxError
@@ -132,6 +132,7 @@ class Control(Resource):
         self._actions: dict[tuple[str, str, bool], Callable[[dict[str, Any], str], Any]] = {
             ("POST", "calls", False): self._placeCall,
             ("GET", "calls", False): lambda _, __: [c.asDict() for c in platform.calls.values()],
+            ("POST", "calls", True): lambda _, id: platform.tellAgain(id).asDict(),
             ("DELETE", "calls", True): lambda _, id: platform.cancelCall(id).asDict(),
             ("GET", "sessions", False): self._sessions,
             ("DELETE", "sessions", True): self._drop,

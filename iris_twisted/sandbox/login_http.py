@@ -12,9 +12,9 @@ from typing import Any
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from ..http.serving import headerOf
-from ..json_text import decodeJson
-from ..tokens import claimsOf, expiryOf
+from ..net.http.serving import headerOf
+from ..net.json_text import decodeJson
+from ..net.jwt import claimsOf, expiryOf
 from .directory import Directory
 from .http import answerJson, notFound
 

@@ -13,8 +13,8 @@ from typing import Any
 import attrs
 
 from ..errors import IncorrectParameters
-from ..rtc.names import IRIS
-from ..tokens import expiryOf
+from ..net.jwt import expiryOf
+from ..rtc.namespaces import IRIS
 from ..xmpp.elements import CLIENT, Element, escape
 from .directory import Directory
 from .records import (
@@ -242,6 +242,16 @@ class Platform:
         call.info = {**call.info, "type": "cancel"}
         self._ring(call)
         call.state = "cancelled"
+        return call
+
+    def tellAgain(self, id: str) -> Call:
+        """Tell the user of it once more, as a platform may after a loss: it is the same call."""
+        call = self.calls.get(id)
+        if call is None:
+            raise SandboxError(f"there is no call {id!r}")
+        if call.state == "acknowledged":
+            call.state = "missed"
+        self._ring(call)
         return call
 
     def _ring(self, call: Call) -> None:

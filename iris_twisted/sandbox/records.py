@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import attrs
 
-from ..rtc.names import IRIS, PRIVATE
+from ..rtc.namespaces import IRIS, PRIVATE
 from ..xmpp.elements import CLIENT, Element
-from ..xmpp.management import StreamManagement
+from ..xmpp.stream_management import StreamManagement
 
 __all__ = [
     "DROPS",

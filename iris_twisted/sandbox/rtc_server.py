@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from ..transport.silence import Silence
+from ..transport.silent_logger import Silence
 from ..xmpp.elements import Element
 from .platform import Platform
 from .rtc_session import RtcSession

@@ -11,7 +11,7 @@ import secrets
 from typing import Any
 
 from ..errors import ProtocolViolation
-from ..values import Limits
+from ..net.limits import Limits
 from ..xmpp.elements import (
     BIND,
     CLIENT,
@@ -24,9 +24,9 @@ from ..xmpp.elements import (
     Element,
     serialize,
 )
-from ..xmpp.management import MANAGEMENT, StreamManagement, isStanza
 from ..xmpp.parser import Closed, FrameParser, Header, Item, Violation
 from ..xmpp.stanzas import encoded
+from ..xmpp.stream_management import MANAGEMENT, StreamManagement, isStanza
 from ..xmpp.stream_parser import StreamParser
 from .platform import Platform
 from .records import UserSession

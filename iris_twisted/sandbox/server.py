@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.static import File
 
-from ..http.serving import Connections, QuietSite
+from ..net.http.serving import Connections, QuietSite
 from .backend import Backend
 from .http import Branch, Control, Discovery, Root
 from .login_http import PasswordLogin, services
@@ -115,6 +115,10 @@ class Sandbox:
     def placeCall(self, to: str, **options: Any) -> Call:
         """See L{Platform.placeCall}."""
         return self.platform.placeCall(to, **options)
+
+    def tellAgain(self, id: str) -> Call:
+        """See L{Platform.tellAgain}."""
+        return self.platform.tellAgain(id)
 
     def cancelCall(self, id: str) -> Call:
         """See L{Platform.cancelCall}."""

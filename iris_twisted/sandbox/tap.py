@@ -15,10 +15,10 @@ from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
+from ..command_line.exit_status import ExitStatus, stopWith
+from ..command_line.options import PlainOptions
+from ..command_line.terminal import lineWriter
 from ..errors import IncorrectParameters
-from ..exit_status import ExitStatus, stopWith
-from ..terminal import lineWriter
-from ..usage import PlainOptions
 from .backend import Backend, readAccounts
 from .records import SandboxError
 from .server import Sandbox, startSandbox

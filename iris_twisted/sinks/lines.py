@@ -13,10 +13,11 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from ..errors import IncorrectParameters, NotTaken
-from ..group_commit import GroupCommit
-from ..interfaces import INotificationSink, INotificationSinkProvider
+from .context import SinkContext
+from .formats import withoutHeaders
+from .group_commit import GroupCommit
+from .interfaces import INotificationSink, INotificationSinkProvider
 from .record import CallRecord
-from .registry import SinkContext
 
 __all__ = ["FileSink", "FileSinks", "StdoutSink", "StdoutSinks"]
 
@@ -33,10 +34,11 @@ class StdoutSink:
 
     def __init__(self, context: SinkContext) -> None:
         self._write = context.write
+        self._format = withoutHeaders("stdout", context.format)
 
     def take(self, record: CallRecord) -> Deferred[None]:
         try:
-            self._write(record.line)
+            self._write(self._format.encode(record).body.decode())
         except (OSError, ValueError) as e:
             return fail(_cannotWrite("stdout", e))
         return succeed(None)
@@ -71,14 +73,15 @@ class FileSink:
         self._path = path
         self._reopen = False
         self._file: int | None = None
-        self._commits: GroupCommit[str, None] = GroupCommit(context.reactor, self._append)
+        self._format = withoutHeaders("file", context.format)
+        self._commits: GroupCommit[bytes, None] = GroupCommit(context.reactor, self._append)
 
     def take(self, record: CallRecord) -> Deferred[None]:
         return Deferred.fromCoroutine(self._take(record))
 
     async def _take(self, record: CallRecord) -> None:
         try:
-            await self._commits.submit(record.line)
+            await self._commits.submit(self._format.encode(record).body)
         except OSError as e:
             raise _cannotWrite(self._path, e) from None
 
@@ -94,7 +97,7 @@ class FileSink:
             os.close(self._file)
             self._file = None
 
-    def _append(self, lines: Sequence[str]) -> list[None]:
+    def _append(self, lines: Sequence[bytes]) -> list[None]:
         """In a thread, one at a time."""
         if self._reopen:
             self._reopen = False
@@ -102,7 +105,7 @@ class FileSink:
         if self._file is None:
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._file = os.open(self._path, flags, 0o600)
-        data = b"".join(line.encode() + b"\n" for line in lines)
+        data = b"".join(line + b"\n" for line in lines)
         if self._endsAmidLine(self._file):
             data = b"\n" + data
         try:

@@ -9,7 +9,7 @@ import shlex
 import shutil
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.plugin import IPlugin
@@ -17,9 +17,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import IncorrectParameters, NotTaken, SinkRefused
-from ..interfaces import INotificationSink, INotificationSinkProvider
+from .context import SinkContext
+from .formats import withoutHeaders
+from .interfaces import INotificationSink, INotificationSinkProvider
 from .record import CallRecord
-from .registry import SinkContext
 
 __all__ = ["ExecSink", "ExecSinks"]
 
@@ -33,12 +34,18 @@ def _environment() -> dict[str, str]:
 
 
 class _Run(ProcessProtocol):
-    """One run of the program."""
+    """
+    One run of the program.
+
+    @ivar done: fires with its outcome, or when nobody waits for that any more.
+    @ivar exited: fires when the process is gone.
+    """
 
     transport: Any
 
     def __init__(self, name: str, data: bytes) -> None:
-        self.done: Deferred[None] = Deferred()
+        self.done: Deferred[None] = Deferred(lambda _: self.kill())
+        self.exited: Deferred[None] = Deferred()
         self.late = False
         self._name = name
         self._data = data
@@ -47,7 +54,20 @@ class _Run(ProcessProtocol):
         self.transport.write(self._data)
         self.transport.closeStdin()
 
+    def kill(self) -> None:
+        """End it: it is late, or not wanted any more."""
+        self.late = True
+        try:
+            self.transport.signalProcess("KILL")
+        except ProcessExitedAlready:
+            pass  # Its end is on the way.
+
     def processEnded(self, reason: Failure) -> None:
+        if not self.done.called:
+            self._tell(reason)
+        self.exited.callback(None)
+
+    def _tell(self, reason: Failure) -> None:
         error: Any = reason.value
         if reason.check(ProcessDone):
             self.done.callback(None)
@@ -77,12 +97,13 @@ class ExecSink:
     def __init__(self, words: list[str], context: SinkContext) -> None:
         self.name = f"exec:{words[0]}"
         self._words = words
+        self._format = withoutHeaders("exec", context.format)
         self._reactor = context.reactor
         self._timeout = context.execTimeout
         self._running: set[_Run] = set()
 
     def take(self, record: CallRecord) -> Deferred[None]:
-        run = _Run(self.name, record.line.encode() + b"\n")
+        run = _Run(self.name, self._format.encode(record).body + b"\n")
         try:
             self._reactor.spawnProcess(
                 run, self._words[0], self._words, env=_environment(), childFDs={0: "w", 1: 2, 2: 2}
@@ -91,30 +112,25 @@ class ExecSink:
             run.done.errback(NotTaken(f"{self.name} cannot be run: {e.strerror}", cause=e))
             return run.done
         self._running.add(run)
-        late = self._reactor.callLater(self._timeout, self._kill, run)
+        late = self._reactor.callLater(self._timeout, run.kill)
 
-        def ended(result: Any) -> Any:
+        def exited(_: Any) -> None:
             self._running.discard(run)
             if late.active():
                 late.cancel()
-            return result
 
-        return run.done.addBoth(ended)
-
-    def _kill(self, run: _Run) -> None:
-        run.late = True
-        try:
-            run.transport.signalProcess("KILL")
-        except ProcessExitedAlready:
-            pass  # Its end is on the way.
+        run.exited.addCallback(exited)
+        return run.done
 
     def reopen(self) -> None:
         """There is nothing to open again."""
 
     def stop(self) -> Deferred[None]:
-        for run in list(self._running):
-            self._kill(run)
-        return succeed(None)
+        running = list(self._running)
+        for run in running:
+            run.kill()
+        gone: Deferred[Any] = gatherResults([run.exited for run in running])
+        return gone.addCallback(lambda _: None)
 
 
 @implementer(IPlugin, INotificationSinkProvider)

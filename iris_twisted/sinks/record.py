@@ -5,11 +5,12 @@ A call on its way to the sinks.
 from __future__ import annotations
 
 import json
-import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 import attrs
+
+from .call_key import callKey
 
 __all__ = ["CallRecord", "timestamp"]
 
@@ -25,7 +26,9 @@ class CallRecord:
     """
     One notification, with what a receiver needs to recognize it when it comes twice.
 
-    @ivar key: the idempotency key, a UUID: the same each time this record is delivered.
+    @ivar key: the idempotency key, a UUID. It is the call's own: the same each time this
+        record is delivered, and each time the platform tells of the call, on whichever
+        connection.
     @ivar account: the routing id that was notified.
     @ivar received: epoch seconds.
     @ivar notification: as C{onNotification} got it; it holds the room token.
@@ -38,8 +41,12 @@ class CallRecord:
 
     @classmethod
     def of(cls, account: str, notification: dict[str, Any], now: float) -> CallRecord:
-        """A new record, with a key of its own."""
-        return cls(str(uuid.uuid4()), account, now, notification)
+        """
+        The record of a call that came now.
+
+        @raise ValueError: when it holds what JSON cannot; C{TypeError} likewise.
+        """
+        return cls(callKey(account, notification), account, now, notification)
 
     @property
     def line(self) -> str:

@@ -11,26 +11,28 @@ import hashlib
 import hmac
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from twisted.internet.defer import Deferred
 from twisted.plugin import IPlugin
 from twisted.web.client import HTTPConnectionPool
 from zope.interface import implementer
 
-from ..addresses import isLoopback
-from ..deadline import deadlined
 from ..errors import ConnectionFailed, IncorrectParameters, NotTaken, SinkRefused
-from ..http import Answer, HttpRequests
-from ..interfaces import INotificationSink, INotificationSinkProvider
+from ..net.deadline import deadlined
+from ..net.http.requests import Answer, HttpRequests
+from ..net.loopback import isLoopback
+from .context import SinkContext
+from .interfaces import INotificationSink, INotificationSinkProvider
 from .record import CallRecord
-from .registry import SinkContext
 
 __all__ = ["WebhookSink", "WebhookSinks", "readSecret", "signature"]
 
 # What of the 4xx can be cured by waiting: Request Timeout, Too Early, Too Many Requests.
 _LATER = (408, 425, 429)
 _LONGEST_WAIT = 3600.0
+# What a header of a CloudEvent holds as it is.
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "").replace('"', "")
 
 
 def readSecret(text: str) -> bytes:
@@ -54,6 +56,11 @@ def signature(secret: bytes, id: str, timestamp: int, body: bytes) -> str:
     """The header C{webhook-signature}: HMAC-SHA256 of id, timestamp and body."""
     signed = f"{id}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()
+
+
+def _encoded(value: str) -> str:
+    """An attribute of a CloudEvent as a header: percent-encoded where that must be."""
+    return quote(value, safe=_VISIBLE)
 
 
 def _retryAfter(answer: Answer, now: float) -> float | None:
@@ -87,6 +94,7 @@ class WebhookSink:
         self._context = context
         self._pool = HTTPConnectionPool(context.reactor)
         self._pool.maxPersistentPerHost = self.concurrency
+        self._underWay: set[Deferred[None]] = set()
         self._requests = HttpRequests(
             context.reactor,
             "the webhook",
@@ -97,22 +105,31 @@ class WebhookSink:
         )
 
     def take(self, record: CallRecord) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._take(record))
+        taking: Deferred[None] = Deferred.fromCoroutine(self._take(record))
+        self._underWay.add(taking)
+
+        def ended(result: Any) -> Any:
+            self._underWay.discard(taking)
+            return result
+
+        return taking.addBoth(ended)
 
     async def _take(self, record: CallRecord) -> None:
         reactor, timeout = self._context.reactor, self._context.webhookTimeout
-        body = record.line.encode()
+        call = self._context.format.encode(record)
         now = int(reactor.seconds())
         headers = {
-            "Content-Type": "application/json",
+            "Content-Type": call.contentType,
             "Idempotency-Key": record.key,
             "Webhook-Id": record.key,
             "Webhook-Timestamp": str(now),
+            # CloudEvents, HTTP Protocol Binding 1.0.2, section 3.1.3.
+            **{f"ce-{name}": _encoded(value) for name, value in call.attributes.items()},
         }
         secret = self._context.webhookSecret
         if secret is not None:
-            headers["Webhook-Signature"] = signature(secret, record.key, now, body)
-        sending = self._requests.send("POST", self._origin, self._url, headers, body)
+            headers["Webhook-Signature"] = signature(secret, record.key, now, call.body)
+        sending = self._requests.send("POST", self._origin, self._url, headers, call.body)
         try:
             answer = await deadlined(
                 reactor,
@@ -133,6 +150,9 @@ class WebhookSink:
         """There is nothing to open again."""
 
     def stop(self) -> Deferred[None]:
+        # An answer would give its connection to the pool.
+        for taking in list(self._underWay):
+            taking.cancel()
         closed: Deferred[Any] = self._pool.closeCachedConnections()
         return closed.addCallback(lambda _: None)
 

@@ -4,7 +4,7 @@ through L{ITransportProvider<iris_twisted.interfaces.ITransportProvider>}, and f
 here what they need besides: L{openTransport}, and L{explain} for what their sockets die of.
 """
 
-from ..network_failures import explain
+from ..net.failures import explain
 from .opening import Opening, openTransport
 from .registry import TransportRegistry
 

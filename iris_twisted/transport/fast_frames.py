@@ -8,7 +8,7 @@ Not checked here is UTF-8: the XML parser does.
 
 from __future__ import annotations
 
-from ..random_bytes import pieces
+from ..net.random_bytes import pieces
 
 __all__ = ["masked", "texts"]
 

@@ -11,10 +11,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.python.failure import Failure
 
-from ..endpoints import clientEndpoint
-from ..interfaces import IMessageTransport, ITlsTrust
-from ..network_failures import explain
-from ..values import Destination
+from ..net.endpoints import clientEndpoint
+from ..net.failures import explain
+from ..net.interfaces import ITlsTrust
+from .destination import Destination
+from .interfaces import IMessageTransport
 
 __all__ = ["Opening", "openTransport"]
 

@@ -9,8 +9,8 @@ from functools import lru_cache
 
 from twisted import plugin, plugins
 
-from ..interfaces import ITransportProvider
-from ..values import Scheme
+from .destination import Scheme
+from .interfaces import ITransportProvider
 
 __all__ = ["TransportRegistry"]
 

@@ -21,10 +21,12 @@ from twisted.internet.protocol import Factory
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from ..interfaces import IMessageReceiver, IMessageTransport, ITlsTrust, ITransportProvider
-from ..values import Destination, Limits, Scheme
+from ..net.interfaces import ITlsTrust
+from ..net.limits import Limits
+from .destination import Destination, Scheme
+from .interfaces import IMessageReceiver, IMessageTransport, ITransportProvider
 from .opening import openTransport
-from .silence import Silence
+from .silent_logger import Silence
 from .websocket_connection import WebSocketConnection
 
 __all__ = ["WebSocketTransport"]

@@ -16,13 +16,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import ConnectionFailed, IrisError, PeerClosed, ProtocolViolation, ServerLeaving
-from ..interfaces import IMessageReceiver, IMessageTransport
-from ..network_failures import explain
-from ..values import Destination, Limits
+from ..net.failures import explain
+from ..net.limits import Limits
 from ..version import __version__
+from .back_pressure import WriteBrake
+from .destination import Destination
 from .fast_frames import masked, texts
-from .silence import Silence
-from .write_brake import WriteBrake
+from .interfaces import IMessageReceiver, IMessageTransport
+from .silent_logger import Silence
 
 __all__ = ["WebSocketConnection"]
 

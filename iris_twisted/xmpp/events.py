@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 import attrs
 
-from ..addresses import RoutingId
 from ..errors import IrisError, StanzaError
-from ..random_bytes import pieces
-from ..values import Limits
+from ..net.addresses import RoutingId
+from ..net.limits import Limits
+from ..net.random_bytes import pieces
 from .elements import Element
 from .iqs import PendingIqs
-from .management import StreamManagement
 from .stanzas import iqCondition
+from .stream_management import StreamManagement
 
 __all__ = [
     "DIALECTS",

@@ -16,8 +16,8 @@ from .elements import BIND, SASL, SESSION, Element
 from .events import SessionSettings
 from .iqs import PendingIqs
 from .jids import parseJid
-from .management import MANAGEMENT
 from .sasl import Mechanism, chooseMechanism
+from .stream_management import MANAGEMENT
 
 __all__ = ["Login"]
 

@@ -13,7 +13,7 @@ from xml.parsers import expat
 import attrs
 
 from ..errors import ProtocolViolation
-from ..values import Limits
+from ..net.limits import Limits
 from .elements import STREAM, Element
 
 __all__ = ["Closed", "FrameParser", "Header", "Item", "Tree", "Violation"]

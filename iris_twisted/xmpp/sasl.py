@@ -9,8 +9,8 @@ from collections.abc import Collection
 
 from scramp import ScramClient, ScramException
 
-from ..addresses import RoutingId
 from ..errors import BackendError, NotSupported, ProtocolViolation
+from ..net.addresses import RoutingId
 
 __all__ = ["Mechanism", "chooseMechanism"]
 

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from zope.interface import implementer
 
 from ..errors import IrisError, NoAnswer, ProtocolViolation, ServerLeaving
-from ..interfaces import IXmppSession
 from . import stanzas
-from .acknowledging import Acknowledging
+from .acknowledgements import Acknowledging
 from .elements import CLIENT, FRAMING, PING, SASL, STREAM, Element
-from .endings import ending
 from .events import (
     Ended,
     Established,
@@ -26,11 +24,13 @@ from .events import (
     SessionSettings,
     outcome,
 )
+from .interfaces import IXmppSession
 from .iqs import PendingIqs
 from .login import Login
-from .management import MANAGEMENT, isStanza
 from .parser import Closed, FrameParser, Item, Violation
 from .pings import Pings
+from .stream_end import ending
+from .stream_management import MANAGEMENT, isStanza
 from .stream_parser import StreamParser
 
 __all__ = ["XmppSession"]

@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 
 from ..errors import ProtocolViolation
-from ..values import Limits
+from ..net.limits import Limits
 from .elements import CLIENT, STREAM, Element, escape
 from .parser import Closed, Item, Tree, Violation
-from .tokens import TokenCutter, checkBetween
+from .token_cutter import TokenCutter, checkBetween
 
 __all__ = ["StreamParser"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from iris_twisted.errors import BackendError, ConnectionFailed, NotSupported, ProtocolViolation
 from iris_twisted.sandbox.rtc_server import _Client
 
-from ..test_network import RID, NetworkCase
+from ..network import RID, NetworkCase
 
 SASL = 'xmlns="urn:ietf:params:xml:ns:xmpp-sasl"'
 ERROR = (

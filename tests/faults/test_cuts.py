@@ -14,12 +14,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from iris_twisted import IrisRtcConnection
+from iris_twisted.connection.state import ConnectionState
 from iris_twisted.sandbox import Sandbox
-from iris_twisted.values import ConnectionState
 from iris_twisted.xmpp.jids import _prepared
 
 from ..doubles import FixedDelay
-from ..test_network import RID, NetworkCase
+from ..network import RID, NetworkCase
 from .proxy import DOWN, UP, Fault, Proxy
 
 # What the contract allows after onConnected, however often the network breaks.

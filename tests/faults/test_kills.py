@@ -15,9 +15,9 @@ from twisted.internet.task import deferLater
 
 from iris_twisted.sandbox import platform
 
+from ..network import RID, NetworkCase
 from ..peers import WebServer
 from ..processes import Program, startTwist
-from ..test_network import RID, NetworkCase
 
 KILLS = 50
 BURST = 20

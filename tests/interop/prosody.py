@@ -15,11 +15,11 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from iris_twisted.discovery.server_info import ServerInfo
 from iris_twisted.interfaces import IEventManager
-from iris_twisted.values import ServerInfo
 
+from ..network import NetworkCase
 from ..processes import Program
-from ..test_network import NetworkCase
 
 __all__ = ["PASSWORD", "Fixed", "ProsodyCase"]
 

@@ -13,7 +13,7 @@ from twisted.internet import reactor
 
 from iris_twisted.console import Ledger, consoleRoot
 from iris_twisted.daemon.operator_site import OperatorSite
-from iris_twisted.fleet import IrisFleet
+from iris_twisted.fleet.fleet import IrisFleet
 from iris_twisted.sandbox import Sandbox
 
 from ..processes import Program, startTwist

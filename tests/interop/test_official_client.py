@@ -18,8 +18,8 @@ from twisted.internet.utils import getProcessOutputAndValue
 
 from iris_twisted.sandbox import Sandbox
 
+from ..network import RID, NetworkCase
 from ..processes import Program
-from ..test_network import RID, NetworkCase
 
 HERE = Path(__file__).resolve().parent / "javascript"
 NODE, NPM, CHROMIUM = map(shutil.which, ("node", "npm", "chromium"))

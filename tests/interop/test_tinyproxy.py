@@ -11,8 +11,8 @@ from twisted.internet import reactor
 
 from iris_twisted.errors import ConnectionFailed
 
+from ..network import RID, NetworkCase
 from ..processes import Program
-from ..test_network import RID, NetworkCase
 from .prosody import freePort
 
 TINYPROXY = shutil.which("tinyproxy")

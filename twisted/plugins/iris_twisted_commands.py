@@ -24,3 +24,10 @@ irisOutbox = ServiceMaker(
     "Look into the outbox of twist iris, and decide about dead letters.",
     "iris-outbox",
 )
+
+irisOperator = ServiceMaker(
+    "iris-twisted operator",
+    "iris_twisted.operators.tap",
+    "Say who may look at twist iris, and who may reject calls there.",
+    "iris-operator",
+)

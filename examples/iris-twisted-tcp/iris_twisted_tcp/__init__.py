@@ -22,8 +22,9 @@ from iris_twisted.interfaces import (
     ITlsTrust,
     ITransportProvider,
 )
+from iris_twisted.net.limits import Limits
 from iris_twisted.transport import explain, openTransport
-from iris_twisted.values import Destination, Limits, Scheme
+from iris_twisted.transport.destination import Destination, Scheme
 
 __all__ = ["TlsStreamTransport"]
 

@@ -3,6 +3,11 @@
 "use strict";
 
 const token = document.querySelector('meta[name="console-token"]').content;
+// Who may only read gets no token.
+const mayReject = token !== "";
+// Not as the browser would complete them: where name and password stand in the page's own
+// address, it asks for nothing that is named from there.
+const here = (name) => new URL(name, location.origin + location.pathname);
 const byId = (id) => document.getElementById(id);
 const STATES = ["connected", "connecting", "reconnecting", "disconnected"];
 // How much of the past the timeline shows, in seconds.
@@ -210,7 +215,7 @@ async function reject(call, row) {
   row.button.disabled = true;
   let words;
   try {
-    const answer = await fetch("reject", {
+    const answer = await fetch(here("reject"), {
       method: "POST",
       headers: { "content-type": "application/json", "x-console-token": token },
       body: JSON.stringify({ id: call.id }),
@@ -232,8 +237,9 @@ function newRow(call) {
   if (call.number) from.append(make("small", {}, call.caller));
   const to = make("td", {}, call.account, make("small", {}, call.room));
   row.element = make(
-    "tr", {}, make("td", {}, clock(call.at)), from, to, make("td", {}, row.state, row.button),
+    "tr", {}, make("td", {}, clock(call.at)), from, to, make("td", {}, row.state),
   );
+  if (mayReject) row.state.after(row.button);
   return row;
 }
 
@@ -304,7 +310,7 @@ function draw(snapshot) {
 function look(change) {
   Object.assign(view, change);
   if (source) source.close();
-  source = new EventSource(`events?${new URLSearchParams(view)}`);
+  source = new EventSource(here(`events?${new URLSearchParams(view)}`));
   source.onmessage = (event) => draw(JSON.parse(event.data));
   source.onerror = () => {
     say(byId("live"), "The program cannot be reached; trying again");

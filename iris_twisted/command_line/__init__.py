@@ -1,0 +1,3 @@
+"""
+What the C{twist} commands share: options, lines for a terminal, exit statuses.
+"""

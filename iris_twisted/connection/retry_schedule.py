@@ -1,0 +1,125 @@
+"""
+The timers of reconnecting: how many attempts since it was last stable, when the
+next one is due, and when it is time to give up (contract promises 5 and 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
+
+from ..errors import ConnectionFailed, IrisError, ProtocolViolation
+from ..net.steady_time import steadyTime
+from .retry import delayBefore
+from .settings import Settings
+
+__all__ = ["Retrying"]
+
+_VIOLATIONS = 3
+
+
+def _stop(call: IDelayedCall | None) -> None:
+    if call is not None and call.active():
+        call.cancel()
+
+
+class Retrying:
+    """
+    @param due: called when it is time for the next attempt.
+    @param gaveUp: called with the error when it has taken too long.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: Settings,
+        due: Callable[[], None],
+        gaveUp: Callable[[IrisError], None],
+    ) -> None:
+        self._time = steadyTime(reactor)
+        self._settings = settings
+        self._due = due
+        self._gaveUp = gaveUp
+        self._attempts = 0
+        self._upSince = 0.0
+        self._lastError: IrisError | None = None
+        self._retry: IDelayedCall | None = None
+        self._deadline: IDelayedCall | None = None
+        self._patienceLeft: float | None = None
+        self._wanted = False
+        self._violations = 0
+
+    def begin(self) -> None:
+        """A connection starts, with its first attempt."""
+        self._violations = 0
+
+    def isHopeless(self, error: IrisError) -> bool:
+        """
+        Whether no further attempt can help (contract promise 7): a fault that stays,
+        or the third protocol violation with no session up in between.
+        """
+        if isinstance(error, ProtocolViolation):
+            self._violations += 1
+            return self._violations >= _VIOLATIONS
+        return not error.retryable
+
+    def sessionUp(self) -> None:
+        """Remember since when it is up."""
+        self._violations = 0
+        self._upSince = self._time.seconds()
+
+    def sessionLost(self) -> None:
+        """The clock of C{giveUpAfter} starts; the count of attempts too, if it was stable."""
+        if self._time.seconds() - self._upSince >= self._settings.stableAfter:
+            self._attempts = 0
+        self._patienceLeft = self._settings.giveUpAfter
+        self.runPatience()
+
+    def next(self, error: IrisError) -> tuple[int, float] | None:
+        """
+        @param error: why the last attempt, or the session, ended.
+        @return: the number of the next attempt and the seconds until it; C{None}
+            when there shall be none.
+        """
+        self._lastError = error
+        self._attempts += 1
+        delay = delayBefore(self._settings.retryPolicy, self._attempts)
+        if delay is None:
+            return None
+        self._wanted = True
+        return self._attempts, delay
+
+    def wait(self, delay: float) -> None:
+        """Call C{due} after so many seconds, unless stopped since L{next}."""
+        if self._wanted:
+            self._retry = self._time.callLater(delay, self._due)
+
+    def holdPatience(self) -> None:
+        """C{giveUpAfter} does not run while a token is awaited."""
+        if self._deadline is not None and self._deadline.active():
+            # What is late by now is due at once.
+            self._patienceLeft = max(0.0, self._deadline.getTime() - self._time.seconds())
+            self._deadline.cancel()
+        self._deadline = None
+
+    def runPatience(self) -> None:
+        """C{giveUpAfter} runs on."""
+        if self._patienceLeft is not None and self._deadline is None:
+            self._deadline = self._time.callLater(self._patienceLeft, self._expired)
+
+    def stop(self) -> None:
+        """No more attempts are wanted."""
+        _stop(self._retry)
+        _stop(self._deadline)
+        self._retry = self._deadline = self._patienceLeft = None
+        self._wanted = False
+
+    def surrender(self, why: str) -> ConnectionFailed:
+        """The error that reconnecting ends with."""
+        last = "" if self._lastError is None else f"; the last error was: {self._lastError.message}"
+        return ConnectionFailed(f"reconnecting was given up {why}{last}", cause=self._lastError)
+
+    def _expired(self) -> None:
+        self._gaveUp(self.surrender(f"{self._settings.giveUpAfter:g} seconds after the loss"))

@@ -1,0 +1,248 @@
+"""
+The accounts of a daemon: who is there, who is on the way, who left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    DeferredSemaphore,
+    gatherResults,
+    succeed,
+)
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..connection.connection import IrisListener
+from ..connection.interfaces import IIrisListener
+from ..connection.state import ConnectionState
+from ..errors import ConnectionFailed, IncorrectParameters, IrisError
+from ..fleet.fleet import IrisFleet
+from ..login.platform_login import LoggedIn
+from ..net.steady_time import steadyTime
+from ..outbox.outbox import Outbox
+from .account_login import Arrival
+from .accounts import Account
+from .callback_fan_out import Recipient
+from .configuration import Configuration
+from .json_report import JsonReport
+from .text_report import TextReport
+from .token_files import TokenFiles
+
+if TYPE_CHECKING:
+    from ..console.call_history import Ledger
+
+__all__ = ["Roster"]
+
+# So many accounts that go are closed at a time, and every so many seconds it is told.
+_CLOSING = 500
+_TELL = 5.0
+
+
+class Roster:
+    """
+    @param fleet: where the connections are kept.
+    @param outbox: where calls go, if anywhere.
+    @param write: writes a line to stdout.
+    @param lastEnded: called with the reason when no account is left that could connect.
+    @param ledger: writes down what the console shows.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        configuration: Configuration,
+        fleet: IrisFleet,
+        outbox: Outbox | None,
+        write: Callable[[str], None],
+        lastEnded: Callable[[IrisError], None],
+        ledger: Ledger | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._configuration = configuration
+        self._fleet = fleet
+        self._outbox = outbox
+        self._write = write
+        self._lastEnded = lastEnded
+        self._ledger = ledger
+        self._one = not configuration.many
+        self._files = TokenFiles(reactor)
+        self._files.startService()
+        self._leaving: dict[Account, Callable[[], Deferred[Any]]] = {}
+        self._living: set[Account] = set()
+        self._connected: set[Account] = set()
+        self._texts: dict[Account, TextReport] = {}
+
+    @property
+    def living(self) -> int:
+        """How many accounts are connected, or may be later."""
+        return len(self._living)
+
+    def look(self) -> list[str]:
+        """How it is right now, in a few lines: the connections, and the calls that ring."""
+        states = self._fleet.states
+        if self._one:
+            lines = [text.status for text in self._texts.values()]
+        else:
+            lines = [", ".join(f"{states[s]} {s.value}" for s in ConnectionState if states[s])]
+        for text in self._texts.values():
+            lines += text.ringing
+        return lines
+
+    async def adopt(self, tokens: Mapping[Account, str | None]) -> tuple[int, int]:
+        """
+        Go on with these; the unchanged ones do not notice.
+
+        @param tokens: of each, C{None} for those that log in.
+        @return: how many came, and how many left.
+        """
+        gone = [account for account in self._leaving if account not in tokens]
+        come = [account for account in tokens if account not in self._leaving]
+        self._living.difference_update(gone)
+        await self._close([self._leaving.pop(account) for account in gone])
+        for account in come:
+            self._add(account, tokens[account])
+        return len(come), len(gone)
+
+    async def _close(self, leaving: list[Callable[[], Deferred[Any]]]) -> None:
+        """Each takes a few seconds where the platform says nothing: so all together."""
+        closed = 0
+
+        def count(_: object) -> None:
+            nonlocal closed
+            closed += 1
+
+        async def tell() -> None:
+            while True:
+                await deferLater(steadyTime(self._reactor), _TELL)
+                words = "reloading: {closed} of {all} accounts that go are closed"
+                self._log.warn(words, closed=closed, all=len(leaving))
+
+        telling = Deferred.fromCoroutine(tell())
+        telling.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        room = DeferredSemaphore(_CLOSING)
+        try:
+            await gatherResults([room.run(leave).addCallback(count) for leave in leaving])
+        finally:
+            telling.cancel()
+
+    async def stop(self) -> None:
+        """Whoever is on the way stops there; the connections are the fleet's to close."""
+        self._files.stopService()
+        for account in list(self._leaving):
+            if account not in self._connected:
+                await self._leaving[account]()
+
+    def _add(self, account: Account, token: str | None) -> None:
+        """Keep a connection for an account, once it is logged in and subscribed."""
+        self._living.add(account)
+        configuration = self._configuration
+        report = self._report(account)
+        waiting = report.waiting if isinstance(report, TextReport) else lambda seconds: None
+        if account.email is None and configuration["auth-manager"] is None:
+            if configuration["notification-manager"] is None and account.routingId is not None:
+                assert token is not None
+                self._connect(account, report, None, LoggedIn(token, account.routingId))
+                return
+        arrival = Arrival(self._reactor, configuration, account, token, report, waiting)
+        arriving = arrival.run()
+
+        def leave() -> Deferred[Any]:
+            arriving.cancel()
+            return succeed(None)
+
+        self._leaving[account] = leave
+        provider = None if arrival.auth is None else arrival.auth.token
+        arriving.addCallback(partial(self._connect, account, report, provider))
+        arriving.addErrback(self._failedToArrive, account)
+
+    def _failedToArrive(self, failure: Failure, account: Account) -> None:
+        if failure.check(CancelledError):
+            return
+        # The next reload tries it again.
+        self._leaving.pop(account, None)
+        error = failure.value
+        if not isinstance(error, IrisError):
+            self._log.failure("a bug in logging in", failure)
+            error = ConnectionFailed(f"logging in failed by a bug: {type(error).__name__}")
+        self._ended(error, account)
+
+    def _connect(
+        self,
+        account: Account,
+        report: IIrisListener,
+        provider: Callable[[], Any] | None,
+        who: LoggedIn,
+    ) -> None:
+        routingId = who.routingId
+        if routingId in self._fleet.accounts:
+            # Only who has logged in may be known so late.
+            error = IncorrectParameters(f"another account is connected as {routingId} already")
+            report.onConnectionError(error.code, error.message)
+            raise error
+        sinks = self._configuration["sink"] if account.sinks is None else account.sinks
+        offer = None
+        if sinks and self._outbox is not None:
+            offer = partial(self._outbox.offer, routingId, specs=sinks)
+        history = None if self._ledger is None else self._ledger.open(routingId)
+        listeners = [report] if history is None else [report, history]
+        text = report if isinstance(report, TextReport) else None
+        service = self._fleet.add(
+            routingId,
+            who.token,
+            Recipient(listeners, offer),
+            provider,
+            waitForToken=account.tokenFile is not None or provider is not None,
+            waiting=text.waiting if text is not None else lambda seconds: None,
+        )
+        if history is not None:
+            history.connection = service.connection
+        if text is not None:
+            text.connection = service.connection
+            self._texts[account] = text
+            text.asking(self._configuration["event-manager"], routingId)
+        unwatch: Callable[[], None] = lambda: None  # noqa: E731
+        if account.tokenFile is not None:
+            unwatch = self._files.watch(account.tokenFile, service.updateToken)
+
+        def leave() -> Deferred[Any]:
+            unwatch()
+            self._connected.discard(account)
+            self._texts.pop(account, None)
+            if self._ledger is not None:
+                self._ledger.close(routingId)
+            return self._fleet.remove(routingId)
+
+        self._leaving[account] = leave
+        self._connected.add(account)
+        service.ended.addCallback(self._ended, account)
+
+    def _report(self, account: Account) -> IIrisListener:
+        if self._configuration.output == "none":
+            return IrisListener()
+        if self._configuration.output == "json":
+            name = None if self._one else account.name
+            return JsonReport(self._write, self._reactor.seconds, name)
+        return TextReport(
+            self._write,
+            self._reactor.seconds,
+            None if self._one else account.name,
+            self._configuration["verbose"],
+        )
+
+    def _ended(self, error: IrisError | None, account: Account) -> None:
+        if error is None:
+            return
+        self._living.discard(account)
+        if self._configuration.output == "none":
+            self._log.error("{name}: {reason}", name=account.name, reason=error.message)
+        if not self._living:
+            self._lastEnded(error)

@@ -1,0 +1,87 @@
+"""
+What C{twist iris} does when no event manager is named: a sandbox in the same
+process, a connection to it, and a call every few seconds.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import IService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import LoopingCall
+
+from ..sandbox.server import Sandbox, startSandbox
+
+__all__ = ["Demo"]
+
+_CALLERS = (
+    ("+12155550100", "grandma@example.test"),
+    ("+12155550142", "office@example.test"),
+    ("+12155550177", "doorbell@example.test"),
+)
+
+
+class Demo(Service):
+    """
+    @param routingId: whom to ring.
+    @param client: makes what connects to the sandbox.
+    @param placed: called after each call was placed.
+    @param interval: seconds between calls; the first comes after one.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        routingId: str,
+        client: Callable[[Sandbox], IService],
+        placed: Callable[[], None],
+        interval: float = 5.0,
+    ) -> None:
+        self._reactor = reactor
+        self._routingId = routingId
+        self._makeClient = client
+        self._placed = placed
+        self._interval = interval
+        self._callers = itertools.cycle(_CALLERS)
+        self._calling = LoopingCall(self._call)
+        self._calling.clock = reactor
+        self._first: IDelayedCall | None = None
+        self._sandbox: Sandbox | None = None
+        self._client: IService | None = None
+        self.started: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self.started = Deferred.fromCoroutine(self._start())
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _start(self) -> None:
+        self._sandbox = await startSandbox(self._reactor)
+        self._client = self._makeClient(self._sandbox)
+        self._client.startService()
+        self._first = self._reactor.callLater(1.0, self._calling.start, self._interval)
+
+    async def _stop(self) -> None:
+        if self.started is not None:
+            await self.started
+        if self._first is not None and self._first.active():
+            self._first.cancel()
+        if self._calling.running:
+            self._calling.stop()
+        if self._client is not None:
+            await maybeDeferred(self._client.stopService)
+        if self._sandbox is not None:
+            await self._sandbox.stop()
+
+    def _call(self) -> None:
+        assert self._sandbox is not None
+        number, sender = next(self._callers)
+        self._sandbox.placeCall(self._routingId, caller=number, sender=sender)
+        self._placed()

@@ -1,0 +1,127 @@
+"""
+Iris tokens in files, read again when the files change.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from ..errors import IncorrectParameters
+from ..net.addresses import checkToken
+from ..net.steady_time import steadyTime
+
+__all__ = ["TokenFiles", "readSecretFile", "readToken"]
+
+_LONGEST = 64 * 1024
+
+
+def readToken(path: str) -> str:
+    """
+    The token in a file, without the white space around it.
+
+    @raise IncorrectParameters: naming the file and what is wrong with it.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(_LONGEST + 1)
+    except (OSError, ValueError) as e:
+        reason = e.strerror if isinstance(e, OSError) else str(e)
+        raise IncorrectParameters(f"the token file {path!r} cannot be read: {reason}") from None
+    if len(content) > _LONGEST:
+        raise IncorrectParameters(f"the token file {path!r} is too large to hold a token")
+    return checkToken(f"the token in {path!r}", content.decode("utf-8", "replace").strip())
+
+
+def readSecretFile(what: str, path: str) -> str:
+    """
+    A secret in a file: its first line, and nothing else may follow.
+
+    @param what: as in "the password", for errors.
+    @raise IncorrectParameters: naming the file and what is wrong with it.
+    """
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_LONGEST + 1).decode("utf-8")
+    except (OSError, ValueError) as e:
+        reason = e.strerror if isinstance(e, OSError) else "it is no text"
+        raise IncorrectParameters(f"{what} in {path!r} cannot be read: {reason}") from None
+    line, _, rest = text.partition("\n")
+    line = line.rstrip("\r")
+    if not line or rest.strip() or len(text) > _LONGEST or not line.isprintable():
+        raise IncorrectParameters(f"{what} in {path!r} must be one line of text")
+    return line
+
+
+class TokenFiles(Service):
+    """
+    Watches token files, all of them by one timer.
+
+    @param interval: seconds between looks.
+    """
+
+    _log = Logger()
+
+    def __init__(self, reactor: Any, interval: float = 2.0) -> None:
+        self._interval = interval
+        self._files: dict[str, tuple[list[Callable[[str], None]], object]] = {}
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = steadyTime(reactor)
+
+    def watch(self, path: str, changed: Callable[[str], None]) -> Callable[[], None]:
+        """
+        @param changed: called with each new token of this file from now on, like all
+            others that were given for it.
+        @return: ends that.
+        """
+        known, seen = self._files.get(path, ([], self._signature(path)))
+        self._files[path] = [*known, changed], seen
+
+        def unwatch() -> None:
+            watchers, seen = self._files.pop(path)
+            if watchers != [changed]:
+                self._files[path] = [w for w in watchers if w is not changed], seen
+
+        return unwatch
+
+    def startService(self) -> None:
+        super().startService()
+        self._looking.start(self._interval, now=False)
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._looking.running:
+            self._looking.stop()
+
+    @staticmethod
+    def _signature(path: str) -> object:
+        try:
+            status = os.stat(path)
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+    def _look(self) -> None:
+        for path, (watchers, seen) in list(self._files.items()):
+            signature = self._signature(path)
+            if signature == seen:
+                continue
+            self._files[path] = watchers, signature
+            try:
+                token = readToken(path)
+            except IncorrectParameters as e:
+                self._log.warn("{reason}; the old token stays", reason=e.message)
+                continue
+            for changed in watchers:
+                # One that fails, or ends another, is nothing to the others.
+                if changed not in self._files.get(path, ([], None))[0]:
+                    continue
+                try:
+                    changed(token)
+                except Exception:
+                    self._log.failure("a new token in {path!r} was not taken", path=path)

@@ -1,0 +1,29 @@
+"""
+Every interface of the house.
+
+A method says when it is called, by whom, and how it fails. Nothing here imports an
+implementation.
+"""
+
+from .connection.interfaces import IIrisListener, IRetryPolicy
+from .discovery.interfaces import IEventManager
+from .net.interfaces import ITlsTrust
+from .rtc.interfaces import INotificationSyntax
+from .sinks.interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
+from .transport.interfaces import IMessageReceiver, IMessageTransport, ITransportProvider
+from .xmpp.interfaces import IXmppSession
+
+__all__ = [
+    "ICheckedSink",
+    "IEventManager",
+    "IIrisListener",
+    "IMessageReceiver",
+    "IMessageTransport",
+    "INotificationSink",
+    "INotificationSinkProvider",
+    "INotificationSyntax",
+    "IRetryPolicy",
+    "ITlsTrust",
+    "ITransportProvider",
+    "IXmppSession",
+]

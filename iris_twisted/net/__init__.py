@@ -1,0 +1,3 @@
+"""
+Below all floors: addresses, sockets, TLS, proxies, HTTP with bounds, time.
+"""

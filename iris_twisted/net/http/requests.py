@@ -1,0 +1,158 @@
+"""
+Requests, by treq: verified, bounded in every way, never redirected, without cookies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+
+from ...errors import ConnectionFailed, IrisError
+from ..failures import explain
+from ..interfaces import ITlsTrust
+from ..proxies import Proxies
+from .bounded import BoundedEndpoints
+
+__all__ = ["Answer", "HttpRequests"]
+
+# For headers, besides the body.
+_HEADERS = 64 * 1024
+
+
+@attrs.frozen
+class Answer:
+    """
+    What came back.
+
+    @ivar headers: by lower-case names; of a repeated one the first.
+    """
+
+    status: int
+    body: bytes = attrs.field(repr=False)
+    headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+
+
+class _BoundedBody(Protocol):
+    """Collects a body, up to a limit; C{done} fires when the connection is free of it."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self.overfull = False
+        self.done: Deferred[bytes] = Deferred(lambda _: self._stop())
+
+    def _stop(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def connectionMade(self) -> None:
+        if self.done.called:
+            self._stop()
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.overfull:
+            return
+        self._size += len(data)
+        if self._size > self._limit:
+            self.overfull = True
+            self._pieces.clear()
+            self._stop()
+        else:
+            self._pieces.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.done.called:
+            return
+        # Without a length the end of the connection is the end of the body.
+        if self.overfull or reason.check(ResponseDone, PotentialDataLoss):
+            self.done.callback(b"".join(self._pieces))
+        else:
+            self.done.errback(reason)
+
+
+class HttpRequests:
+    """
+    @param what: what answers, as in "the event manager", for errors.
+    @param trust: whose certificates count.
+    @param limit: bytes of a body, after decompression.
+    @param connectTimeout: seconds that opening a connection may take.
+    @param pool: whose connections to use; C{None} to keep none, for a request every few
+        hours.
+    @param proxies: what is on the way.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        what: str,
+        trust: ITlsTrust,
+        *,
+        limit: int = 64 * 1024,
+        connectTimeout: float = 30.0,
+        pool: HTTPConnectionPool | None = None,
+        proxies: Proxies | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._what = what
+        self._limit = limit
+        pool = pool or HTTPConnectionPool(reactor, persistent=False)
+        endpoints = BoundedEndpoints(
+            reactor, what, trust, limit + _HEADERS, connectTimeout, proxies or Proxies()
+        )
+        self._agent = Agent.usingEndpointFactory(reactor, endpoints, pool)
+
+    def send(
+        self,
+        method: str,
+        origin: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+    ) -> Deferred[Answer]:
+        """
+        @param origin: what may be shown of the URL.
+        @return: fires with the answer, whatever its status; fails with
+            L{ConnectionFailed}. Cancelling it leaves nothing behind.
+        """
+        return Deferred.fromCoroutine(self._send(method, origin, url, headers, body))
+
+    async def _send(
+        self, method: str, origin: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        try:
+            # One for each request: what keeps the cookies of one account must not serve another.
+            response = await HTTPClient(self._agent).request(
+                method,
+                url,
+                headers=Headers({name: [value] for name, value in headers.items()}),
+                data=body,
+                allow_redirects=False,
+                unbuffered=True,
+                reactor=self._reactor,
+            )
+            collecting = _BoundedBody(self._limit)
+            response.deliverBody(collecting)
+            content = await collecting.done
+        except (IrisError, CancelledError):
+            raise
+        except Exception:
+            raise explain(f"{self._what} {origin}", Failure()) from None
+        if collecting.overfull:
+            raise ConnectionFailed(
+                f"{self._what} {origin} answered with more than {self._limit} bytes: check the URL"
+            )
+        got = {
+            name.decode("latin-1").lower(): values[0].decode("latin-1")
+            for name, values in response.headers.getAllRawHeaders()
+        }
+        return Answer(response.code, content, got)

@@ -1,0 +1,38 @@
+"""
+What sinks may use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from ..connection.settings import Settings
+from .formats import FORMATS, CallFormat
+
+__all__ = ["SinkContext"]
+
+
+@attrs.frozen(kw_only=True)
+class SinkContext:
+    """
+    What sinks may use.
+
+    @ivar reactor: for time, sockets, processes and threads.
+    @ivar write: writes a line to stdout.
+    @ivar settings: whose certificates and limits count.
+    @ivar execTimeout: seconds that a program may take.
+    @ivar webhookTimeout: seconds that a webhook may take.
+    @ivar webhookSecret: to sign webhooks with, or C{None}.
+    @ivar format: how calls are written.
+    """
+
+    reactor: Any
+    write: Callable[[str], None]
+    settings: Settings = attrs.field(factory=Settings)
+    execTimeout: float = 10.0
+    webhookTimeout: float = 10.0
+    webhookSecret: bytes | None = attrs.field(default=None, repr=False)
+    format: CallFormat = FORMATS["json"]

@@ -1,0 +1,129 @@
+"""
+What the console remembers.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from iris_twisted.console import Ledger
+from iris_twisted.interfaces import IIrisListener
+
+from ..doubles import World
+
+
+class Remembering(SynchronousTestCase):
+    """States, pings and calls of an account, bounded."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        self.ledger = Ledger(self.world.clock)
+        self.history = self.ledger.open("alice@example.test")
+        self.world.connection._listener = self.history
+        self.history.connection = self.world.connection
+
+    def look(self) -> dict[str, Any]:
+        snapshot = self.ledger.snapshot("", "", 0, 25)
+        json.dumps(snapshot)
+        return snapshot
+
+    def test_states(self) -> None:
+        """Each state with its time; the error and the next attempt in words."""
+        self.assertTrue(verifyObject(IIrisListener, self.history))
+        (before,) = self.look()["connections"]
+        self.assertEqual((before["jid"], before["server"]), (None, None))
+        self.world.up()
+        self.world.clock.advance(60)
+        self.world.transport.lose()
+        self.world.settle()
+        (shown,) = self.look()["connections"]
+        self.assertEqual(
+            [state for _, state in shown["states"]],
+            ["connecting", "connected", "disconnected", "reconnecting"],
+        )
+        self.assertEqual(shown["state"], "reconnecting")
+        self.assertEqual(shown["error"][1], "the socket was closed")
+        self.assertEqual(shown["next"], (1, self.world.clock.seconds() + 1.0))
+        self.world.advance(2)
+        (shown,) = self.look()["connections"]
+        self.assertEqual((shown["state"], shown["next"]), ("connected", None))
+        self.assertEqual(shown["server"], "rtc.example.test")
+        for _ in range(100):
+            self.history.onConnected()
+            self.history.onReconnecting()
+        self.assertEqual(len(self.history.states), 40)
+        self.history.onConnectionError(-116, "the token was refused")
+        self.assertEqual(self.look()["connections"][0]["error"][1], "the token was refused (-116)")
+        self.world.close()
+        self.world.settle()
+
+    def test_pings(self) -> None:
+        """Sampled while connected, and only the last of them."""
+        self.ledger.start()
+        self.world.up()
+        for _ in range(70):
+            self.world.advance(5)
+        (shown,) = self.look()["connections"]
+        self.assertEqual(len(shown["pings"]), 60)
+        self.assertNotIn(None, shown["pings"])
+        self.world.close()
+        self.world.settle()
+        self.world.clock.advance(5)
+        self.assertIsNone(self.look()["connections"][0]["pings"][-1])
+        self.ledger.stop()
+        self.ledger.stop()
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_calls(self) -> None:
+        """Newest first, counted by minute, ended by their cancel, and never with a room token."""
+        self.world.up()
+        calls = [self.world.platform.placeCall("alice@example.test") for _ in range(3)]
+        self.world.settle()
+        self.world.platform.cancelCall(calls[0].id)
+        self.world.settle()
+        shown = self.look()
+        self.assertEqual([c["state"] for c in shown["calls"]], ["ringing", "ringing", "ended"])
+        self.assertEqual(shown["calls"][0]["number"], "+12155550100")
+        self.assertEqual(shown["connections"][0]["calls"][-1], 4)
+        self.assertEqual(len(shown["connections"][0]["calls"]), 30)
+        self.assertNotIn(calls[0].info["roomtoken"], json.dumps(shown) + repr(self.ledger.calls))
+        self.world.clock.advance(60)
+        self.assertEqual(self.look()["connections"][0]["calls"][-2:], [4, 0])
+        for _ in range(600):
+            self.history.onNotification({"type": "chat"})
+        self.assertEqual(len(self.ledger.calls), 500)
+        self.assertEqual(len(self.look()["calls"]), 50)
+        self.world.close()
+        self.world.settle()
+
+    def test_pages(self) -> None:
+        """Filtered by words and state; a page that is not there is the last."""
+        clock = Clock()
+        ledger = Ledger(clock)
+        for number in range(30):
+            ledger.open(f"u{number}@x.test")
+        found = ledger.snapshot("U1", "", 0, 5)
+        self.assertEqual((found["found"], found["pages"], len(found["connections"])), (11, 3, 5))
+        found = ledger.snapshot("", "", 99, 25)
+        self.assertEqual((found["page"], len(found["connections"])), (1, 5))
+        found = ledger.snapshot("", "connected", 0, 25)
+        self.assertEqual((found["found"], found["page"], found["pages"]), (0, 0, 1))
+        ledger.close("u0@x.test")
+        self.assertEqual(ledger.snapshot("", "", 0, 25)["found"], 29)
+
+    def test_watchers(self) -> None:
+        """Told once for all changes of a turn; nobody costs nothing."""
+        told: list[int] = []
+        watcher = lambda: told.append(1)  # noqa: E731
+        self.ledger.changed()
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+        self.ledger.watchers.add(watcher)
+        for _ in range(5):
+            self.ledger.changed()
+        self.world.settle()
+        self.assertEqual(told, [1])

@@ -1,0 +1,3 @@
+"""
+What C{twist iris} runs.
+"""

@@ -1,0 +1,3 @@
+"""
+Below all floors.
+"""

@@ -1,0 +1,3 @@
+"""
+Who may look at a daemon: the file, the limit, the check, the guard, the command.
+"""

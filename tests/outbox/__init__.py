@@ -1,0 +1,3 @@
+"""
+What is owed to the sinks.
+"""

@@ -1,0 +1,699 @@
+"""
+The outbox: what was acknowledged reaches every sink at least once.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from iris_twisted.errors import IncorrectParameters, NotKept, NotTaken, SinkRefused
+from iris_twisted.interfaces import INotificationSink
+from iris_twisted.outbox import Outbox, OutboxObserver, Spool
+from iris_twisted.outbox.spool import openTables
+from iris_twisted.outbox.tables import Due
+from iris_twisted.sinks import CallRecord
+from iris_twisted.sinks.group_commit import GroupCommit
+
+from ..doubles import FixedDelay
+
+A = "alice@x.test"
+
+
+# What the version before this one made, with two calls that wait; the first and others are gone.
+VERSION_1 = """
+CREATE TABLE calls (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL UNIQUE,
+    account TEXT NOT NULL,
+    received REAL NOT NULL,
+    notification TEXT NOT NULL
+);
+CREATE TABLE deliveries (
+    call INTEGER NOT NULL REFERENCES calls (id),
+    sink TEXT NOT NULL,
+    due REAL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    reason TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (call, sink)
+) WITHOUT ROWID;
+CREATE INDEX due ON deliveries (sink, due, call) WHERE due IS NOT NULL;
+CREATE INDEX dead ON deliveries (call, sink) WHERE due IS NULL;
+PRAGMA user_version = 1;
+INSERT INTO calls VALUES (7, 'k7', 'alice@x.test', 1.0, '{}');
+DELETE FROM calls;
+INSERT INTO calls VALUES (2, 'k2', 'alice@x.test', 2.0, '{"n":2}');
+INSERT INTO calls VALUES (3, 'k3', 'alice@x.test', 3.0, '{}');
+INSERT INTO deliveries VALUES (2, 'file:x', 2.0, 0, '');
+INSERT INTO deliveries VALUES (3, 'file:x', 8.0, 1, 'not now');
+"""
+
+
+class _InlinePool:
+    """A thread pool without threads."""
+
+    def callInThreadWithCallback(self, done: Any, work: Any, *args: Any) -> None:
+        from twisted.python.failure import Failure
+
+        try:
+            result = work(*args)
+        except BaseException:
+            done(False, Failure())
+        else:
+            done(True, result)
+
+
+class ThreadlessClock(Clock):
+    """Time and threads, without either."""
+
+    def getThreadPool(self) -> _InlinePool:
+        return _InlinePool()
+
+    def callFromThread(self, work: Callable[..., Any], *args: Any) -> None:
+        work(*args)
+
+    def settle(self) -> None:
+        """Let everything happen that is due now."""
+        for _ in range(1000):
+            due = [c for c in self.getDelayedCalls() if c.getTime() <= self.seconds()]
+            if not due:
+                return
+            self.advance(0)
+        raise AssertionError("it does not settle")
+
+
+@implementer(INotificationSink)
+class Sink:
+    """Takes what C{outcome} says, and writes down what it was given."""
+
+    def __init__(self, name: str, durable: bool = True, concurrency: int = 2) -> None:
+        self.name = name
+        self.durable = durable
+        self.concurrency = concurrency
+        self.taken: list[CallRecord] = []
+        self.outcome: Callable[[CallRecord], Any] = lambda record: None
+        self.reopened = 0
+        self.stopped = False
+
+    def take(self, record: CallRecord) -> Deferred[Any]:
+        self.taken.append(record)
+        return maybeDeferred(self.outcome, record)
+
+    def reopen(self) -> None:
+        self.reopened += 1
+
+    def stop(self) -> Deferred[None]:
+        self.stopped = True
+        return maybeDeferred(lambda: None)
+
+    def rooms(self) -> list[str]:
+        return [record.notification["roomid"] for record in self.taken]
+
+
+def refuse(_: CallRecord) -> None:
+    raise SinkRefused("no")
+
+
+def later(_: CallRecord) -> None:
+    raise NotTaken("not now")
+
+
+class Observer(OutboxObserver):
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def accepted(self, seconds: float) -> None:
+        self.told.append(("accepted", seconds))
+
+    def repeated(self) -> None:
+        self.told.append("repeated")
+
+    def ended(self, sink: str, outcome: str, seconds: float) -> None:
+        self.told.append((sink, outcome, seconds))
+
+
+class OutboxCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = ThreadlessClock()
+        self.clock.advance(1_700_000_000)
+        self.path: str | None = os.path.abspath(self.mktemp())
+        self.sinks = {name: Sink(name) for name in ("one", "two")}
+        self.sinks["soft"] = Sink("soft", durable=False)
+        self.observer = Observer()
+        self.policy = FixedDelay(2.0)
+        self.outbox: Outbox | None = None
+
+    def open(self, *specs: str, **options: Any) -> Outbox:
+        self.outbox = outbox = Outbox(
+            self.clock,
+            self.path,
+            self.sinks.__getitem__,
+            policy=self.policy,
+            observer=self.observer,
+            **options,
+        )
+        outbox.use(specs or ("one",))
+        self.clock.settle()
+        return outbox
+
+    def offer(self, room: str, *specs: str) -> Deferred[None]:
+        assert self.outbox is not None
+        offered = self.outbox.offer(A, {"roomid": room}, specs or ("one",))
+        self.clock.settle()
+        return offered
+
+    def stop(self) -> None:
+        """As a polite end does; nothing is left over."""
+        assert self.outbox is not None
+        stopping = Deferred.fromCoroutine(self.outbox.stop())
+        self.clock.settle()
+        self.successResultOf(stopping)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def depths(self) -> dict[tuple[str, bool], int]:
+        assert self.outbox is not None
+        asking = Deferred.fromCoroutine(self.outbox.depths())
+        self.clock.settle()
+        return self.successResultOf(asking)
+
+
+class Kept(OutboxCase):
+    """With a spool."""
+
+    def test_acknowledgedWhenKept(self) -> None:
+        """On the disk is enough; each sink gets it, and then it is gone."""
+        self.assertTrue(verifyObject(INotificationSink, self.sinks["one"]))
+        waiting: Deferred[None] = Deferred()
+        self.sinks["two"].outcome = lambda _: waiting
+        self.open("one", "two")
+        self.successResultOf(self.offer("r1", "one", "two"))
+        self.assertEqual([s.rooms() for s in self.sinks.values()], [["r1"], ["r1"], []])
+        self.assertEqual(self.sinks["one"].taken[0].key, self.sinks["two"].taken[0].key)
+        self.assertEqual(self.depths()[("two", False)], 1)
+        waiting.callback(None)
+        self.clock.settle()
+        self.assertEqual(set(self.depths().values()), {0})
+        self.assertEqual(
+            self.observer.told,
+            [("accepted", 0.0), ("one", "taken", 0.0), ("two", "taken", 0.0)],
+        )
+        self.stop()
+        self.assertTrue(all(self.sinks[name].stopped for name in ("one", "two")))
+
+    def test_private(self) -> None:
+        """Its files are for their owner only, and every commit is flushed."""
+        assert self.path is not None
+        self.open()
+        self.offer("r1")
+        for name in (self.path, f"{self.path}-wal", f"{self.path}.lock"):
+            self.assertEqual(stat.S_IMODE(os.stat(name).st_mode), 0o600, name)
+        assert self.outbox is not None
+        connection = self.outbox._spool._connection
+        self.assertEqual(connection.execute("PRAGMA journal_mode").fetchone(), ("wal",))
+        self.assertEqual(connection.execute("PRAGMA synchronous").fetchone(), (2,))
+        self.stop()
+
+    def test_restart(self) -> None:
+        """What was under way is given again after a restart, with its key."""
+        self.sinks["one"].outcome = lambda _: Deferred()
+        self.open()
+        for room in ("r1", "r2", "r3"):
+            self.successResultOf(self.offer(room))
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2"])
+        self.stop()
+        before = {record.key for record in self.sinks["one"].taken}
+        self.sinks["one"] = Sink("one")
+        self.open()
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2", "r3"])
+        self.assertTrue(before <= {record.key for record in self.sinks["one"].taken})
+        self.stop()
+
+    def test_tryAgain(self) -> None:
+        """A failure is tried again when the policy says, or the sink; others go on meanwhile."""
+        self.sinks["one"].outcome = later
+        self.open()
+        self.offer("r1")
+        self.sinks["one"].outcome = lambda _: None
+        self.offer("r2")
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2"])
+        self.clock.advance(1.9)
+        self.clock.settle()
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2"])
+
+        def busy(_: CallRecord) -> None:
+            raise NotTaken("busy", retryAfter=30.0)
+
+        self.sinks["one"].outcome = busy
+        self.clock.advance(0.2)
+        self.clock.settle()
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2", "r1"])
+        self.sinks["one"].outcome = lambda _: None
+        for _ in range(29):
+            self.clock.advance(1)
+            self.clock.settle()
+        self.assertEqual(len(self.sinks["one"].taken), 3)
+        self.clock.advance(1.1)
+        self.clock.settle()
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2", "r1", "r1"])
+        self.assertEqual(self.policy.attempts, [1, 2])
+        self.stop()
+
+    def test_impatientSink(self) -> None:
+        """A sink that asks for less time than the backoff does not shorten it."""
+
+        def impatient(_: CallRecord) -> None:
+            raise NotTaken("busy", retryAfter=0.1)
+
+        self.sinks["one"].outcome = impatient
+        self.open()
+        self.offer("r1")
+        self.clock.advance(1.9)
+        self.clock.settle()
+        self.assertEqual(self.sinks["one"].rooms(), ["r1"])
+        self.clock.advance(0.2)
+        self.clock.settle()
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r1"])
+        self.stop()
+
+    def test_deadLetters(self) -> None:
+        """Refused, or tried for too long, it is a dead letter; revived it is tried again."""
+        self.sinks["one"].outcome = refuse
+        self.open("one", "two", retryFor=10.0)
+        self.offer("r1", "one", "two")
+        self.sinks["one"].outcome = later
+        self.offer("r2")
+        for _ in range(20):
+            self.clock.advance(1)
+            self.clock.settle()
+        self.assertEqual(self.depths()[("one", True)], 2)
+        self.assertEqual(self.sinks["two"].rooms(), ["r1"])
+        self.assertEqual(self.sinks["one"].rooms().count("r2"), 6)
+        self.sinks["one"].outcome = lambda _: None
+        connection, tables = openTables(self.path)
+        letters = tables.deadLetters()
+        self.assertEqual([(x.reason, x.attempts) for x in letters], [("no", 1), ("not now", 6)])
+        tables.revive(letters, self.clock.seconds())
+        connection.close()
+        self.clock.advance(10)
+        self.clock.settle()
+        self.assertEqual(self.sinks["one"].rooms()[-2:], ["r1", "r2"])
+        self.assertEqual(set(self.depths().values()), {0})
+        self.stop()
+
+    def test_concurrency(self) -> None:
+        """A sink gets no more at a time than it takes, and all in the end, in order."""
+        waiting: list[Deferred[None]] = []
+
+        def hold(_: CallRecord) -> Deferred[None]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        self.sinks["one"].outcome = hold
+        self.open()
+        for number in range(300):
+            self.offer(f"r{number}")
+        done = 0
+        while waiting:
+            self.assertLessEqual(len(waiting), 2)
+            waiting.pop(0).callback(None)
+            done += 1
+            self.clock.settle()
+        self.assertEqual(done, 300)
+        self.assertEqual(self.sinks["one"].rooms(), [f"r{n}" for n in range(300)])
+        self.stop()
+
+    def test_bug(self) -> None:
+        """A sink that raises anything is logged, and tried again."""
+        self.sinks["one"].outcome = lambda _: 1 / 0
+        self.open()
+        self.offer("r1")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.sinks["one"].outcome = lambda _: None
+        self.clock.advance(2.1)
+        self.clock.settle()
+        self.assertEqual(len(self.sinks["one"].taken), 2)
+        self.stop()
+
+    def test_fullDisk(self) -> None:
+        """No room: the offer fails as such, nothing is lost of what was there, and room heals."""
+        self.sinks["one"].outcome = lambda _: Deferred()
+        outbox = self.open()
+        self.offer("r1")
+        connection = outbox._spool._connection
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        big = {"roomid": "r" * 20_000}
+        offered = outbox.offer(A, big, ["one"])
+        self.clock.settle()
+        error = self.failureResultOf(offered, NotKept).value
+        self.assertIn("full", error.message)
+        self.assertIn(str(self.path), error.message)
+        connection.execute("PRAGMA max_page_count = 100000")
+        self.successResultOf(self.offer("r2"))
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2"])
+        self.stop()
+
+    def test_brokenMeanwhile(self) -> None:
+        """What a sink took while the outbox was broken is written down when it works again."""
+        waiting: Deferred[None] = Deferred()
+        self.sinks["one"].outcome = lambda _: waiting
+        outbox = self.open()
+        self.offer("r1")
+        connection = outbox._spool._connection
+        connection.execute("PRAGMA query_only = 1")
+        waiting.callback(None)
+        self.clock.settle()
+        connection.execute("PRAGMA query_only = 0")
+        self.assertEqual(self.depths()[("one", False)], 1)
+        self.clock.advance(5)
+        self.clock.settle()
+        self.assertEqual(self.depths()[("one", False)], 0)
+        self.assertEqual(self.sinks["one"].rooms(), ["r1"])
+        self.stop()
+
+    def test_toldAgain(self) -> None:
+        """A call is given to sinks once: told twice, after its delivery, and after a restart."""
+        self.open()
+        one, two = self.offer("r1"), self.offer("r1")
+        self.successResultOf(one)
+        self.successResultOf(two)
+        self.successResultOf(self.offer("r1"))
+        self.assertEqual(set(self.depths().values()), {0})
+        self.stop()
+        self.open()
+        self.successResultOf(self.offer("r1"))
+        self.successResultOf(self.offer("r2"))
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2"])
+        self.assertEqual(self.observer.told.count("repeated"), 3)
+        self.stop()
+
+    def test_toldWhileKept(self) -> None:
+        """Who tells of a call that is being stored waits for the same result."""
+        outbox = self.open()
+        connection = outbox._spool._connection
+        connection.execute("PRAGMA query_only = 1")
+        offers = [outbox.offer(A, {"roomid": "r1"}, ["one"]) for _ in range(3)]
+        self.assertNoResult(offers[2])
+        self.clock.settle()
+        for offered in offers:
+            self.failureResultOf(offered, NotKept)
+        connection.execute("PRAGMA query_only = 0")
+        offers = [outbox.offer(A, {"roomid": "r1"}, ["one"]) for _ in range(3)]
+        offers[0].cancel()
+        self.clock.settle()
+        self.failureResultOf(offers[0], CancelledError)
+        self.successResultOf(offers[1])
+        self.successResultOf(offers[2])
+        self.assertEqual(self.sinks["one"].rooms(), ["r1"])
+        self.stop()
+
+    def test_forgotten(self) -> None:
+        """After so long a call told again is another; not while it waits, or is a dead letter."""
+        self.open(forgetKeysAfter=100.0, retryFor=1e6)
+        self.offer("taken")
+        self.sinks["one"].outcome = refuse
+        self.offer("dead")
+        self.sinks["one"].outcome = lambda _: Deferred()
+        self.offer("waiting")
+
+        def tellAll() -> list[str]:
+            before = len(self.sinks["one"].taken)
+            for room in ("taken", "dead", "waiting"):
+                self.successResultOf(self.offer(room))
+            return self.sinks["one"].rooms()[before:]
+
+        self.clock.advance(99)
+        self.assertEqual(tellAll(), [])
+        self.clock.advance(2)
+        self.assertEqual(tellAll(), ["taken"])
+        self.clock.advance(102)
+        self.assertEqual(tellAll(), [])
+        self.assertEqual(self.depths(), {("one", False): 2, ("one", True): 1})
+        self.stop()
+
+    def test_keysAreForgotten(self) -> None:
+        """Those that nobody tells of again go too, a few with each call that comes."""
+        outbox = self.open(forgetKeysAfter=100.0)
+        for number in range(40):
+            self.offer(f"r{number}")
+        self.clock.advance(101)
+        for number in range(40, 60):
+            self.offer(f"r{number}")
+        connection = outbox._spool._connection
+        self.assertEqual(connection.execute("SELECT count(*) FROM keys").fetchone(), (20,))
+        self.stop()
+
+    def test_notJson(self) -> None:
+        """What cannot be written down is not kept; others are."""
+        outbox = self.open()
+        offered = outbox.offer(A, {"roomid": "r1", "userdata": float("nan")}, ["one"])
+        self.assertIn(A, self.failureResultOf(offered, NotKept).value.message)
+        self.successResultOf(self.offer("r2"))
+        self.stop()
+
+    def test_otherSinks(self) -> None:
+        """What is owed to a sink that is gone stays there, and is counted."""
+        self.sinks["one"].outcome = lambda _: Deferred()
+        self.open()
+        self.offer("r1")
+        self.stop()
+        self.open("two")
+        self.assertEqual(self.depths()[("other", False)], 1)
+        self.stop()
+
+    def test_reopen(self) -> None:
+        """Every sink is told to open its files anew."""
+        self.open("one", "two").reopen()
+        self.assertEqual([s.reopened for s in self.sinks.values()], [1, 1, 0])
+        self.stop()
+
+
+class InMemory(OutboxCase):
+    """Without a spool."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = None
+
+    def test_acknowledgedWhenTaken(self) -> None:
+        """All durable sinks must have it; the others need not."""
+        waiting: Deferred[None] = Deferred()
+        self.sinks["two"].outcome = lambda _: waiting
+        self.sinks["soft"].outcome = lambda _: Deferred()
+        self.open("one", "two", "soft")
+        offered = self.offer("r1", "one", "two", "soft")
+        self.assertNoResult(offered)
+        waiting.callback(None)
+        self.clock.settle()
+        self.successResultOf(offered)
+        self.successResultOf(self.offer("r2", "soft"))
+        self.stop()
+
+    def test_refused(self) -> None:
+        """What a sink refuses is not acknowledged; nothing of it stays."""
+        self.sinks["two"].outcome = refuse
+        self.open("one", "two")
+        error = self.failureResultOf(self.offer("r1", "one", "two"), SinkRefused).value
+        self.assertEqual(error.message, "no")
+        self.assertEqual(set(self.depths().values()), {0})
+        self.stop()
+
+    def test_toldAgain(self) -> None:
+        """Who tells of a call that is not yet taken waits for it; afterwards it is known."""
+        waiting: Deferred[None] = Deferred()
+        self.sinks["one"].outcome = lambda _: waiting
+        self.open()
+        one, two = self.offer("r1"), self.offer("r1")
+        self.assertNoResult(one)
+        self.assertNoResult(two)
+        waiting.callback(None)
+        self.clock.settle()
+        self.successResultOf(one)
+        self.successResultOf(two)
+        self.successResultOf(self.offer("r1"))
+        self.assertEqual(self.sinks["one"].rooms(), ["r1"])
+        self.stop()
+
+    def test_toldAgainAfterRefusal(self) -> None:
+        """What was not acknowledged is not known: it is tried again."""
+        self.sinks["one"].outcome = refuse
+        outbox = self.open()
+        offers = [outbox.offer(A, {"roomid": "r1"}, ["one"]) for _ in range(2)]
+        self.clock.settle()
+        for offered in offers:
+            self.failureResultOf(offered, SinkRefused)
+        self.sinks["one"].outcome = lambda _: None
+        self.successResultOf(self.offer("r1"))
+        self.successResultOf(self.offer("r1"))
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r1"])
+        self.assertEqual(len({record.key for record in self.sinks["one"].taken}), 1)
+        self.stop()
+
+    def test_patience(self) -> None:
+        """It is tried for a minute, since somebody waits."""
+        self.sinks["one"].outcome = later
+        self.open()
+        offered = self.offer("r1")
+        for second in range(62):
+            if second < 57:
+                self.assertNoResult(offered)
+            self.clock.advance(1)
+            self.clock.settle()
+        self.failureResultOf(offered, NotTaken)
+        self.stop()
+
+    def test_stopped(self) -> None:
+        """Who waits when it stops hears no more: the call is not acknowledged."""
+        self.sinks["one"].outcome = lambda _: Deferred()
+        self.open()
+        offered = self.offer("r1")
+        self.stop()
+        self.assertNoResult(offered)
+
+    def test_settled(self) -> None:
+        """What is being given now may finish, for so long; what waits for a retry need not."""
+        waiting: Deferred[None] = Deferred()
+        self.sinks["one"].outcome = lambda _: waiting
+        self.sinks["two"].outcome = later
+        outbox = self.open("one", "two")
+        one, two = self.offer("r1"), self.offer("r2", "two")
+        settled = Deferred.fromCoroutine(outbox.settle(3.0))
+        self.clock.settle()
+        self.assertNoResult(settled)
+        waiting.callback(None)
+        self.clock.pump([0.05] * 2)
+        self.successResultOf(settled)
+        self.successResultOf(one)
+        self.assertNoResult(two)
+        self.sinks["one"].outcome = lambda _: Deferred()
+        self.offer("r3")
+        settled = Deferred.fromCoroutine(outbox.settle(3.0))
+        self.clock.settle()
+        self.clock.pump([0.05] * 61)
+        self.successResultOf(settled)
+        self.stop()
+
+
+class Files(SynchronousTestCase):
+    """What cannot be a spool is refused, with the reason."""
+
+    def spool(self, path: str) -> Spool:
+        return Spool(ThreadlessClock(), path)
+
+    def refusal(self, path: str) -> str:
+        with self.assertRaises(IncorrectParameters) as caught:
+            self.spool(path)
+        self.assertIn(path, caught.exception.message)
+        return caught.exception.message
+
+    def test_refused(self) -> None:
+        """No file, another database, another version, a text, another process."""
+        self.assertIn("No such file", self.refusal("/no/where/spool"))
+        path = os.path.abspath(self.mktemp())
+        with open(path, "w") as file:
+            file.write("dear diary " * 1000)
+        self.assertIn("not a database", self.refusal(path))
+        for statements in ("CREATE TABLE other (x)", "PRAGMA user_version = 9"):
+            path = os.path.abspath(self.mktemp())
+            connection = sqlite3.connect(path)
+            connection.execute(statements)
+            connection.close()
+            self.assertIn("no outbox of the version 2", self.refusal(path))
+        path = os.path.abspath(self.mktemp())
+        one = self.spool(path)
+        self.assertIn("another process has", self.refusal(path))
+        self.successResultOf(one.close())
+        self.successResultOf(self.spool(path).close())
+
+    def test_version1(self) -> None:
+        """A file of the version before goes on: calls, dead letters, ids, and keys known."""
+        path = os.path.abspath(self.mktemp())
+        connection = sqlite3.connect(path)
+        connection.executescript(VERSION_1)
+        connection.close()
+        clock = ThreadlessClock()
+        spool = Spool(clock, path)
+        due, letters, known, new = (
+            spool.due("file:x", 9.0, 9),
+            spool.failed(3, "file:x", None, "no"),
+            spool.add(CallRecord("k2", A, 9.0, {}), ["file:x"]),
+            spool.add(CallRecord("k9", A, 9.0, {"n": 9}), ["file:x"]),
+        )
+        clock.settle()
+        self.assertEqual(
+            self.successResultOf(due),
+            [
+                Due(2, 0, CallRecord("k2", A, 2.0, {"n": 2})),
+                Due(3, 1, CallRecord("k3", A, 3.0, {})),
+            ],
+        )
+        self.successResultOf(letters)
+        self.assertIsNone(self.successResultOf(known))
+        # Ids are never used again.
+        self.assertEqual(self.successResultOf(new), 8)
+        self.successResultOf(spool.close())
+        self.assertEqual(
+            sqlite3.connect(path).execute("SELECT count(*) FROM calls").fetchone(), (3,)
+        )
+
+    def test_version1Broken(self) -> None:
+        """What cannot be brought to the new version stays what it was."""
+        path = os.path.abspath(self.mktemp())
+        connection = sqlite3.connect(path)
+        connection.executescript(VERSION_1 + "CREATE TABLE calls_2 (x);")
+        before = list(connection.iterdump())
+        connection.close()
+        self.assertIn("calls_2 already exists", self.refusal(path))
+        connection = sqlite3.connect(path)
+        self.assertEqual(list(connection.iterdump()), before)
+        self.assertEqual(connection.execute("PRAGMA user_version").fetchone(), (1,))
+        connection.close()
+
+    def test_notLinear(self) -> None:
+        """Every statement of the way of a call finds its rows by an index."""
+        connection, tables = openTables(None)
+        statements: list[str] = []
+        connection.set_trace_callback(statements.append)
+        record = CallRecord.of(A, {}, 1.0)
+        id = tables.add(record, ["one"])
+        tables.due("one", 2.0, 10)
+        tables.nextDue("one", 0.0)
+        tables.failed(id, "one", 3.0, "x")
+        tables.taken(id, "one")
+        connection.set_trace_callback(None)
+        self.assertGreater(len(statements), 5)
+        for statement in statements:
+            for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}"):
+                self.assertNotIn("SCAN", row[3].replace("SCAN CONSTANT ROW", ""), statement)
+        connection.close()
+
+
+class Batches(SynchronousTestCase):
+    """Work that is cheaper done together."""
+
+    def test_together(self) -> None:
+        """What comes in one turn is one batch, bounded; each gets its own result."""
+        clock, batches = ThreadlessClock(), list[list[int]]()
+
+        def commit(items: Any) -> list[int]:
+            batches.append(list(items))
+            return [item * 2 for item in items]
+
+        commits: GroupCommit[int, int] = GroupCommit(clock, commit, longest=3)
+        done = [commits.submit(number) for number in range(5)]
+        idle = commits.idle()
+        self.assertNoResult(idle)
+        clock.settle()
+        self.assertEqual([self.successResultOf(d) for d in done], [0, 2, 4, 6, 8])
+        self.assertEqual(batches, [[0, 1, 2], [3, 4]])
+        self.successResultOf(idle)
+        self.successResultOf(commits.idle())

@@ -1,0 +1,3 @@
+"""
+Where calls go: the sinks, and what each of them promises.
+"""
