@@ -16,8 +16,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-from ..group_commit import GroupCommit
-from ..steady_time import steadyTime
+from ..net.steady_time import steadyTime
+from ..sinks.group_commit import GroupCommit
 from .conninfo import connect
 from .failures import DatabaseFailed, failureOf
 

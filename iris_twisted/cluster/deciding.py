@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from ..steady_time import steadyTime
+from ..net.steady_time import steadyTime
 from . import places
 from .database import Database
 from .membership import Sight

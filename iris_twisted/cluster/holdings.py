@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import NotKept
-from ..steady_time import steadyTime
+from ..net.steady_time import steadyTime
 from .accounts import Kept
 from .interfaces import IPlaceRunner
 from .places import Key

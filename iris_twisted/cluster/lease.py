@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..steady_time import steadyTime
+from ..net.steady_time import steadyTime
 from .values import LEASE
 
 __all__ = ["Lease"]

@@ -19,8 +19,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ..retry import FullJitter
-from ..steady_time import steadyTime
+from ..connection.retry import FullJitter
+from ..net.steady_time import steadyTime
 from .conninfo import connect
 from .failures import DatabaseFailed
 

@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ..errors import NotKept
-from ..steady_time import steadyTime
+from ..net.steady_time import steadyTime
 from . import accounts, membership, places, schema
 from .accounts import Kept
 from .database import Database

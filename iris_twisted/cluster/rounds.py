@@ -13,8 +13,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..retry import FullJitter
-from ..steady_time import steadyTime
+from ..connection.retry import FullJitter
+from ..net.steady_time import steadyTime
 from .failures import DatabaseFailed
 from .values import RENEW
 

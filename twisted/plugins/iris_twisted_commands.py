@@ -31,3 +31,10 @@ irisOperator = ServiceMaker(
     "Say who may look at twist iris, and who may reject calls there.",
     "iris-operator",
 )
+
+irisCluster = ServiceMaker(
+    "iris-twisted cluster",
+    "iris_twisted.cluster.tap",
+    "Look after the accounts and members of a cluster of twist iris.",
+    "iris-cluster",
+)
