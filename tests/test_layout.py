@@ -34,6 +34,7 @@ BELOW = {
     "operators": "net command_line",
     "console": "net rtc connection fleet operators",
     "sandbox": "net command_line discovery transport xmpp rtc connection fleet",
+    "aio": "connection rtc sandbox",
     "daemon": "net command_line discovery xmpp rtc connection fleet login sinks outbox operators console sandbox",
 }
 # What stands at the top, and may import any room.

@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from iris_twisted.command_line.exit_status import statusFor
-from iris_twisted.daemon.token_files import TokenFiles, readToken
+from iris_twisted.daemon.token_files import TokenFiles
 from iris_twisted.errors import (
     BackendError,
     ConnectionFailed,
@@ -30,6 +30,7 @@ from iris_twisted.errors import (
     NotSupported,
     TokenRefused,
 )
+from iris_twisted.net.secret_files import readToken
 from iris_twisted.sandbox import startSandbox
 from iris_twisted.sandbox import tap as sandboxTap
 from iris_twisted.tap import Options

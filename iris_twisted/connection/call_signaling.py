@@ -106,6 +106,6 @@ class Calls:
         if link is None or not link.isAlive or self._syntax is None:
             return
         to, suffix, payload = self._syntax.statistics(event)
-        link.sendIq(payload, to, suffix).addErrback(
+        link.sendIq(payload, to, suffix, needed=False).addErrback(
             lambda failure: failure.trap(IrisError) and None
         )

@@ -101,6 +101,8 @@ class Link:
         self._reason: IrisError | None = None
         self._wasUp = False
         self._reading = True
+        self._paused = False
+        self._needed: set[str] = set()
         self._keepalive: Keepalive | None = None
         self._sweep: Sweep | None = None
         self._closing: IDelayedCall | None = None
@@ -145,19 +147,37 @@ class Link:
             self._closing = self._time.callLater(self._times.closeTimeout, self.drop)
 
     def pause(self) -> None:
-        """Stop reading: nobody can take more. A link that closes is read to its end."""
+        """
+        Stop reading: nobody can take more. A link that closes is read to its end, and one
+        whose answer is needed, until that is there: whoever waits for it may be who makes room.
+        """
+        self._paused = True
+        if self._needed:
+            return
         if self._transport is not None and self._reading and self._closing is None:
             self._reading = False
             self._transport.pauseProducing()
 
     def resume(self) -> None:
         """Read again."""
+        self._paused = False
+        self._read()
+
+    @property
+    def isReadUnwanted(self) -> bool:
+        """Whether it is read for the sake of an answer, although nobody can take more."""
+        return self._paused and self._reading and bool(self._needed)
+
+    def _read(self) -> None:
         if self._transport is not None and not self._reading:
             self._reading = True
             self._transport.resumeProducing()
 
-    def sendIq(self, payload: Sequence[Element], to: str, idSuffix: str = "") -> Deferred[Element]:
+    def sendIq(
+        self, payload: Sequence[Element], to: str, idSuffix: str = "", *, needed: bool = True
+    ) -> Deferred[Element]:
         """
+        @param needed: whether somebody waits for the answer.
         @return: fires with the result; fails with the server's error, with
             C{NoAnswer}, or with C{NotConnected} when the link is lost first.
         """
@@ -166,6 +186,9 @@ class Link:
         answered: Deferred[Element] = Deferred()
         overdue = self._time.callLater(self._times.iqTimeout, self._expire)
         self._waiting[id] = answered, overdue
+        if needed:
+            self._needed.add(id)
+            self._read()
         self._flush()
         return answered
 
@@ -193,10 +216,14 @@ class Link:
         """This link resumed the session of another: what waits there waits here now."""
         predecessor._successor = self
         self._waiting = predecessor._waiting
+        self._needed = predecessor._needed
+        if self._needed:
+            self._read()
 
     def abandon(self) -> None:
         """The session will not be resumed: what waits for an answer gets none."""
         waiting, self._waiting = self._waiting, {}
+        self._needed = set()
         for answered, overdue in waiting.values():
             overdue.cancel()
             error = NotConnected("the connection was lost before the answer came")
@@ -281,6 +308,9 @@ class Link:
         answered, overdue = self._waiting.pop(id)
         if overdue.active():
             overdue.cancel()
+        self._needed.discard(id)
+        if self._paused:
+            self.pause()
         return answered
 
     def _expire(self) -> None:

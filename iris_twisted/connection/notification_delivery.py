@@ -46,10 +46,11 @@ class Delivery:
         """A notification came: hand it over, or hold it and stop reading."""
         if self._unanswered < self._room and not self._held:
             self._hand(link, iq, info)
-        elif len(self._held) < self._room or self._held[0][0] is link:
+        elif len(self._held) < self._room or (self._held[0][0] is link and not link.isReadUnwanted):
             self._held.append((link, iq, info))
         else:
-            # Only a peer that is lost again and again, with more each time, comes here.
+            # Only a peer that is lost again and again, with more each time, comes here, or
+            # one that goes on while it owes us an answer.
             link.reply(iq, "resource-constraint")
         self._pauseIfFull(link)
 

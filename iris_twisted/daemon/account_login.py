@@ -19,9 +19,9 @@ from ..login.identity_manager import IdentityManagerClient
 from ..login.notification_manager import NotificationManagerClient
 from ..login.platform_login import LoggedIn, PlatformLogin
 from ..net.jwt import claimsOf
+from ..net.secret_files import readSecretFile, readToken
 from .accounts import Account
 from .configuration import Configuration
-from .token_files import readSecretFile, readToken
 
 __all__ = ["Arrival", "authManager"]
 

@@ -19,6 +19,7 @@ from ..command_line.exit_status import ExitStatus, statusFor, stopWith
 from ..connection.state import ConnectionState
 from ..errors import IncorrectParameters
 from ..fleet.fleet import IrisFleet
+from ..net.secret_files import readSecretFile, readToken
 from ..outbox.outbox import Outbox
 from ..sinks.context import SinkContext
 from ..sinks.registry import makeSink
@@ -32,7 +33,6 @@ from .operator_site import Health
 from .operator_sites import OperatorSites
 from .systemd import Notifier
 from .terminal_output import Screen
-from .token_files import readSecretFile, readToken
 
 __all__ = ["Daemon", "sinkContext", "tokensOf"]
 

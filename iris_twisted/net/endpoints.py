@@ -6,14 +6,42 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+)
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
 
 from .interfaces import ITlsTrust
 from .proxies import Proxy
 from .tunnel import TunnelEndpoint
 
 __all__ = ["clientEndpoint"]
+
+
+@implementer(IStreamClientEndpoint)
+class _TlsEndpoint:
+    """
+    TLS over another endpoint, as Twisted's C{wrapClientTLS} makes it. That one counts its time
+    on the global reactor, though, which another than the given one may be, or none at all.
+    """
+
+    def __init__(
+        self, reactor: Any, creator: IOpenSSLClientConnectionCreator, way: IStreamClientEndpoint
+    ) -> None:
+        self._reactor = reactor
+        self._creator = creator
+        self._way = way
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        factory = TLSMemoryBIOFactory(self._creator, True, protocolFactory, self._reactor)
+        connecting: Deferred[Any] = self._way.connect(factory)
+        return connecting.addCallback(lambda protocol: protocol.wrappedProtocol)
 
 
 def clientEndpoint(
@@ -40,4 +68,4 @@ def clientEndpoint(
             reactor, trust, proxy.host, proxy.port, secure=proxy.secure, timeout=timeout
         )
         endpoint = TunnelEndpoint(proxy, way, host, port)
-    return wrapClientTLS(trust.forHost(host), endpoint) if secure else endpoint
+    return _TlsEndpoint(reactor, trust.forHost(host), endpoint) if secure else endpoint

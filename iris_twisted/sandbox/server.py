@@ -81,7 +81,7 @@ class Sandbox:
             certificates = Certificates() if self._tls is True else self._tls
             self._certificates = certificates
             self.caFile = certificates.caFile
-            factory = TLSMemoryBIOFactory(certificates.options, False, factory)
+            factory = TLSMemoryBIOFactory(certificates.options, False, factory, self._reactor)
         self._connections = Connections(factory)
         endpoint = TCP4ServerEndpoint(self._reactor, port, interface=interface)
         self._port = await endpoint.listen(self._connections)

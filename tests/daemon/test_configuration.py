@@ -15,8 +15,8 @@ from iris_twisted.daemon.accounts import Account
 from iris_twisted.daemon.configuration import Configuration
 from iris_twisted.daemon.daemon import sinkContext, tokensOf
 from iris_twisted.daemon.operator_site import checkEndpoint
-from iris_twisted.daemon.token_files import readSecretFile
 from iris_twisted.errors import IncorrectParameters
+from iris_twisted.net.secret_files import readSecretFile
 from iris_twisted.sinks.registry import shownSink
 
 BASE = 'event-manager = "evm.test"\nrouting-id = "alice@x.test"\ntoken-file = "a.token"\n'

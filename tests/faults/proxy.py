@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -96,8 +96,8 @@ class Proxy:
         self._listening: Any = None
         self._empty: Deferred[None] | None = None
 
-    async def start(self) -> Proxy:
-        """Listen on a free port of loopback."""
+    async def start(self, port: int = 0) -> Proxy:
+        """Listen on this port of loopback, or on a free one."""
 
         proxy = self
 
@@ -109,14 +109,14 @@ class Proxy:
                 proxy._connect(side)
                 return side
 
-        endpoint = TCP4ServerEndpoint(self._reactor, 0, interface="127.0.0.1")
+        endpoint = TCP4ServerEndpoint(self._reactor, port, interface="127.0.0.1")
         self._listening = await endpoint.listen(Accepting())
         self.port = self._listening.getHost().port
         return self
 
     async def stop(self) -> None:
         """Close everything."""
-        await self._listening.stopListening()
+        await maybeDeferred(self._listening.stopListening)
         if self.sides:
             self._empty = Deferred()
             self.cut()

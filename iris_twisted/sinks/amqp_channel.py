@@ -1,0 +1,311 @@
+"""
+A channel to an AMQP 0-9-1 broker, by pika: confirmed, and closed when anything is wrong.
+
+Only this module imports pika, and only a sink that is used imports this module.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import pika
+from pika import exceptions
+from pika.adapters.twisted_connection import TwistedProtocolConnection
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.python.failure import Failure
+
+from ..errors import IncorrectParameters, IrisError, NotTaken, SinkRefused
+from ..net.endpoints import clientEndpoint
+from ..net.failures import explain
+from ..net.interfaces import ITlsTrust
+from ..net.steady_time import steadyTime
+from ..version import __version__
+from .broker_url import BrokerUrl
+
+__all__ = ["AmqpChannel", "AmqpMessage", "AmqpPlace", "openAmqp"]
+
+# Seconds for a polite close, before the socket is cut.
+_CLOSING = 3.0
+_LONGEST_REASON = 200
+
+
+class _WithoutBodies(logging.Filter):
+    """pika logs the body of a message that is returned, and what it sends, which is secret."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return False
+
+
+for _name in ("pika.adapters.twisted_connection", "pika.connection", "pika.channel"):
+    logging.getLogger(_name).addFilter(_WithoutBodies())
+# What is wrong is told by the errors: without a handler it would go to stderr too.
+logging.getLogger("pika").addHandler(logging.NullHandler())
+
+
+@attrs.frozen(kw_only=True)
+class AmqpPlace:
+    """
+    Where messages go at a broker.
+
+    @ivar user: with its C{password}.
+    @ivar exchange: C{""} for the default one, which leads to the queue of the routing key.
+    @ivar declare: C{passive} when it must be there, C{none} to ask nothing, or the type
+        of a durable exchange to make.
+    @ivar queue: the one that must be there, or C{None}.
+    @ivar heartbeat: seconds.
+    """
+
+    url: BrokerUrl
+    name: str
+    user: str
+    password: str = attrs.field(repr=False)
+    virtualHost: str
+    exchange: str
+    declare: str
+    queue: str | None
+    heartbeat: int
+    timeout: float
+
+
+@attrs.frozen(kw_only=True)
+class AmqpMessage:
+    """One message."""
+
+    id: str
+    routingKey: str
+    timestamp: int
+    contentType: str
+    headers: Mapping[str, str] = attrs.field(repr=False)
+    body: bytes = attrs.field(repr=False)
+
+
+def _reason(error: BaseException | None) -> str:
+    """What pika or the broker says, on one line."""
+    if isinstance(error, (exceptions.ChannelClosed, exceptions.ConnectionClosed)):
+        words = f"{error.reply_code} {error.reply_text}"
+    elif isinstance(error, exceptions.AMQPHeartbeatTimeout):
+        words = "no heartbeat came"
+    else:
+        words = type(error).__name__
+    return "".join(c if c.isprintable() else "?" for c in words)[:_LONGEST_REASON]
+
+
+def _cannotOpen(place: AmqpPlace, error: BaseException) -> IrisError:
+    """What somebody has to change, or that it may be better later."""
+    if isinstance(error, (exceptions.ProbableAuthenticationError, exceptions.AuthenticationError)):
+        return IncorrectParameters(
+            f"{place.name} refused the user {place.user!r} or its password", cause=error
+        )
+    if isinstance(error, exceptions.ProbableAccessDeniedError):
+        return IncorrectParameters(
+            f"{place.name} does not let the user {place.user!r} into the virtual host "
+            f"{place.virtualHost!r}: is there one, and may it?",
+            cause=error,
+        )
+    if isinstance(error, exceptions.IncompatibleProtocolError):
+        return IncorrectParameters(f"{place.name} does not speak AMQP 0-9-1", cause=error)
+    if isinstance(error, exceptions.ChannelClosedByBroker):
+        # What cannot be declared: it is not there, it is another, it is not for us.
+        return IncorrectParameters(f"{place.name}: {_reason(error)}", cause=error)
+    if isinstance(error, exceptions.AMQPError):
+        return NotTaken(f"{place.name} closed the connection: {_reason(error)}", cause=error)
+    return explain(place.name, Failure(error))
+
+
+class _Connection(TwistedProtocolConnection):  # type: ignore[misc]
+    """
+    pika's connection, which tells why it could not be opened, and when its socket is gone.
+    """
+
+    def __init__(self, parameters: Any, reactor: Any) -> None:
+        super().__init__(parameters, custom_reactor=reactor)
+        self.gone: Deferred[None] = Deferred()
+        self.error: BaseException | None = None
+
+    def _on_connection_failed(self, connection: Any, error: Any = None) -> None:
+        # pika's own keeps the number of attempts, and not the reason.
+        self.error = error
+        super()._on_connection_failed(connection, error)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        # pika's own (1.4) forgets why the broker, or pika, had it closed.
+        pending = getattr(self._impl, "_error", None)
+        if isinstance(pending, exceptions.AMQPError):
+            reason = Failure(pending)
+        try:
+            super().connectionLost(reason)
+        finally:
+            self.gone.callback(None)
+
+
+class AmqpChannel:
+    """
+    A confirming channel with a connection of its own.
+
+    @ivar gone: fires when its socket is closed.
+    @ivar blocked: why the broker reads nothing at the moment, or C{None}.
+    """
+
+    def __init__(self, reactor: Any, place: AmqpPlace, connection: _Connection) -> None:
+        self.gone: Deferred[None] = Deferred()
+        self.blocked: str | None = None
+        self._reactor = reactor
+        self._place = place
+        self._connection = connection
+        self._channel: Any = None
+        self._returned: set[str] = set()
+        self._paused: list[Deferred[None]] = []
+        self._closing: Any = None
+        connection.gone.addCallback(self._lost)
+
+    async def open(self) -> None:
+        """Make the channel, and declare what shall be."""
+        place = self._place
+        self._channel = channel = await self._connection.channel()
+        channel.connection.add_on_connection_blocked_callback(self._isBlocked)
+        channel.connection.add_on_connection_unblocked_callback(self._isUnblocked)
+        await channel.confirm_delivery()
+        channel.add_on_return_callback(self._cameBack)
+        if place.declare == "passive" and place.exchange:
+            await channel.exchange_declare(place.exchange, passive=True)
+        elif place.declare == "passive" and place.queue is not None:
+            await channel.queue_declare(place.queue, passive=True)
+        elif place.declare not in ("passive", "none"):
+            await channel.exchange_declare(place.exchange, place.declare, durable=True)
+        # A channel that the broker closed is of no use; nor is its connection then.
+        channel.on_closed.addBoth(lambda _: self.close())
+
+    def _isBlocked(self, _: Any, frame: Any) -> None:
+        reason = str(frame.method.reason)
+        self.blocked = "".join(c if c.isprintable() else "?" for c in reason)[:_LONGEST_REASON]
+
+    def _isUnblocked(self, *_: Any) -> None:
+        self.blocked = None
+        paused, self._paused = self._paused, []
+        for waiting in paused:
+            waiting.callback(None)
+
+    def _cameBack(self, message: Any) -> None:
+        self._returned.add(message.properties.message_id)
+
+    async def unblocked(self) -> None:
+        """
+        Wait until the broker reads.
+
+        @raise NotTaken: when the connection is lost first.
+        """
+        if self.blocked is not None:
+            waiting: Deferred[None] = Deferred(self._paused.remove)
+            self._paused.append(waiting)
+            await waiting
+
+    async def publish(self, message: AmqpMessage) -> None:
+        """
+        Give the broker a message, and wait until it has confirmed it.
+
+        @raise SinkRefused: when no queue gets it.
+        @raise NotTaken: when it was not confirmed.
+        """
+        place = self._place
+        properties = pika.BasicProperties(
+            content_type=message.contentType,
+            headers=dict(message.headers),
+            delivery_mode=2,  # Persistent.
+            message_id=message.id,
+            timestamp=message.timestamp,
+            app_id="iris-twisted",
+        )
+        self._returned.discard(message.id)
+        try:
+            await self._channel.basic_publish(
+                place.exchange, message.routingKey, message.body, properties, mandatory=True
+            )
+        except CancelledError:
+            raise
+        except exceptions.UnroutableError:
+            # An acknowledgement of several messages is taken for the return of the first of
+            # them by pika (1.4), whichever it was: only the message's id tells.
+            pass
+        except exceptions.NackError as e:
+            raise NotTaken(f"{place.name} could not keep the call (basic.nack)", cause=e) from None
+        except Exception as e:
+            raise NotTaken(
+                f"{place.name} did not confirm the call: {_reason(e)}", cause=e
+            ) from None
+        if message.id in self._returned:
+            self._returned.discard(message.id)
+            raise SinkRefused(
+                f"{place.name}: no queue is bound for the routing key {message.routingKey!r} "
+                f"at the exchange {place.exchange!r}"
+            )
+
+    def close(self) -> None:
+        if self._closing is not None or self._connection.gone.called:
+            return
+        transport: Any = self._connection.transport
+        steady = steadyTime(self._reactor)
+        self._closing = steady.callLater(_CLOSING, transport.abortConnection)
+        try:
+            self._connection.close()
+        except exceptions.AMQPError:
+            transport.abortConnection()
+
+    def _lost(self, _: None) -> None:
+        if self._closing is not None and self._closing.active():
+            self._closing.cancel()
+        paused, self._paused = self._paused, []
+        for waiting in paused:
+            waiting.errback(NotTaken(f"{self._place.name} lost its connection"))
+        self.gone.callback(None)
+
+
+async def openAmqp(reactor: Any, trust: ITlsTrust, place: AmqpPlace) -> AmqpChannel:
+    """
+    @return: a channel that is ready.
+    @raise IncorrectParameters: when somebody has to change something before it can be.
+    @raise ConnectionFailed: when nobody answers as they should; or L{NotTaken}.
+    """
+    url = place.url
+    parameters = pika.ConnectionParameters(
+        host=url.host,
+        port=url.port,
+        virtual_host=place.virtualHost,
+        credentials=pika.PlainCredentials(place.user, place.password),
+        heartbeat=place.heartbeat,
+        client_properties={
+            "product": "iris-twisted",
+            "version": __version__,
+            "connection_name": "iris-twisted",
+        },
+    )
+    connection = _Connection(parameters, reactor)
+    ready: Any = connection.ready
+    factory = Factory.forProtocol(lambda: connection)
+    factory.noisy = False
+    endpoint = clientEndpoint(
+        reactor, trust, url.host, url.port, secure=url.secure, timeout=place.timeout
+    )
+    try:
+        await endpoint.connect(factory)
+    except (IrisError, CancelledError):
+        raise
+    except Exception:
+        raise explain(place.name, Failure()) from None
+    channel = AmqpChannel(reactor, place, connection)
+    try:
+        await ready
+        await channel.open()
+    except BaseException as e:
+        if not connection.gone.called:
+            gone: Deferred[None] = Deferred()
+            channel.gone.addCallback(gone.callback)
+            connection.transport.abortConnection()
+            await gone
+        if isinstance(e, (IrisError, CancelledError)) or not isinstance(e, Exception):
+            raise
+        raise _cannotOpen(place, connection.error or e) from None
+    return channel

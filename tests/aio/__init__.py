@@ -1,0 +1,3 @@
+"""
+For programs on asyncio.
+"""
