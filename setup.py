@@ -46,6 +46,7 @@ setup(
     ],
     extras_require={
         "amqp": ["pika>=1.3.2"],
+        "cluster": ["cryptography>=42", "psycopg[binary]>=3.3"],
         "kafka": ["confluent-kafka>=2.6"],
         "redis": ["txredisapi>=1.4.11"],
         "benchmark": ["matplotlib>=3.8", "slixmpp>=1.8.5"],
@@ -58,6 +59,7 @@ setup(
             "graphviz>=0.20",
             "hypothesis>=6.100",
             "pika>=1.3.2",
+            "psycopg[binary]>=3.3",
             "slixmpp>=1.8.5",
             "standardwebhooks>=1.0.1",
             "txredisapi>=1.4.11",
@@ -71,7 +73,7 @@ setup(
             "pydoctor>=25.4",
             "sphinx>=8.0",
         ],
-        "typing": ["mypy>=1.14", "mypy-zope>=1.0.9"],
+        "typing": ["mypy>=1.14", "mypy-zope>=1.0.9", "psycopg[binary]>=3.3"],
         "lint": ["ruff>=0.9"],
     },
     classifiers=[

@@ -21,6 +21,7 @@ __all__ = [
     "NoAnswer",
     "NotAuthorized",
     "NotConnected",
+    "NotHeld",
     "NotKept",
     "NotSupported",
     "NotTaken",
@@ -185,6 +186,13 @@ class NotKept(IrisError):
     """
 
     fault = Fault.CALLER
+
+
+class NotHeld(NotKept):
+    """
+    A notification came to a member of a cluster that does not hold the account any more, so it
+    must not keep it. Whoever does is told too, or will be.
+    """
 
 
 class NotTaken(IrisError):

@@ -12,9 +12,9 @@ import attrs
 import psycopg
 
 from ..daemon.accounts import Account, readAccounts
-from ..daemon.token_files import readSecretFile, readToken
 from ..errors import IncorrectParameters
 from ..net.addresses import RoutingId
+from ..net.secret_files import readSecretFile, readToken
 from . import accounts, membership, schema
 from .accounts import ClusterAccount
 from .key_file import Keys

@@ -2,7 +2,18 @@
 Calls on their way to the sinks: kept until each has taken them.
 """
 
+from .interfaces import IFence, IOutboxStore
 from .outbox import Outbox, OutboxObserver
-from .spool import DeadLetter, Spool, checkSpool
+from .spool import Spool, checkSpool
+from .values import DeadLetter, Place
 
-__all__ = ["DeadLetter", "Outbox", "OutboxObserver", "Spool", "checkSpool"]
+__all__ = [
+    "DeadLetter",
+    "IFence",
+    "IOutboxStore",
+    "Outbox",
+    "OutboxObserver",
+    "Place",
+    "Spool",
+    "checkSpool",
+]

@@ -17,9 +17,10 @@ from ..connection.retry import FullJitter
 from ..errors import IrisError, NotKept
 from ..sinks.interfaces import INotificationSink
 from ..sinks.record import CallRecord
-from .drain import Drain
+from .interfaces import IOutboxStore
+from .sink_worker import SinkWorker
 from .spool import Spool
-from .tables import Due
+from .values import Due, Place
 
 __all__ = ["Outbox", "OutboxObserver"]
 
@@ -42,14 +43,15 @@ class OutboxObserver:
 
 class Outbox:
     """
-    @param path: of the spool; C{None} for one in memory: then a call is acknowledged only
-        when its durable sinks have it, and the platform keeps what they do not take.
+    @param store: keeps the calls; or the path of a spool, a file for that; C{None} for one in
+        memory: then a call is acknowledged only when its durable sinks have it, and the
+        platform keeps what they do not take.
     @param make: makes the sink of a specification.
     @param policy: when to try a sink again; C{None} for full jitter up to five minutes.
     @param retryFor: seconds from a call's arrival until it is a dead letter; C{None} for a
         day, and for one minute in memory, since somebody waits.
     @param forgetKeysAfter: seconds for which a call is known that is told again, also when
-        it was delivered meanwhile.
+        it was delivered meanwhile. A store that is given has its own.
     @param observer: is told what happens.
     @raise IncorrectParameters: when the spool cannot be opened.
     """
@@ -57,7 +59,7 @@ class Outbox:
     def __init__(
         self,
         reactor: Any,
-        path: str | None,
+        store: IOutboxStore | str | None,
         make: Callable[[str], INotificationSink],
         *,
         policy: IRetryPolicy | None = None,
@@ -66,13 +68,15 @@ class Outbox:
         observer: OutboxObserver | None = None,
     ) -> None:
         self._reactor = reactor
-        self._spool = Spool(reactor, path, forgetKeysAfter)
-        self._keeps = path is not None
+        if store is None or isinstance(store, str):
+            store = Spool(reactor, store, forgetKeysAfter)
+        self._store = store
+        self._keeps = store.keeps
         self._make = make
         self._policy = policy or FullJitter(cap=300.0)
         self._retryFor = retryFor or (24 * 3600.0 if self._keeps else 60.0)
         self._observer = observer or OutboxObserver()
-        self._drains: dict[str, Drain] = {}
+        self._workers: dict[str, SinkWorker] = {}
         self._waiting: dict[int, tuple[set[str], Deferred[None]]] = {}
         # By their keys, who waits for calls that are being kept.
         self._arriving: dict[str, list[Deferred[None]]] = {}
@@ -84,25 +88,30 @@ class Outbox:
         @raise IncorrectParameters: naming what is wrong with one.
         """
         for spec in specs:
-            if spec not in self._drains:
-                self._drains[spec] = drain = Drain(
+            if spec not in self._workers:
+                self._workers[spec] = worker = SinkWorker(
                     self._reactor,
-                    self._spool,
+                    self._store,
                     spec,
                     self._make(spec),
                     self._policy,
                     self._retryFor,
                     partial(self._ended, spec),
                 )
-                drain.wake()
+                worker.wake()
 
     def offer(
-        self, account: str, notification: dict[str, Any], specs: Iterable[str]
+        self,
+        account: str,
+        notification: dict[str, Any],
+        specs: Iterable[str],
+        place: Place | None = None,
     ) -> Deferred[None]:
         """
         A call came, or one that came before is told again: sinks get it once.
 
         @param specs: whom to give it to; all were named to L{use}.
+        @param place: by which right, in a cluster.
         @return: fires when the call may be acknowledged; fails with L{NotKept
             <iris_twisted.errors.NotKept>} when there is no room for it, and with what a
             sink said when that is the only place where it could have gone.
@@ -118,7 +127,7 @@ class Outbox:
             waiting.append(told)
             return told
         self._arriving[record.key] = [told]
-        keeping = Deferred.fromCoroutine(self._keep(record, list(specs)))
+        keeping = Deferred.fromCoroutine(self._keep(record, list(specs), place))
         keeping.addBoth(self._arrived, record.key)
         return told
 
@@ -126,18 +135,18 @@ class Outbox:
         for told in self._arriving.pop(key):
             told.callback(result)
 
-    async def _keep(self, record: CallRecord, specs: list[str]) -> None:
-        id = await self._spool.add(record, specs)
+    async def _keep(self, record: CallRecord, specs: list[str], place: Place | None) -> None:
+        id = await self._store.add(record, specs, place)
         if id is None:
             self._observer.repeated()
             return
-        durable = {spec for spec in specs if self._drains[spec].sink.durable}
+        durable = {spec for spec in specs if self._workers[spec].sink.durable}
         taken: Deferred[None] | None = None
         if durable and not self._keeps:
             taken = Deferred()
             self._waiting[id] = durable, taken
         for spec in specs:
-            self._drains[spec].wake()
+            self._workers[spec].wake()
         if taken is not None:
             await taken
         self._observer.accepted(self._reactor.seconds() - record.received)
@@ -145,17 +154,17 @@ class Outbox:
     def _ended(
         self, spec: str, due: Due, outcome: str, seconds: float, error: IrisError | None
     ) -> None:
-        self._observer.ended(self._drains[spec].sink.name, outcome, seconds)
+        self._observer.ended(self._workers[spec].sink.name, outcome, seconds)
         if outcome == "dead" and not self._keeps:
             # Nobody can look at it there.
-            self._spool.taken(due.id, spec).addErrback(lambda failure: failure.trap(NotKept))
+            self._store.taken(due.id, spec).addErrback(lambda failure: failure.trap(NotKept))
         owed, taken = self._waiting.get(due.id, (set(), None))
         if taken is None or spec not in owed or outcome == "failed":
             return
         if error is not None:
             del self._waiting[due.id]
             # It is not kept: told again, it is another attempt.
-            forgetting = self._spool.forgetKey(due.record.key)
+            forgetting = self._store.forgetKey(due.record.key)
             forgetting.addErrback(lambda failure: failure.trap(NotKept))
             forgetting.addCallback(lambda _: taken.errback(error))
             return
@@ -169,13 +178,13 @@ class Outbox:
         How many deliveries there are, by the name of their sink and whether they are dead.
         Of a sink that is not configured any more the name is C{other}.
 
-        @raise NotKept: when the spool does not work.
+        @raise NotKept: when the store does not work.
         """
         names = self._names()
         depths: dict[tuple[str, bool], int] = {
             (name, dead): 0 for name in names.values() for dead in (False, True)
         }
-        for (spec, dead), count in (await self._spool.depths()).items():
+        for (spec, dead), count in (await self._store.depths()).items():
             key = names.get(spec, "other"), dead
             depths[key] = depths.get(key, 0) + count
         return depths
@@ -185,33 +194,33 @@ class Outbox:
         Since how many seconds the oldest call waits for its delivery, by the name of the
         sink as in L{depths}; 0 where none waits.
 
-        @raise NotKept: when the spool does not work.
+        @raise NotKept: when the store does not work.
         """
         names, now = self._names(), self._reactor.seconds()
         ages = dict.fromkeys(names.values(), 0.0)
-        for spec, received in (await self._spool.oldestWaiting()).items():
+        for spec, received in (await self._store.oldestWaiting()).items():
             name = names.get(spec, "other")
             ages[name] = max(ages.get(name, 0.0), now - received)
         return ages
 
     def _names(self) -> dict[str, str]:
-        return {spec: drain.sink.name for spec, drain in self._drains.items()}
+        return {spec: worker.sink.name for spec, worker in self._workers.items()}
 
     def reopen(self) -> None:
         """Files may have been moved away."""
-        for drain in self._drains.values():
-            drain.sink.reopen()
+        for worker in self._workers.values():
+            worker.sink.reopen()
 
     async def settle(self, seconds: float) -> None:
         """Wait for what is being given to a sink right now, so long and no longer."""
         for _ in range(int(seconds / _GLANCE)):
-            if not any(drain.isGiving for drain in self._drains.values()):
+            if not any(worker.isGiving for worker in self._workers.values()):
                 return
             await deferLater(self._reactor, _GLANCE)
 
     async def stop(self) -> None:
         """Stop giving, and close everything; what is owed is kept, if there is a spool."""
-        for drain in self._drains.values():
-            await drain.stop()
+        for worker in self._workers.values():
+            await worker.stop()
         self._waiting.clear()
-        await self._spool.close()
+        await self._store.close()

@@ -8,20 +8,15 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
-from ..errors import IncorrectParameters, NotKept
-from ..sinks.group_commit import GroupCommit
-from ..sinks.record import CallRecord
-from .tables import DeadLetter, Due, Tables
+from ..errors import IncorrectParameters
+from .batched_store import BatchedStore
+from .tables import Tables
 
-__all__ = ["DeadLetter", "Spool", "checkSpool", "openTables"]
-
-_Result = TypeVar("_Result")
+__all__ = ["Spool", "checkSpool", "openTables"]
 
 # Milliseconds that another process, iris-outbox for one, may hold the tables.
 _PATIENCE = 5000
@@ -49,7 +44,6 @@ def openTables(
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             tables = Tables(connection, forgetAfter)
-            tables.prepare()
         except BaseException:
             connection.close()
             raise
@@ -88,8 +82,10 @@ def checkSpool(path: str, *, inUse: bool = False) -> None:
             os.close(lock)
 
 
-class Spool:
+class Spool(BatchedStore):
     """
+    The embedded store.
+
     @param path: of the file, made when it is not there; C{None} for one in memory, which
         promises nothing.
     @param forgetAfter: seconds for which the key of a call is remembered.
@@ -98,17 +94,15 @@ class Spool:
     """
 
     def __init__(self, reactor: Any, path: str | None, forgetAfter: float = 86_400.0) -> None:
-        self.path = path
-        self._reactor = reactor
         self._lock: int | None = None
         if path is not None:
             self._lock = _locked(path)
         try:
-            self._connection, self._tables = openTables(path, forgetAfter=forgetAfter)
+            self._connection, tables = openTables(path, forgetAfter=forgetAfter)
         except IncorrectParameters:
             self._unlock()
             raise
-        self._commits: GroupCommit[Callable[[], Any], Any] = GroupCommit(reactor, self._commit)
+        super().__init__(reactor, str(path), tables, keeps=path is not None)
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -116,85 +110,4 @@ class Spool:
             self._lock = None
 
     def close(self) -> Deferred[None]:
-        """Fires when all that was asked for is done, and the file is closed."""
-
-        def close(_: None) -> None:
-            self._connection.close()
-            self._unlock()
-
-        return self._commits.idle().addCallback(close)
-
-    # Each of these fires when it is on the disk, and fails with NotKept.
-
-    def add(self, record: CallRecord, sinks: Iterable[str]) -> Deferred[int | None]:
-        """See L{Tables.add}."""
-        sinks = list(sinks)
-        return self._submit(lambda: self._tables.add(record, sinks))
-
-    def forgetKey(self, key: str) -> Deferred[None]:
-        """See L{Tables.forgetKey}."""
-        return self._submit(lambda: self._tables.forgetKey(key))
-
-    def due(self, sink: str, now: float, most: int) -> Deferred[list[Due]]:
-        """See L{Tables.due}."""
-        return self._submit(lambda: self._tables.due(sink, now, most))
-
-    def nextDue(self, sink: str, after: float) -> Deferred[float | None]:
-        """See L{Tables.nextDue}."""
-        return self._submit(lambda: self._tables.nextDue(sink, after))
-
-    def taken(self, id: int, sink: str) -> Deferred[None]:
-        """See L{Tables.taken}."""
-        return self._submit(lambda: self._tables.taken(id, sink))
-
-    def failed(self, id: int, sink: str, due: float | None, reason: str) -> Deferred[None]:
-        """See L{Tables.failed}."""
-        return self._submit(lambda: self._tables.failed(id, sink, due, reason))
-
-    def depths(self) -> Deferred[dict[tuple[str, bool], int]]:
-        """See L{Tables.depths}."""
-        return self._submit(self._tables.depths)
-
-    def oldestWaiting(self) -> Deferred[dict[str, float]]:
-        """See L{Tables.oldestWaiting}."""
-        return self._submit(self._tables.oldestWaiting)
-
-    def _submit(self, work: Callable[[], _Result]) -> Deferred[_Result]:
-        async def run() -> _Result:
-            try:
-                result: _Result = await self._commits.submit(work)
-            except Exception as e:
-                raise NotKept(f"the outbox {self.path} failed: {e}", cause=e) from None
-            return result
-
-        return Deferred.fromCoroutine(run())
-
-    def _commit(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
-        """In a thread, one at a time."""
-        try:
-            return self._transaction(works)
-        except sqlite3.OperationalError:
-            # The disk, not one of them: none can be kept now.
-            raise
-        except Exception:
-            if len(works) == 1:
-                raise
-        # One of them cannot be kept: it shall not keep the others out.
-        return [self._alone(work) for work in works]
-
-    def _alone(self, work: Callable[[], Any]) -> Any:
-        try:
-            return self._transaction([work])[0]
-        except Exception:
-            return Failure()
-
-    def _transaction(self, works: Sequence[Callable[[], Any]]) -> list[Any]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            results = [work() for work in works]
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-        return results
+        return super().close().addCallback(lambda _: self._unlock())

@@ -20,7 +20,7 @@ from ..errors import IncorrectParameters
 from ..sinks.record import timestamp
 from ..sinks.registry import shownSink
 from .spool import openTables
-from .tables import DeadLetter
+from .values import DeadLetter
 
 __all__ = ["Options", "makeService"]
 

@@ -792,7 +792,7 @@ class BadItemOfABatch(TestCase):
             outcomeOf(spool.add(CallRecord(str(n), "a@b.test", 0.0, info), ["sink"]))
             for n, info in enumerate(({"n": 1}, {"n": float("inf")}, {"n": object()}, {"n": 2}))
         ]
-        due = await spool.due("sink", 1.0, 10)
+        due = (await spool.due("sink", 1.0, 10)).due
         self.assertEqual([d.record.notification for d in due], [{"n": 1}, {"n": 2}])
         self.assertIsInstance(outcomes[1][0], NotKept)
         self.assertIsInstance(outcomes[2][0], NotKept)

@@ -5,6 +5,7 @@ A call that the platform tells of more than once: sinks get it once.
 from __future__ import annotations
 
 import json
+import sqlite3
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,11 @@ class ToldAgain(NetworkCase):
         sandbox.platform.streamManagement = False
         program = await start()
         call = sandbox.placeCall(RID)
-        await self.until(lambda: (folder / "calls").exists() and (folder / "calls").read_text())
+        await self.until(lambda: call.state == "acknowledged")
+        connection = sqlite3.connect(f"file:{folder / 'spool'}?mode=ro", uri=True)
+        count = "SELECT count(*) FROM deliveries"
+        await self.until(lambda: connection.execute(count).fetchone() == (0,))
+        connection.close()
         await program.signal("KILL")
         program = await start()
         sandbox.tellAgain(call.id)

@@ -112,7 +112,7 @@ class Running(DaemonCase):
         sandbox = await self.begin(sink=[f"file:{path}"], spool=str(self.mktemp()))
         await self.until(lambda: sandbox.sessions)
         assert self.daemon._outbox is not None
-        connection = self.daemon._outbox._spool._connection
+        connection = self.daemon._outbox._store._connection
         connection.execute("PRAGMA query_only = 1")
         answers: list[Any] = []
         answered = sandbox.platform._answered

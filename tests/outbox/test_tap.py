@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from iris_twisted.outbox.spool import openTables
 from iris_twisted.outbox.tap import Options, makeService
+from iris_twisted.outbox.values import Addition, Attempt
 from iris_twisted.sinks import CallRecord
 
 from ..processes import startTwist
@@ -30,8 +31,13 @@ class Commands(SynchronousTestCase):
         self.addCleanup(connection.close)
 
     def dead(self, account: str, sink: str = HOOK) -> int:
-        id = self.tables.add(CallRecord.of(account, {"roomtoken": "CANARY"}, 1.5), [sink])
-        self.tables.failed(id, sink, None, "the webhook\x1b answered 404")
+        id = self.add(CallRecord.of(account, {"roomtoken": "CANARY"}, 1.5), sink)
+        self.tables.failed([Attempt(id, sink, None, "the webhook\x1b answered 404")])
+        return id
+
+    def add(self, record: CallRecord, sink: str) -> int:
+        (id,) = self.tables.add([Addition(record, (sink,))])
+        assert isinstance(id, int)
         return id
 
     def run_(self, *arguments: str) -> str:
@@ -52,7 +58,7 @@ class Commands(SynchronousTestCase):
         """Dead letters and what waits, without secrets and escape sequences."""
         self.assertEqual(self.run_(), "The outbox is empty.\n")
         self.dead("a@x.test")
-        self.tables.add(CallRecord.of("b@x.test", {}, 2.0), ["stdout"])
+        self.add(CallRecord.of("b@x.test", {}, 2.0), "stdout")
         expected = (
             "1  1970-01-01T00:00:01.500Z  a@x.test  webhook:https://h.test/...  1 attempt(s)  "
             "the webhook\\x1b answered 404\n"
@@ -66,7 +72,7 @@ class Commands(SynchronousTestCase):
         one, two, three = (self.dead(f"{name}@x.test") for name in "abc")
         self.assertEqual(self.run_("retry", str(two)), "1 dead letter(s) to be tried again\n")
         self.assertEqual([x.id for x in self.tables.deadLetters()], [one, three])
-        self.assertEqual([x.id for x in self.tables.due(HOOK, 1e12, 9)], [two])
+        self.assertEqual([x.id for x in self.tables.due(HOOK, 1e12, 9).due], [two])
         self.assertEqual(self.run_("retry"), "2 dead letter(s) to be tried again\n")
         self.assertEqual(self.tables.deadLetters(), [])
 

@@ -18,10 +18,10 @@ from twisted.logger import Logger
 from ..connection.interfaces import IRetryPolicy
 from ..errors import IrisError, NotKept, NotTaken, SinkRefused
 from ..sinks.interfaces import INotificationSink
-from .spool import Spool
-from .tables import Due
+from .interfaces import IOutboxStore
+from .values import Due
 
-__all__ = ["Drain"]
+__all__ = ["SinkWorker"]
 
 # Seconds after which it looks again anyway: somebody may have revived dead letters.
 _LOOK = 10.0
@@ -30,9 +30,9 @@ _MEND = 5.0
 _BATCH = 64
 
 
-class Drain:
+class SinkWorker:
     """
-    @param spec: what the sink is called in the spool.
+    @param spec: what the sink is called in the store.
     @param policy: when to try again.
     @param retryFor: seconds from a call's arrival in which it is tried.
     @param ended: called with the delivery, its outcome (C{taken}, C{failed}, C{dead}), the
@@ -44,7 +44,7 @@ class Drain:
     def __init__(
         self,
         reactor: Any,
-        spool: Spool,
+        store: IOutboxStore,
         spec: str,
         sink: INotificationSink,
         policy: IRetryPolicy,
@@ -53,7 +53,7 @@ class Drain:
     ) -> None:
         self.sink = sink
         self._reactor = reactor
-        self._spool = spool
+        self._store = store
         self._spec = spec
         self._policy = policy
         self._retryFor = retryFor
@@ -116,17 +116,15 @@ class Drain:
             while True:
                 self._lookAgain = False
                 now, most = self._reactor.seconds(), _BATCH + len(self._known)
-                rows = await self._mended(partial(self._spool.due, self._spec, now, most))
-                fresh = [due for due in rows if due.id not in self._known]
+                look = await self._mended(partial(self._store.due, self._spec, now, most))
+                fresh = [due for due in look.due if due.id not in self._known]
                 self._ready.extend(fresh)
                 self._known.update(due.id for due in fresh)
                 if not self._lookAgain or self._ready:
                     break
             wait = _LOOK
-            if not self._ready:
-                next = await self._mended(partial(self._spool.nextDue, self._spec, now))
-                if next is not None:
-                    wait = min(wait, max(0.0, next - self._reactor.seconds()))
+            if not self._ready and look.next is not None:
+                wait = min(wait, max(0.0, look.next - self._reactor.seconds()))
         finally:
             self._looking = False
         if self._stopped:
@@ -143,7 +141,7 @@ class Drain:
             self._start(self._deliver(self._ready.popleft()))
 
     async def _mended(self, work: Callable[[], Deferred[Any]]) -> Any:
-        """Do that in the spool, as soon as it works."""
+        """Do that in the store, as soon as it works."""
         while True:
             try:
                 result = await work()
@@ -171,12 +169,12 @@ class Drain:
             error = NotTaken(f"{self.sink.name} failed: {type(e).__name__}", cause=e)
         seconds = self._reactor.seconds() - began
         if error is None:
-            await self._mended(lambda: self._spool.taken(due.id, self._spec))
+            await self._mended(lambda: self._store.taken(due.id, self._spec))
         else:
             again = self._again(due, error)
             outcome = "dead" if again is None else "failed"
             words = error.message
-            await self._mended(lambda: self._spool.failed(due.id, self._spec, again, words))
+            await self._mended(lambda: self._store.failed(due.id, self._spec, again, words))
             self._tell(due, error, again)
         self._known.discard(due.id)
         self._ended(due, outcome, seconds, error)
