@@ -15,24 +15,16 @@ from twisted.python.failure import Failure
 
 from ..errors import NotKept
 from ..net.steady_time import steadyTime
+from ..outbox import values as outbox
 from .accounts import Kept
 from .interfaces import IPlaceRunner
 from .places import Key
 from .values import Place
 
-__all__ = ["Holdings", "OwnPlace"]
+__all__ = ["Holdings"]
 
 # Seconds within which a successor must be connected.
 _PATIENCE = 30.0
-
-
-@attrs.frozen(order=True)
-class OwnPlace:
-    """By which right this member writes a call: see the outbox's C{Place}."""
-
-    account: str
-    copy: int
-    epoch: int
 
 
 @attrs.define(eq=False)
@@ -85,7 +77,7 @@ class Holdings:
         """How many are connected right now."""
         return sum(self._isUp(holding) for holding in self._held.values())
 
-    def right(self, routingId: str) -> OwnPlace:
+    def right(self, routingId: str) -> outbox.Place:
         """
         By which right a call of this account is written.
 
@@ -96,7 +88,7 @@ class Holdings:
             raise NotKept(f"another member keeps {routingId}")
         place = holding.kept.place
         epoch = place.epoch if place.owner == self.me else place.epoch + 1
-        return OwnPlace(holding.kept.account.routingId, place.copy, epoch)
+        return outbox.Place(holding.kept.account.routingId, place.copy, epoch)
 
     def _isUp(self, holding: _Holding) -> bool:
         return not holding.closing and self._runner.isUp(holding.kept)

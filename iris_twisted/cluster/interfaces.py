@@ -4,8 +4,6 @@ What a member of a cluster needs from the program around it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
@@ -36,9 +34,3 @@ class IPlaceRunner(Interface):
 
     def isUp(kept: Kept) -> bool:
         """Whether its connection is up right now."""
-
-    def adopt(names: Sequence[str]) -> None:
-        """
-        Called when members are dead, and from time to time as long as they are: what they
-        owed to sinks is to be delivered by those who live.
-        """

@@ -5,7 +5,7 @@ tells the program around it which connections to keep.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -14,15 +14,18 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from ..errors import NotKept
 from ..net.steady_time import steadyTime
+from ..outbox.interfaces import IFence
+from ..outbox.values import Place
 from . import accounts, membership, places, schema
 from .accounts import Kept
 from .database import Database
 from .deciding import Decisions
 from .failures import DatabaseFailed
-from .holdings import Holdings, OwnPlace
+from .holdings import Holdings
 from .interfaces import IPlaceRunner
 from .key_file import Keys
 from .lease import Lease
@@ -61,6 +64,7 @@ class Counts:
     lost: int = 0
 
 
+@implementer(IFence)
 class ClusterMember(Service):
     """
     @param conninfo: where the database is.
@@ -69,7 +73,10 @@ class ClusterMember(Service):
     @param runner: keeps the connections.
     @param ended: called with the reason when it cannot go on, and somebody has to change
         something.
+    @param adopt: called with the names of members that are dead, and from time to time as
+        long as they are: what they owed to sinks is to be delivered by those who live.
     @ivar counts: what happened.
+    @ivar hasJoined: whether it was a member at some time.
     @ivar sight: what it saw last; C{None} before.
     """
 
@@ -83,13 +90,14 @@ class ClusterMember(Service):
         keys: Keys,
         runner: IPlaceRunner,
         ended: Callable[[DatabaseFailed], None],
+        adopt: Callable[[Sequence[str]], None],
     ) -> None:
         self._reactor = reactor
         self._time = steadyTime(reactor)
         self.identity = identity
         self._keys = keys
-        self._runner = runner
         self._tellEnded = ended
+        self._adopt = adopt
         name = f"iris-twisted {identity.name}"
         self._database = Database(reactor, conninfo, name)
         self._listening = Listening(reactor, conninfo, name, self._heard)
@@ -104,6 +112,8 @@ class ClusterMember(Service):
         self._changes: int | None = None
         self._adopted: tuple[list[str], float] = [], 0.0
         self._said: set[str] = set()
+        self._hurried = False
+        self.hasJoined = False
 
     # How it is
 
@@ -122,7 +132,7 @@ class ClusterMember(Service):
         """How many places it owns."""
         return self._holdings.owned
 
-    def right(self, routingId: str) -> OwnPlace:
+    def right(self, routingId: str) -> Place:
         """
         By which right a call of this account is written.
 
@@ -132,15 +142,11 @@ class ClusterMember(Service):
             raise NotKept("the database of the cluster is out of reach")
         return self._holdings.right(routingId)
 
-    def holding(self, cursor: Any, rights: Collection[Any]) -> list[bool]:
-        """
-        The fence of an outbox: which of these this member holds until the transaction of the
-        cursor ends. Called in a thread.
-        """
+    def holding(self, cursor: Any, rights: Sequence[Place]) -> Sequence[bool]:
         me = self.me
         if me is None or not self._lease.holds:
             return [False] * len(rights)
-        return places.holding(cursor, me, list(rights))
+        return places.holding(cursor, me, rights)
 
     def run(self, work: Callable[[psycopg.Connection], _T]) -> Deferred[_T]:
         """See L{Database.run}."""
@@ -170,12 +176,18 @@ class ClusterMember(Service):
         except DatabaseFailed as e:
             self._log.warn("nothing is handed over: {reason}", reason=e.message)
             return
-        while self._mayDrain() and self._time.seconds() < deadline:
+        self._hurried = False
+        while self._mayDrain() and self._time.seconds() < deadline and not self._hurried:
             self._rounds.wake()
             await deferLater(self._time, _SOON)
         if self._holdings.keys:
             left = len(self._holdings.keys)
             self._log.warn("{left} places were not handed over", left=left)
+
+    def hurry(self) -> None:
+        """Hand nothing over any more."""
+        self._hurried = True
+        self._rounds.wake()
 
     def _mayDrain(self) -> bool:
         """Whether there is something to hand over, and somebody who takes it."""
@@ -194,7 +206,15 @@ class ClusterMember(Service):
             except DatabaseFailed as e:
                 self._log.warn("not signed off: {reason}", reason=e.message)
         await self._listening.stop()
-        await self._database.close()
+
+    def close(self) -> Deferred[None]:
+        """Called last: fires when the connection to the database is closed."""
+        return self._database.close()
+
+    def doubt(self) -> None:
+        """A call was fenced: see what is still ours."""
+        self._changes = None
+        self._rounds.wake()
 
     # Looking again and again
 
@@ -252,6 +272,7 @@ class ClusterMember(Service):
         self.me = self._holdings.me = found
         self._lease.renewed(sent)
         self._takenSince = self._changes = None
+        self.hasJoined = True
         self._log.info("a member of the cluster, as {name}", name=self.identity.name)
         return None
 
@@ -404,7 +425,7 @@ class ClusterMember(Service):
         now = self._time.seconds()
         if names and (names != before or now - since > _ADOPT):
             self._adopted = names, now
-            self._runner.adopt(names)
+            self._adopt(names)
 
     async def _decide(self, sight: Sight) -> bool:
         """@return: whether there was something to do."""

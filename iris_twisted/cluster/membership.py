@@ -39,7 +39,6 @@ class Identity:
 
     @ivar process: its number.
     @ivar program: the version of the program.
-    @ivar console: where its console is.
     """
 
     name: str
@@ -48,7 +47,6 @@ class Identity:
     host: str = ""
     process: int = 0
     program: str = ""
-    console: str | None = None
 
 
 @attrs.frozen
@@ -110,8 +108,8 @@ def join(connection: psycopg.Connection, who: Identity) -> int | Taken:
         connection.execute("DELETE FROM iris_members WHERE id = %s", (id,))
     row = connection.execute(
         "INSERT INTO iris_members "
-        "(name, capacity, zone, host, process, program, console, expires) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp() + %s * interval '1 second') "
+        "(name, capacity, zone, host, process, program, expires) "
+        "VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp() + %s * interval '1 second') "
         "ON CONFLICT (name) DO NOTHING RETURNING id",
         (*attrs.astuple(who), LEASE),
     ).fetchone()

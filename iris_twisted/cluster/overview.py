@@ -16,7 +16,7 @@ from .membership import look
 from .ownership import shares
 from .values import LEASE, Life
 
-__all__ = ["accountLines", "accountsOf", "statusLines", "statusOf"]
+__all__ = ["accountLines", "accountsOf", "accountsPage", "statusLines", "statusOf"]
 
 
 def statusOf(connection: psycopg.Connection) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def statusOf(connection: psycopg.Connection) -> dict[str, Any]:
     sight = look(connection, None, LEASE, exact=True)
     assert sight is not None
     rows = connection.execute(
-        "SELECT name, connected, host, process, program, console, "
+        "SELECT name, connected, host, process, program, "
         "extract(epoch FROM expires - clock_timestamp())::float8 FROM iris_members"
     ).fetchall()
     said = {row[0]: row[1:] for row in rows}
@@ -35,7 +35,7 @@ def statusOf(connection: psycopg.Connection) -> dict[str, Any]:
     share = shares(sight.members, counted[1])
     members = []
     for member in sorted(sight.members, key=lambda m: m.name):
-        connected, host, process, program, console, left = said[member.name]
+        connected, host, process, program, left = said[member.name]
         draining = member.draining and member.life is Life.LIVE
         members.append(
             {
@@ -53,7 +53,6 @@ def statusOf(connection: psycopg.Connection) -> dict[str, Any]:
                 "host": host,
                 "process": process,
                 "program": program,
-                "console": console,
             }
         )
     return {
@@ -120,6 +119,25 @@ def accountsOf(
             place = {"copy": copy, "epoch": epoch, "member": owner if lives else None}
             account["places"].append({**place, "successor": successor})
     return list(found.values())
+
+
+def accountsPage(
+    connection: psycopg.Connection, words: str, page: int, size: int
+) -> dict[str, Any]:
+    """
+    A page of the accounts whose routing id has these words in it.
+
+    @param page: which, from 0.
+    @param size: how many accounts it has.
+    """
+    pattern = f"%{words.lower().replace('%', '').replace('_', '')}%"
+    found = connection.execute(
+        "SELECT routing_id, count(*) OVER () FROM iris_accounts "
+        "WHERE lower(routing_id) LIKE %s ORDER BY lower(routing_id) LIMIT %s OFFSET %s",
+        (pattern, size, page * size),
+    ).fetchall()
+    accounts = accountsOf(connection, [row[0] for row in found]) if found else []
+    return {"found": found[0][1] if found else 0, "page": page, "accounts": accounts}
 
 
 def accountLines(accounts: Sequence[dict[str, Any]]) -> list[str]:

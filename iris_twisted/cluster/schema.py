@@ -35,8 +35,7 @@ _STEPS = (
         connected integer NOT NULL DEFAULT 0,
         host text NOT NULL DEFAULT '',
         process integer NOT NULL DEFAULT 0,
-        program text NOT NULL DEFAULT '',
-        console text
+        program text NOT NULL DEFAULT ''
     ) WITH (fillfactor = 50);
 
     CREATE TABLE iris_accounts (

@@ -29,6 +29,7 @@ from .account_set import Roster
 from .accounts import Account
 from .configuration import Configuration
 from .fleet_report import FleetLines
+from .interfaces import ICluster
 from .operator_site import Health
 from .operator_sites import OperatorSites
 from .systemd import Notifier
@@ -85,6 +86,7 @@ class Daemon(Service):
     @param screen: where text goes.
     @param complain: writes a line to stderr.
     @param environment: of which systemd's variables count.
+    @param cluster: where the accounts come from, if they are not the configuration's.
     @ivar fleet: the connections, once it runs.
     """
 
@@ -98,6 +100,7 @@ class Daemon(Service):
         screen: Screen,
         complain: Callable[[str], None],
         environment: Mapping[str, str],
+        cluster: ICluster | None = None,
     ) -> None:
         self.configuration = configuration
         self._tokens = tokens
@@ -106,6 +109,7 @@ class Daemon(Service):
         screen.broken = lambda: stopWith(reactor, int(ExitStatus.EX_IOERR))
         self._complain = complain
         self._environment = environment
+        self._cluster = cluster
         self.fleet = IrisFleet(
             configuration["event-manager"],
             reactor=reactor,
@@ -141,7 +145,7 @@ class Daemon(Service):
                 await self._serveMetrics()
             if configuration["console"] is not None:
                 await self._serveConsole()
-            if configuration.sinks:
+            if configuration.sinks or self._cluster is not None:
                 self._openOutbox()
         except IncorrectParameters as e:
             self._complain(e.message)
@@ -155,9 +159,13 @@ class Daemon(Service):
             self._screen.write,
             lambda error: stopWith(self._reactor, statusFor(error)),
             self._ledger,
+            self._cluster,
         )
         await self._roster.adopt(self._tokens)
         self.fleet.startService()
+        if self._cluster is not None:
+            assert self._outbox is not None
+            self._cluster.begin(self._roster, self._outbox)
         if configuration.output == "text":
             self._screen.show(self._roster.look, self._reactor)
             if configuration.many and not self._screen.isTerminal:
@@ -168,9 +176,12 @@ class Daemon(Service):
     def _openOutbox(self) -> None:
         configuration = self.configuration
         context = sinkContext(configuration, self._reactor, self._screen.write)
+        store = configuration["spool"]
+        if self._cluster is not None:
+            store = self._cluster.store(configuration["forget-keys-after"])
         self._outbox = Outbox(
             self._reactor,
-            configuration["spool"],
+            store,
             partial(makeSink, context=context),
             retryFor=configuration["retry-for"],
             forgetKeysAfter=configuration["forget-keys-after"],
@@ -184,7 +195,7 @@ class Daemon(Service):
         # Only now: it takes a while, and not everybody wants it.
         from .metrics import Metrics
 
-        self._metrics = Metrics(self.fleet)
+        self._metrics = Metrics(self.fleet, self._cluster)
         root = Resource()
         root.putChild(b"metrics", self._sites.guarded(self._metrics.resource()))
         # Open to probes, which have no password: they tell numbers, and no names.
@@ -217,6 +228,9 @@ class Daemon(Service):
             self._notifier.stopService()
         if self._lines is not None:
             self._lines.stopService()
+        if self._cluster is not None:
+            await self._cluster.drain()
+            await self._cluster.stop()
         if self._roster is not None:
             await self._roster.stop()
         if self._outbox is not None:
@@ -225,6 +239,8 @@ class Daemon(Service):
         await self.fleet.stopService()
         if self._outbox is not None:
             await self._outbox.stop()
+        if self._cluster is not None:
+            await self._cluster.leave()
         if self._ledger is not None:
             self._ledger.stop()
         self._screen.stop()
@@ -236,16 +252,26 @@ class Daemon(Service):
         """Ready is who would hear of the calls of most accounts."""
         found = self.fleet.states
         states = {state.value: found[state] for state in ConnectionState}
-        accounts = len(self.configuration.accounts)
-        wanted = max(1.0, self.configuration["ready-share"] * accounts)
-        facts = {"accounts": accounts, "connections": states}
-        return states["connected"] >= wanted, facts
+        accounts = self._accounts
+        wanted = self.configuration["ready-share"] * accounts
+        facts: dict[str, Any] = {"accounts": accounts, "connections": states}
+        if self._cluster is None:
+            return states["connected"] >= max(1.0, wanted), facts
+        # Others may have all of them.
+        well, facts["cluster"] = self._cluster.facts()
+        return well and states["connected"] >= wanted, facts
+
+    @property
+    def _accounts(self) -> int:
+        if self._cluster is not None:
+            return self._cluster.accounts
+        return len(self.configuration.accounts)
 
     def _connectedOfAll(self) -> tuple[int, int, int]:
         """How many are connected, how many can be, and how many there are."""
         able = 0 if self._roster is None else self._roster.living
         connected = self.fleet.states[ConnectionState.CONNECTED]
-        return connected, able, len(self.configuration.accounts)
+        return connected, able, self._accounts
 
     def _status(self) -> str:
         connected = self.fleet.states[ConnectionState.CONNECTED]

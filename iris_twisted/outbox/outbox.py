@@ -206,6 +206,11 @@ class Outbox:
     def _names(self) -> dict[str, str]:
         return {spec: worker.sink.name for spec, worker in self._workers.items()}
 
+    def wake(self) -> None:
+        """Something may be due that others put there."""
+        for worker in self._workers.values():
+            worker.wake()
+
     def reopen(self) -> None:
         """Files may have been moved away."""
         for worker in self._workers.values():

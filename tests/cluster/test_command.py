@@ -21,14 +21,14 @@ from iris_twisted.cluster.tap import Options, makeService
 from iris_twisted.cluster.values import Member
 
 from ..processes import startTwist
-from .postgresql import freshDatabase
+from .databases import freshDatabase
 
 
 class Commands(SynchronousTestCase):
     """What each command does, and what it says."""
 
     def setUp(self) -> None:
-        self.conninfo = freshDatabase(self)  # type: ignore[arg-type]
+        self.conninfo = freshDatabase(self)
         self.key = os.path.abspath(self.mktemp())
         for name in ("IRIS_CLUSTER", "IRIS_CLUSTER_KEY_FILE"):
             self.patch(os, "environ", {k: v for k, v in os.environ.items() if k != name})

@@ -26,7 +26,7 @@ from iris_twisted.cluster.member import ClusterMember
 from iris_twisted.cluster.membership import Identity
 from iris_twisted.errors import NotKept
 
-from .postgresql import freshDatabase
+from .databases import freshDatabase
 
 
 @attrs.define(eq=False)
@@ -103,12 +103,22 @@ class Members(TestCase):
         self.keys = Keys(path)
         self.platform = Platform()
         self.members: dict[str, ClusterMember] = {}
+        self.runners: dict[str, Connections] = {}
         self.ended: list[DatabaseFailed] = []
         # Before the database is dropped.
         self.addCleanup(self._stopAll)
 
     def _stopAll(self) -> Any:
-        return gatherResults([m.stopService() for m in self.members.values() if m.running])
+        return gatherResults([self.leave(m) for m in self.members.values()])
+
+    async def _leave(self, member: ClusterMember) -> None:
+        if member.running:
+            await member.stopService()
+        await member.close()
+        await member.close()
+
+    def leave(self, member: ClusterMember) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._leave(member))
 
     def do(self, work: Any, *args: Any) -> Any:
         with self.connection.transaction():
@@ -128,8 +138,9 @@ class Members(TestCase):
             self.keys,
             runner,
             self.ended.append,
+            runner.adopt,
         )
-        self.members[name] = member
+        self.members[name], self.runners[name] = member, runner
         member.startService()
         return runner
 
@@ -148,7 +159,7 @@ class Members(TestCase):
         """Each member has so many places, and all connected."""
 
         def met() -> bool:
-            up = [len(m._runner.up) for m in self.members.values()]  # type: ignore[attr-defined]
+            up = [len(self.runners[name].up) for name in self.members]
             return self.owned() == list(owned) == up
 
         return met
@@ -194,7 +205,7 @@ class Members(TestCase):
         leaving = self.members.pop("b")
         await leaving.drain(20.0)
         self.assertEqual(leaving.owned, 0)
-        await leaving.stopService()
+        await self.leave(leaving)
         self.assertEqual(self.platform.dark, set())
         await self.until(self.settled(30, 30))
 
@@ -204,7 +215,7 @@ class Members(TestCase):
         self.join("a")
         await self.until(self.settled(3))
         await self.members["a"].drain(60.0)
-        await self.members.pop("a").stopService()
+        await self.leave(self.members.pop("a"))
         self.assertEqual(
             self.connection.execute("SELECT count(*) FROM iris_members").fetchone(), (0,)
         )
@@ -234,18 +245,16 @@ class Members(TestCase):
     async def test_dies(self) -> None:
         """What a dead member had is claimed within a lease; its name is told for its calls."""
         self.accounts(30)
-        for name in "abc":
-            self.join(name)
+        runners = [self.join(name) for name in "abc"]
         await self.until(self.settled(10, 10, 10))
         dead = self.members.pop("c")
         await dead._rounds.stop()
         began = reactor.seconds()  # type: ignore[attr-defined]
         await self.until(lambda: self.owned() == [15, 15])
         self.assertLess(reactor.seconds() - began, 12.0)  # type: ignore[attr-defined]
-        adopted = [m._runner.adopted for m in self.members.values()]  # type: ignore[attr-defined]
-        self.assertEqual(adopted, [[["c"]], [["c"]]])
+        self.assertEqual([runner.adopted for runner in runners[:2]], [[["c"]], [["c"]]])
         # It wakes up: nothing of it is its own any more.
-        place = dead.right("0@x.test") if "0@x.test" in dead._runner.up else None  # type: ignore[attr-defined]
+        place = dead.right("0@x.test") if "0@x.test" in runners[2].up else None
         dead._rounds._stopped = False
         dead._rounds.wake()
         self.members["c"] = dead
@@ -265,7 +274,7 @@ class Members(TestCase):
         await self.until(lambda: bool(self.ended))
         self.assertIn("choose another name with --member", self.ended[0].message)
         self.assertIsNone(second.me)
-        await second.stopService()
+        await self.leave(second)
         self.members["a"] = first
 
     async def test_away(self) -> None:
@@ -340,8 +349,10 @@ class Ends(TestCase):
             Keys(path),
             Connections(Platform(), "a"),
             told.callback,
+            lambda names: None,
         )
         member.startService()
         error = await told
         self.assertIn("there is no such database", error.message)
         await member.stopService()
+        await member.close()

@@ -23,7 +23,8 @@ from iris_twisted.cluster.ownership import Pull
 from iris_twisted.cluster.values import Life, Member, Place
 from iris_twisted.errors import IncorrectParameters
 
-from .postgresql import freshDatabase, postgresql
+from ..postgresql import postgreSQL
+from .databases import freshDatabase
 
 
 @attrs.frozen
@@ -39,7 +40,7 @@ class _WithDatabase(SynchronousTestCase):
     """Each with an empty database."""
 
     def setUp(self) -> None:
-        self.conninfo = freshDatabase(self)  # type: ignore[arg-type]
+        self.conninfo = freshDatabase(self)
         self.connection = self.connect()
         path = os.path.abspath(self.mktemp())
         addKey(path)
@@ -118,10 +119,10 @@ class Conninfo(SynchronousTestCase):
 
     def test_sentences(self) -> None:
         """One sentence for each that an operator can meet."""
-        server = postgresql()
+        server = postgreSQL()
         for conninfo, words in (
             (server.conninfo("none"), "there is no such database"),
-            (server.conninfo(user="nobody"), "knows no such user"),
+            (server.conninfo() + " user=nobody", "knows no such user"),
             ("host=/nowhere", "the database failed: connection"),
             (
                 server.conninfo() + " options='-c default_transaction_read_only=on'",
