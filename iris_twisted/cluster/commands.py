@@ -41,10 +41,9 @@ def _read(account: Account, copies: int) -> ClusterAccount:
 
 
 def _migrate(connection: psycopg.Connection, keys: Callable[[], Keys], chosen: Any) -> list[str]:
-    before = schema.migrate(connection)
-    if before == schema.VERSION:
-        return [f"The tables are of version {before} already."]
-    return [f"The tables are of version {schema.VERSION} now."]
+    if schema.migrate(connection):
+        return [f"The tables are of version {schema.VERSION} now."]
+    return [f"The tables are of version {schema.VERSION} already."]
 
 
 def _import(connection: psycopg.Connection, keys: Callable[[], Keys], chosen: Any) -> list[str]:

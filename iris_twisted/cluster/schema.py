@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import psycopg
 
+from ..outbox import postgresql_schema as outbox
 from .failures import DatabaseFailed
 
 __all__ = ["VERSION", "checkSchema", "migrate"]
@@ -19,6 +20,7 @@ _STEPS = (
     CREATE TABLE iris_cluster (
         one boolean PRIMARY KEY DEFAULT true CHECK (one),
         version integer NOT NULL,
+        outbox integer NOT NULL DEFAULT 0,
         changes bigint NOT NULL DEFAULT 0
     );
     INSERT INTO iris_cluster (version) VALUES (0);
@@ -73,48 +75,55 @@ _STEPS = (
 VERSION = len(_STEPS)
 
 
-def _version(connection: psycopg.Connection) -> int:
+def _versions(connection: psycopg.Connection) -> tuple[int, int]:
+    """That of the cluster's tables, and that of the outbox's; 0 where there are none."""
     found = connection.execute("SELECT to_regclass('iris_cluster') IS NOT NULL").fetchone()
     if found is None or not found[0]:
-        return 0
-    row = connection.execute("SELECT version FROM iris_cluster").fetchone()
-    return 0 if row is None else int(row[0])
+        return 0, 0
+    row = connection.execute("SELECT version, outbox FROM iris_cluster").fetchone()
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
-def _refuseNewer(version: int) -> None:
-    if version > VERSION:
-        raise DatabaseFailed(
-            f"the database's tables are of version {version}, and this program knows {VERSION}: "
-            "use a newer program",
-            lasting=True,
-        )
+def _refuseNewer(found: tuple[int, int]) -> None:
+    for version, known in zip(found, (VERSION, outbox.VERSION), strict=True):
+        if version > known:
+            raise DatabaseFailed(
+                f"the database's tables are of version {version}, and this program knows "
+                f"{known}: use a newer program",
+                lasting=True,
+            )
 
 
-def migrate(connection: psycopg.Connection) -> int:
+def migrate(connection: psycopg.Connection) -> bool:
     """
-    Make the tables, or bring them to this program's version; those who do that at the same
-    time wait for each other. To be called within a transaction.
+    Make the tables, those of the outboxes too, or bring them to this program's version; those
+    who do that at the same time wait for each other. To be called within a transaction.
 
-    @return: which version they had; 0 when there were none.
+    @return: whether there was something to do.
     @raise DatabaseFailed: when they are newer.
     """
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-    before = _version(connection)
-    _refuseNewer(before)
+    before, owed = found = _versions(connection)
+    _refuseNewer(found)
+    if found == (VERSION, outbox.VERSION):
+        return False
     for step in _STEPS[before:]:
         connection.execute(step)
-    if before < VERSION:
-        connection.execute("UPDATE iris_cluster SET version = %s", (VERSION,))
-    return before
+    with connection.cursor() as cursor:
+        outbox.createTables(cursor, owed)
+    connection.execute(
+        "UPDATE iris_cluster SET version = %s, outbox = %s", (VERSION, outbox.VERSION)
+    )
+    return True
 
 
 def checkSchema(connection: psycopg.Connection) -> None:
     """
     @raise DatabaseFailed: when the tables are not those of this program.
     """
-    version = _version(connection)
-    _refuseNewer(version)
-    if version < VERSION:
+    found = _versions(connection)
+    _refuseNewer(found)
+    if found != (VERSION, outbox.VERSION):
         raise DatabaseFailed(
             "the database has no tables of this program's version: run twist iris-cluster migrate",
             lasting=True,
