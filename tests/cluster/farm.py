@@ -5,11 +5,12 @@ processes, with calls all the time.
 
 from __future__ import annotations
 
-from collections import Counter
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall, deferLater
@@ -38,25 +39,45 @@ class _Receiver(Resource):
 
     def __init__(self) -> None:
         super().__init__()
-        self.keys: Counter[str] = Counter()
-        self.traces: Counter[str] = Counter()
+        self.keys: dict[str, list[float]] = {}
+        self.traces: set[str] = set()
         self.closed = False
 
     def render_POST(self, request: Request) -> bytes:
         if self.closed:
             request.setResponseCode(503)
             return b""
-        self.keys[request.getHeader("webhook-id") or ""] += 1
-        body = request.content.read()
-        self.traces[body.decode().partition('"traceid":"')[2].partition('"')[0]] += 1
+        record = json.loads(request.content.read())
+        now = reactor.seconds()  # type: ignore[attr-defined]
+        self.keys.setdefault(record["key"], []).append(now)
+        self.traces.add(record["notification"]["traceid"])
         return b""
+
+
+@attrs.frozen
+class Placed:
+    """
+    A call.
+
+    @ivar at: when it was placed.
+    @ivar connected: how many sessions the account had then.
+    """
+
+    call: Call
+    at: float
+    connected: int
+
+    @property
+    def trace(self) -> str:
+        return str(self.call.info["traceid"])
 
 
 class FarmCase(TestCase):
     """
     Each with a PostgreSQL of its own, which it may stop and kill.
 
-    @ivar calls: those that were placed, with who was connected then.
+    @ivar calls: those that were placed.
+    @ivar kills: when members were killed.
     """
 
     timeout = 300
@@ -77,7 +98,8 @@ class FarmCase(TestCase):
         port = reactor.listenTCP(0, Site(self.receiver), interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(port.stopListening)
         self.hook = f"http://127.0.0.1:{port.getHost().port}/"
-        self.calls: list[tuple[Call, int]] = []
+        self.calls: list[Placed] = []
+        self.kills: list[float] = []
         self.accounts: list[str] = []
         self.members: dict[str, Program] = {}
         self._placing = LoopingCall(self._place)
@@ -93,7 +115,7 @@ class FarmCase(TestCase):
             some = [ClusterAccount(name, "any", copies=copies) for name in self.accounts]
             accounts.add(connection, Keys(self.key), some)
 
-    def start(self, name: str, *options: str, **env: str) -> Program:
+    def start(self, name: str, *options: str, conninfo: str | None = None) -> Program:
         """Start a member."""
         self.members[name] = program = startTwist(
             self,
@@ -101,7 +123,7 @@ class FarmCase(TestCase):
             "--event-manager",
             self.sandbox.url,
             "--cluster",
-            self.conninfo,
+            conninfo or self.conninfo,
             "--cluster-key-file",
             self.key,
             "--member",
@@ -111,12 +133,13 @@ class FarmCase(TestCase):
             "--output",
             "none",
             *options,
-            env=env,
         )
         return program
 
     async def signal(self, name: str, signal: str) -> int:
         """Signal a member, which ends by that."""
+        if signal == "KILL":
+            self.kills.append(reactor.seconds())  # type: ignore[attr-defined]
         return await self.members.pop(name).signal(signal)
 
     # Calls
@@ -135,7 +158,8 @@ class FarmCase(TestCase):
     def _place(self) -> None:
         to = self.accounts[len(self.calls) % len(self.accounts)]
         connected = self.connections(to)
-        self.calls.append((self.sandbox.placeCall(to), connected))
+        now = reactor.seconds()  # type: ignore[attr-defined]
+        self.calls.append(Placed(self.sandbox.placeCall(to), now, connected))
 
     def connections(self, routingId: str) -> int:
         """How many sessions an account has, those left out whose sockets are gone."""
@@ -169,23 +193,42 @@ class FarmCase(TestCase):
         sessions = self.sandbox.platform.sessions
         return await self.until(lambda: len(sessions) == connections, seconds)
 
-    def missed(self) -> list[str]:
-        """The traces of the calls that the receiver does not have, though somebody was there."""
-        return [
-            call.info["traceid"]
-            for call, connected in self.calls
-            if connected and call.info["traceid"] not in self.receiver.traces
-        ]
+    def missed(self) -> list[Placed]:
+        """The calls that the receiver does not have."""
+        return [placed for placed in self.calls if placed.trace not in self.receiver.traces]
 
-    def repeated(self) -> dict[str, int]:
-        """The keys that the receiver has more than once."""
-        return {key: count for key, count in self.receiver.keys.items() if count > 1}
+    def forgotten(self) -> list[Placed]:
+        """Those of them that the platform was told had arrived."""
+        return [placed for placed in self.missed() if placed.call.state == "acknowledged"]
+
+    def repeated(self) -> dict[str, list[float]]:
+        """
+        The keys that the receiver has more than once, and when: those left out whose first
+        delivery was under way when the member that made it was killed.
+        """
+        return {
+            key: times
+            for key, times in self.receiver.keys.items()
+            if len(times) > 1 and not any(0 <= kill - times[0] < 1.0 for kill in self.kills)
+        }
 
     async def settled(self, seconds: float = 30.0) -> None:
         """No more calls; wait until all that are owed are delivered."""
         self.stopCalls()
         owed = "SELECT count(*) FROM outbox_deliveries"
         await self.until(lambda: self.server.execute(owed, self.conninfo) == [(0,)], seconds)
+
+    async def balanced(self, members: int, places: int, seconds: float = 60.0) -> None:
+        """Wait until so many members have fair shares of so many places, all connected."""
+        low, high = int(places / members * 0.9), int(places / members * 1.1 + 1)
+
+        def met() -> bool:
+            shares = self.shares()
+            fair = all(low <= share <= high for share in shares.values())
+            return len(shares) == members and sum(shares.values()) == places and fair
+
+        await self.until(met, seconds)
+        await self.up(places)
 
     async def end(self) -> None:
         """End all members politely."""
