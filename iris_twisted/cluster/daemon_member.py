@@ -11,19 +11,23 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..connection.interfaces import IIrisListener
+from ..connection.retry import FullJitter
 from ..daemon.accounts import Account
 from ..daemon.configuration import Configuration
 from ..daemon.interfaces import IAccountSet, ICluster
 from ..errors import NotHeld, NotKept
+from ..net.steady_time import steadyTime
 from ..outbox.outbox import Outbox
 from ..outbox.postgresql import PostgreSQLStore
 from ..outbox.postgresql_tables import adopt
 from ..version import __version__
+from . import schema
 from .connections import Connections
 from .failures import DatabaseFailed
 from .key_file import Keys
@@ -70,12 +74,43 @@ class DaemonMember:
         self._store: PostgreSQLStore | None = None
         self._outbox: Outbox | None = None
         self._adopting: Deferred[None] | None = None
+        self._waiting: Deferred[Any] | None = None
+        self._givenUp = False
+        self._failed = failed
 
     @property
     def accounts(self) -> int:
         return len(self.connections)
 
     # Beginning and ending
+
+    def prepare(self) -> Deferred[bool]:
+        return Deferred.fromCoroutine(self._prepare())
+
+    async def _prepare(self) -> bool:
+        policy, attempt = FullJitter(base=0.3, cap=2.0), 0
+        while not self._givenUp:
+            try:
+                await self.member.run(schema.migrate)
+            except DatabaseFailed as e:
+                if e.lasting:
+                    self._failed(e)
+                    return False
+                attempt += 1
+                if attempt == 1:
+                    self._log.error("{reason}; trying again", reason=e.message)
+                self._waiting = deferLater(
+                    steadyTime(self._reactor), policy.delay(attempt) or 0.0
+                ).addErrback(lambda failure: failure.trap(CancelledError) and None)
+                await self._waiting
+            else:
+                return True
+        return False
+
+    def giveUp(self) -> None:
+        self._givenUp = True
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     def store(self, forgetAfter: float) -> PostgreSQLStore:
         conninfo = self._configuration["cluster"]

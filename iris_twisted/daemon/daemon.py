@@ -145,6 +145,8 @@ class Daemon(Service):
                 await self._serveMetrics()
             if configuration["console"] is not None:
                 await self._serveConsole()
+            if self._cluster is not None and not await self._cluster.prepare():
+                return
             if configuration.sinks or self._cluster is not None:
                 self._openOutbox()
         except IncorrectParameters as e:
@@ -222,6 +224,8 @@ class Daemon(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        if self._cluster is not None:
+            self._cluster.giveUp()
         if self.started is not None:
             await self.started
         if self._notifier.running:
@@ -314,7 +318,7 @@ class Daemon(Service):
             self._log.warn("the first sink needs a restart")
         elif new and self._outbox is not None:
             self._outbox.use(new)
-        if self._roster is None:
+        if self._roster is None or self._cluster is not None:
             return
         come, gone = await self._roster.adopt(tokens)
         self.configuration = attrs.evolve(before, accounts=configuration.accounts)

@@ -44,6 +44,16 @@ class ICluster(Interface):
 
     accounts: int = Attribute("How many accounts this daemon has right now.")
 
+    def prepare() -> Deferred[bool]:
+        """
+        Called first.
+
+        @return: fires when the database is there, or with C{False} when the program ends.
+        """
+
+    def giveUp() -> None:
+        """Called when the program is to end: C{prepare} waits no longer."""
+
     def store(forgetAfter: float) -> Any:
         """
         Called before anything is connected, when there are sinks.

@@ -174,7 +174,10 @@ class FarmCase(TestCase):
             return statusOf(connection)
 
     def shares(self) -> dict[str, int]:
-        """How many places each member has that lives."""
+        """How many places each member has that lives; none before there are tables."""
+        there = "SELECT to_regclass('iris_members') IS NOT NULL"
+        if self.server.execute(there, self.conninfo) == [(False,)]:
+            return {}
         return {m["name"]: m["places"] for m in self.status()["members"] if m["state"] == "live"}
 
     async def until(self, met: Callable[[], object], seconds: float = 60.0) -> float:

@@ -102,7 +102,7 @@ class Members(FarmCase):
         self.patch(Platform, "route", watched)
         self.callAll(40)
         await self.until(lambda: len(answers) > 20)
-        self.members["c"].transport.signalProcess("STOP")
+        self.members["c"].transport.signalProcess(signal.SIGSTOP)
         paused = now()
         await self.until(lambda: "c" not in self.shares() and sum(self.shares().values()) == 30, 20)
         self.assertLess(now() - paused, 12.0)
@@ -110,10 +110,10 @@ class Members(FarmCase):
         await self.until(lambda: len(self.sandbox.platform.sessions) == 40)
         await self.until(lambda: now() - paused > 15)
         awake = set(before)
-        for id in {sender for sender, _ in answers[-40:]}:
+        for id in {sender for sender, _ in answers[-100:]}:
             awake.discard(id)
         del answers[:]
-        self.members["c"].transport.signalProcess("CONT")
+        self.members["c"].transport.signalProcess(signal.SIGCONT)
         await self.balanced(3, 30)
         # What came to it while it slept is refused, if it is answered at all.
         self.assertNotIn("result", [kind for sender, kind in answers if sender in awake])
