@@ -8,9 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from iris_twisted.connection.connection import callback_queue as callbacks
-from iris_twisted.connection.connection import ping_scheduler as sweep
-from iris_twisted.connection.connection import private_iqs as calls
+from iris_twisted.connection import call_signaling, callback_queue, ping_scheduler
 from iris_twisted.rtc import private_iqs
 from iris_twisted.transport import websocket_connection
 from iris_twisted.transport.websocket_connection import WebSocketConnection
@@ -41,14 +39,14 @@ def _oneWrite() -> None:
     WebSocketConnection.send = send  # type: ignore[method-assign]
 
 
-def _glance() -> None:
+def _fastPath() -> None:
     """The ordinary parser, elements, and the queue of callbacks, for every notification."""
-    calls.Calls.glanced = lambda *_: False  # type: ignore[method-assign,assignment]
+    call_signaling.CallSignaling.tryFastPath = lambda *_: False  # type: ignore[method-assign,assignment]
 
 
 def _callNow() -> None:
     """A reactor turn between a read and its callbacks: the ordinary way from the queue on."""
-    callbacks.CallbackQueue.isIdle = False  # type: ignore[assignment,method-assign]
+    callback_queue.CallbackQueue.isIdle = False  # type: ignore[assignment,method-assign]
 
 
 def _oneParser() -> None:
@@ -65,25 +63,25 @@ def _json() -> None:
     private_iqs.decodeJson = lambda text: json.loads(text, parse_constant=refuse)  # type: ignore[attr-defined]
 
 
-def _sight() -> None:
+def _pingShape() -> None:
     """The ordinary parser for every answer to a ping."""
-    Pings.seen = lambda *_: None  # type: ignore[method-assign,assignment]
+    Pings.recognized = lambda *_: None  # type: ignore[method-assign,assignment]
 
 
 def _batches() -> None:
-    """Each connection beats when its own interval is over, to a millisecond."""
-    sweep._PARTS = 3000
+    """Each connection pings when its own interval is over, to a millisecond."""
+    ping_scheduler._PARTS = 3000
 
 
 TRICKS: dict[str, Callable[[], None]] = {
     "frames": _frames,
     "masking": _masking,
     "one-write": _oneWrite,
-    "glance": _glance,
+    "fast-path": _fastPath,
     "call-now": _callNow,
     "one-parser": _oneParser,
     "json": _json,
 }
 
 # What they buy shows when nothing happens.
-IDLE_TRICKS: dict[str, Callable[[], None]] = {"sight": _sight, "batches": _batches}
+IDLE_TRICKS: dict[str, Callable[[], None]] = {"ping-shape": _pingShape, "batches": _batches}

@@ -21,7 +21,7 @@ from twisted.internet.task import react
 from iris_twisted import IrisError, IrisRtcConnection
 
 
-class Screen(IrisRtcConnection):
+class TerminalOutput(IrisRtcConnection):
     """A connection that looks at each call first."""
 
     patterns: list[str]
@@ -52,7 +52,7 @@ class Screen(IrisRtcConnection):
 
 
 async def main(reactor: Any, eventManager: str, routingId: str, *patterns: str) -> None:
-    screen = Screen(reactor)
+    screen = TerminalOutput(reactor)
     screen.patterns = list(patterns)
     await screen.connect(os.environ.get("IRIS_TOKEN", ""), routingId, eventManager)
     print(f"screening as {screen.jid}", flush=True)

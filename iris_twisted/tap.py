@@ -26,7 +26,7 @@ from .daemon.daemon import Daemon, sinkContext, tokensOf
 from .daemon.interfaces import ICluster
 from .daemon.operator_site import checkEndpoint
 from .daemon.option_table import OPTIONS
-from .daemon.terminal_output import LogLines, Screen
+from .daemon.terminal_output import LogLines, TerminalOutput
 from .errors import IncorrectParameters, IrisError
 from .net.addresses import checkToken
 from .outbox.spool import checkSpool
@@ -174,13 +174,13 @@ class Options(PlainOptions):
             return None
         return checkToken("the environment variable IRIS_TOKEN", token)
 
-    screen: Screen | None = None
+    terminalOutput: TerminalOutput | None = None
 
-    def screenOf(self) -> Screen:
+    def terminalOutputOf(self) -> TerminalOutput:
         """Where text goes."""
-        if self.screen is None:
-            self.screen = Screen(sys.stdout, os.environ)
-        return self.screen
+        if self.terminalOutput is None:
+            self.terminalOutput = TerminalOutput(sys.stdout, os.environ)
+        return self.terminalOutput
 
     def _quietLogs(self) -> None:
         """C{twist} logs to stdout by default, which is for the callbacks here."""
@@ -194,9 +194,9 @@ class Options(PlainOptions):
 
         if not given("--log-fi"):
             twist["logFile"] = sys.stderr
-            self.screen = Screen(sys.stdout, os.environ)
-            if self.screen.isTerminal and sys.stderr.isatty():
-                twist["logFile"] = LogLines(self.screen)
+            self.terminalOutput = TerminalOutput(sys.stdout, os.environ)
+            if self.terminalOutput.isTerminal and sys.stderr.isatty():
+                twist["logFile"] = LogLines(self.terminalOutput)
             if not given("--log-fo"):
                 # Its own default is JSON where nobody looks: a journal is read by people too.
                 twist["fileLogObserverFactory"] = textFileLogObserver
@@ -255,14 +255,16 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """
     if reactor is None:
         from twisted.internet import reactor
-    screen, complain = options.screenOf(), lineWriter(sys.stderr)
+    terminalOutput, complain = options.terminalOutputOf(), lineWriter(sys.stderr)
     configuration = options.configuration
     if configuration["event-manager"] is None:
-        return _demo(options, reactor, screen, complain)
+        return _demo(options, reactor, terminalOutput, complain)
     cluster: ICluster | None = None
     if configuration["cluster"] is not None:
         cluster = _cluster(configuration, reactor, complain)
-    daemon = Daemon(configuration, options.tokens, reactor, screen, complain, os.environ, cluster)
+    daemon = Daemon(
+        configuration, options.tokens, reactor, terminalOutput, complain, os.environ, cluster
+    )
     services = MultiService()
     for part in (daemon, _HangUps(reactor, daemon, options.read)):
         part.setServiceParent(services)
@@ -283,7 +285,7 @@ def _cluster(
 
 
 def _demo(
-    options: Options, reactor: Any, screen: Screen, complain: Callable[[str], None]
+    options: Options, reactor: Any, terminalOutput: TerminalOutput, complain: Callable[[str], None]
 ) -> IService:
     from .daemon.demo import Demo
     from .sandbox.server import Sandbox
@@ -295,7 +297,7 @@ def _demo(
     def client(sandbox: Sandbox) -> IService:
         account = Account(routingId, token=sandbox.token(routingId))
         if configuration.output == "text":
-            screen.write(_SANDBOX)
+            terminalOutput.write(_SANDBOX)
         ours = attrs.evolve(
             configuration,
             values={
@@ -307,12 +309,12 @@ def _demo(
             settings=attrs.evolve(configuration.settings, proxy=None),
         )
         tokens = {account: account.token}
-        return Daemon(ours, tokens, reactor, screen, complain, os.environ)
+        return Daemon(ours, tokens, reactor, terminalOutput, complain, os.environ)
 
     def placed() -> None:
         nonlocal told
         if not told:
             told = True
-            reactor.callLater(0.5, partial(screen.write, _NEXT))
+            reactor.callLater(0.5, partial(terminalOutput.write, _NEXT))
 
     return Demo(reactor, routingId, client, placed)

@@ -103,9 +103,19 @@ class DriftingClock(Clock):
     def monotonicSeconds(self) -> float:
         return self._true
 
+    def callLater(self, delay: float, callable: Any, *args: object, **kw: object) -> Any:
+        # As the real ones do.
+        assert delay >= 0, f"{delay} seconds from now"
+        return super().callLater(delay, callable, *args, **kw)
+
     def advance(self, amount: float) -> None:
         self._true += amount
         super().advance(amount)
+
+    def isBusy(self, seconds: float) -> None:
+        """So much time passes, in which nobody gets a turn."""
+        self._true += seconds
+        self.rightNow += seconds
 
     def jump(self, seconds: float) -> None:
         """Set the wall clock, which the watching thread would notice within a second."""
@@ -166,7 +176,13 @@ class Discovery:
 
 @implementer(IMessageTransport)
 class MemoryTransport:
-    """A transport whose peer is a session of the sandbox."""
+    """
+    A transport whose peer is a session of the sandbox.
+
+    @ivar polite: whether it joins in a close, which is seen only when it is read.
+    @ivar silent: whether it says nothing.
+    @ivar together: what it says in one message with the IQ that it says next.
+    """
 
     def __init__(self, world: World, destination: Destination, receiver: IMessageReceiver) -> None:
         self.destination = destination
@@ -180,6 +196,8 @@ class MemoryTransport:
         self.paused = False
         self.polite = True
         self.silent = False
+        self.together: list[bytes] = []
+        self._closeUnread = False
         self._world = world
         self._inbox: list[bytes] = []
         path = destination.path.split("/")
@@ -200,7 +218,7 @@ class MemoryTransport:
         if self.open and not self.closing:
             self.closing = True
             if self.polite:
-                self._world.clock.callLater(0, self.lose)
+                self._world.clock.callLater(0, self._closed)
 
     def abort(self) -> None:
         self._world.clock.callLater(0, self.lose)
@@ -241,6 +259,11 @@ class MemoryTransport:
         elif not self.opened.called:
             self.opened.errback(error)
 
+    def _closed(self) -> None:
+        self._closeUnread = self.paused
+        if not self.paused:
+            self.lose()
+
     def _answer(self, message: bytes) -> None:
         if self.open:
             self._session.receive(message)
@@ -251,6 +274,9 @@ class MemoryTransport:
         if self.silent:
             return
         for message in messages:
+            if self.together and message.startswith(b"<iq"):
+                message += b"".join(self.together)
+                self.together.clear()
             self.say(message)
         if self._session.ended:
             self.lose()
@@ -261,6 +287,8 @@ class MemoryTransport:
             self.bytesReceived += len(message)
             self.receiver.messageReceived(message)
             self._world.afterEachMessage()
+        if self._closeUnread and not self.paused:
+            self.lose()
 
 
 @implementer(IPlugin, ITransportProvider)

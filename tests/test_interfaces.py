@@ -34,7 +34,7 @@ from iris_twisted.net.limits import Limits
 from iris_twisted.net.proxies import Proxies
 from iris_twisted.net.tls import TlsTrust
 from iris_twisted.rtc.private_iqs import PrivateIqs
-from iris_twisted.rtc.senders import Senders
+from iris_twisted.rtc.senders import TrustedSenders
 from iris_twisted.transport.destination import Destination
 from iris_twisted.transport.websocket import WebSocketTransport
 from iris_twisted.transport.websocket_connection import WebSocketConnection
@@ -69,7 +69,7 @@ class Interfaces(SynchronousTestCase):
             (IMessageTransport, MemoryTransport(world, destination, link)),
             (IMessageReceiver, link),
             (IXmppSession, session),
-            (INotificationSyntax, PrivateIqs(RID, Senders(RID, "x"))),
+            (INotificationSyntax, PrivateIqs(RID, TrustedSenders(RID, "x"))),
             (IRetryPolicy, FullJitter()),
             (IRetryPolicy, FixedDelay()),
             (IIrisListener, IrisListener()),

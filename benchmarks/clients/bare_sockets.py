@@ -21,7 +21,7 @@ from twisted.internet.task import deferLater, react
 
 _PING = b"x" * 130
 _INTERVAL = 3.0
-# So many batches per interval, as the client's own sweep has.
+# So many batches per interval, as the client's own scheduler has.
 _BATCHES = 30
 
 

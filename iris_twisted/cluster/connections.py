@@ -74,14 +74,14 @@ class Connections:
     def __init__(self, reactor: Any, configuration: Configuration) -> None:
         self._time = steadyTime(reactor)
         self._configuration = configuration
-        self._roster: IAccountSet | None = None
+        self._accountSet: IAccountSet | None = None
         self._outbox: Outbox | None = None
         self._connections: dict[str, _Connection] = {}
         self.fenced = 0
 
-    def use(self, roster: IAccountSet, outbox: Outbox | None) -> None:
+    def use(self, accountSet: IAccountSet, outbox: Outbox | None) -> None:
         """Called before all else: where connections are kept, and where calls go."""
-        self._roster, self._outbox = roster, outbox
+        self._accountSet, self._outbox = accountSet, outbox
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -174,8 +174,8 @@ class Connections:
 
     @property
     def _known(self) -> IAccountSet:
-        assert self._roster is not None
-        return self._roster
+        assert self._accountSet is not None
+        return self._accountSet
 
     def _sinksOf(self, account: ClusterAccount) -> Sequence[str]:
         """Those that can be used; what is wrong with another one is logged."""

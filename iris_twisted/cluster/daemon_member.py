@@ -119,9 +119,9 @@ class DaemonMember:
         )
         return self._store
 
-    def begin(self, roster: IAccountSet, outbox: Outbox) -> None:
+    def begin(self, accountSet: IAccountSet, outbox: Outbox) -> None:
         self._outbox = outbox
-        self.connections.use(roster, outbox)
+        self.connections.use(accountSet, outbox)
         self.member.startService()
 
     def drain(self) -> Deferred[None]:

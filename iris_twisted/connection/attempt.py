@@ -37,11 +37,11 @@ from ..xmpp.interfaces import IXmppSession
 from ..xmpp.session import XmppSession
 from .link import Link
 from .settings import Settings
-from .websocket_address import locate, relocate
+from .websocket_address import resumptionDestination, websocketDestination
 
-__all__ = ["Attempt", "Reached", "Target"]
+__all__ = ["Attempt", "Connected", "Target"]
 
-# Seconds for which no server's patience with an acknowledgement is too short.
+# Seconds for which no server's featuresWithin with an acknowledgement is too short.
 _SOON = 10.0
 
 
@@ -53,7 +53,7 @@ class Target:
     @ivar secure: whether the event manager is reached by https.
     @ivar dialects: which dialect each server spoke last time, by its name.
     @ivar resumption: the session to go on with, if the server still has it.
-    @ivar hop: an address to go to first, without discovery, with what was
+    @ivar redirect: an address to go to first, without discovery, with what was
         discovered last.
     """
 
@@ -65,11 +65,11 @@ class Target:
     transports: TransportRegistry
     dialects: dict[str, str]
     resumption: Resumption | None = None
-    hop: tuple[str, ServerInfo, str] | None = None
+    redirect: tuple[str, ServerInfo, str] | None = None
 
 
 @attrs.frozen
-class Reached:
+class Connected:
     """Where the attempt ended up."""
 
     link: Link
@@ -103,15 +103,15 @@ class Attempt:
         self._newLink = newLink
         self._step = ""
 
-    def run(self) -> Deferred[Reached]:
+    def run(self) -> Deferred[Connected]:
         """
         @return: fires with the link that is up; fails with an L{IrisError}, once
             everything that was opened is closed; can be cancelled at any time.
         """
         gate = self._settings.gate
-        return Deferred.fromCoroutine(self._timed() if gate is None else self._gated(gate))
+        return Deferred.fromCoroutine(self._withDeadline() if gate is None else self._inTurn(gate))
 
-    async def _gated(self, gate: DeferredSemaphore) -> Reached:
+    async def _inTurn(self, gate: DeferredSemaphore) -> Connected:
         """Wait for our turn, which is no time of the attempt's."""
         acquiring = gate.acquire()
         waits = not acquiring.called
@@ -120,11 +120,11 @@ class Attempt:
             if waits:
                 # Not within the release of another: thousands may fail one after the other.
                 await deferLater(self._reactor, 0)
-            return await self._timed()
+            return await self._withDeadline()
         finally:
             gate.release()
 
-    async def _timed(self) -> Reached:
+    async def _withDeadline(self) -> Connected:
         timeout = self._settings.connectTimeout
         return await deadlined(
             self._reactor,
@@ -133,16 +133,16 @@ class Attempt:
             lambda: f"no connection within {timeout:g} seconds: {self._step}",
         )
 
-    async def _run(self) -> Reached:
-        hop = self._target.hop
-        if hop is not None:
-            return await self._follow(*hop)
+    async def _run(self) -> Connected:
+        redirect = self._target.redirect
+        if redirect is not None:
+            return await self._followRedirect(*redirect)
         info = await self._discover()
         try:
-            return await self._reach(info)
+            return await self._connectServer(info)
         except NotAuthorized:
             # The websocket token may have gone stale between two calls (promise 8).
-            return await self._reach(await self._discover())
+            return await self._connectServer(await self._discover())
 
     async def _discover(self) -> ServerInfo:
         self._step = "the event manager did not answer"
@@ -152,22 +152,26 @@ class Attempt:
             raise ApiParameters(f"discovery gave {type(info).__name__}, not a ServerInfo")
         return info
 
-    async def _reach(self, info: ServerInfo) -> Reached:
-        place = self._locate(info.websocketServer, info, secure=self._target.secure)
+    async def _connectServer(self, info: ServerInfo) -> Connected:
+        destination = self._destinationOf(info.websocketServer, info, secure=self._target.secure)
         try:
-            return await self._resumeElsewhere(place, info) or await self._connect(place, info)
+            return await self._resumeElsewhere(destination, info) or await self._connect(
+                destination, info
+            )
         except SeeOther as e:
-            return await self._follow(e.uri, info, place.host)
+            return await self._followRedirect(e.uri, info, destination.host)
 
-    async def _resumeElsewhere(self, place: Destination, info: ServerInfo) -> Reached | None:
-        """Where the server wants the session to be resumed, if it named a place that works."""
+    async def _resumeElsewhere(
+        self, destination: Destination, info: ServerInfo
+    ) -> Connected | None:
+        """Where the server wants the session to be resumed, if it named one that works."""
         management = None if self._target.resumption is None else self._target.resumption.management
         location = None if management is None else management.location
         if management is None or location is None:
             return None
         # Forgotten while it is tried: one that leads nowhere costs one attempt at most.
         management.location = None
-        other = relocate(place, location, self._settings.allowedHosts)
+        other = resumptionDestination(destination, location, self._settings.allowedHosts)
         if other is None:
             return None
         try:
@@ -177,25 +181,27 @@ class Attempt:
         management.location = location
         return reached
 
-    async def _follow(self, uri: str, info: ServerInfo, host: str) -> Reached:
+    async def _followRedirect(self, uri: str, info: ServerInfo, host: str) -> Connected:
         """Go where the server sends us: once, encrypted, and to no stranger."""
         allowed = self._settings.allowedHosts
         if "://" not in uri:
             raise ProtocolViolation("the server sends its clients to something that is no URL")
-        place = self._locate(uri, info, secure=True, allowed=[host] if allowed is None else None)
-        if allowed is None and place.host.lower() != host.lower():
+        destination = self._destinationOf(
+            uri, info, secure=True, allowed=[host] if allowed is None else None
+        )
+        if allowed is None and destination.host.lower() != host.lower():
             raise BackendError(
-                f"the server sends its clients to another host, {place.host}; refused"
+                f"the server sends its clients to another host, {destination.host}; refused"
             )
         try:
-            return await self._connect(place, info)
+            return await self._connect(destination, info)
         except SeeOther:
             raise BackendError("the server sends its clients on and on") from None
 
-    def _locate(
+    def _destinationOf(
         self, server: str, info: ServerInfo, *, secure: bool, allowed: list[str] | None = None
     ) -> Destination:
-        return locate(
+        return websocketDestination(
             server,
             info,
             self._target.routingId.text,
@@ -205,42 +211,46 @@ class Attempt:
             allowedHosts=self._settings.allowedHosts if allowed is None else allowed,
         )
 
-    async def _connect(self, place: Destination, info: ServerInfo) -> Reached:
+    async def _connect(self, destination: Destination, info: ServerInfo) -> Connected:
         known = self._target.dialects
         try:
             if self._settings.dialect != "auto":
-                link = await self._speak(self._settings.dialect, place, info)
-            elif place.name in known:
-                link = await self._speak(known[place.name], place, info)
+                link = await self._openSession(self._settings.dialect, destination, info)
+            elif destination.name in known:
+                link = await self._openSession(known[destination.name], destination, info)
             else:
-                link = await self._find(place, info)
+                link = await self._probeDialects(destination, info)
         except _DialectRefused as e:
             # To be found anew by the next attempt; but a server that goes down refuses all.
-            known.pop(place.name, None)
+            known.pop(destination.name, None)
             raise e.reason from None
-        return Reached(link, info, place.host)
+        return Connected(link, info, destination.host)
 
-    async def _find(self, place: Destination, info: ServerInfo) -> Link:
+    async def _probeDialects(self, destination: Destination, info: ServerInfo) -> Link:
         """The first dialect that the server understands, and the last one's error if none."""
-        *first, last = self._target.transports.serving(place.scheme).dialects
+        *first, last = self._target.transports.serving(destination.scheme).dialects
         for dialect in first:
             try:
-                link = await self._speak(
-                    dialect, place, info, patience=self._settings.connectTimeout / 2
+                link = await self._openSession(
+                    dialect, destination, info, featuresWithin=self._settings.connectTimeout / 2
                 )
             except _DialectRefused:
                 continue
-            self._target.dialects[place.name] = dialect
+            self._target.dialects[destination.name] = dialect
             return link
-        link = await self._speak(last, place, info)
-        self._target.dialects[place.name] = last
+        link = await self._openSession(last, destination, info)
+        self._target.dialects[destination.name] = last
         return link
 
-    async def _speak(
-        self, dialect: str, place: Destination, info: ServerInfo, patience: float | None = None
+    async def _openSession(
+        self,
+        dialect: str,
+        destination: Destination,
+        info: ServerInfo,
+        featuresWithin: float | None = None,
     ) -> Link:
         """
-        @param patience: seconds in which the server must have shown its features.
+        @param featuresWithin: seconds in which the server must have shown its features.
         @raise _DialectRefused: when it ended before it showed any.
         """
         settings, target = self._settings, self._target
@@ -249,30 +259,32 @@ class Attempt:
                 dialect,
                 target.routingId,
                 info.websocketToken,
-                secure=place.scheme.secure or isLoopback(place.host),
+                secure=destination.scheme.secure or isLoopback(destination.host),
                 anonymous=settings.anonymous,
                 limits=settings.limits,
                 iqTimeout=settings.iqTimeout,
                 streamManagement=settings.streamManagement,
-                beatsSoon=settings.pingInterval <= _SOON,
+                pingsOften=settings.pingInterval <= _SOON,
                 resumption=target.resumption,
             )
         )
         link = self._newLink(session)
-        place = attrs.evolve(place, proxy=settings.proxies.choose(place.host, place.scheme.secure))
-        self._step = f"{place.name} did not open a connection"
-        transport = await target.transports.serving(place.scheme).open(
-            place, link, self._reactor, settings.trust, settings.limits
+        destination = attrs.evolve(
+            destination, proxy=settings.proxies.choose(destination.host, destination.scheme.secure)
         )
-        self._step = f"{place.name} did not bring up an XMPP session"
+        self._step = f"{destination.name} did not open a connection"
+        transport = await target.transports.serving(destination.scheme).open(
+            destination, link, self._reactor, settings.trust, settings.limits
+        )
+        self._step = f"{destination.name} did not bring up an XMPP session"
         link.begin(transport)
 
         def lookForFeatures() -> None:
             if not session.sawFeatures:
-                link.drop(NoAnswer(f"{place.name} said nothing to the {dialect} dialect"))
+                link.abort(NoAnswer(f"{destination.name} said nothing to the {dialect} dialect"))
 
         time = steadyTime(self._reactor)
-        look = None if patience is None else time.callLater(patience, lookForFeatures)
+        look = None if featuresWithin is None else time.callLater(featuresWithin, lookForFeatures)
         try:
             await link.up
         except CancelledError:

@@ -15,39 +15,41 @@ from ..net.limits import Limits
 from ..rtc.incoming import Leave, Notification, Refused
 from ..rtc.interfaces import INotificationSyntax
 from ..xmpp.elements import Element
-from .events import Announcements
+from .events import ConnectionEvents
 from .link import Link
-from .notification_delivery import Delivery
-from .totals import Tally
+from .notification_delivery import NotificationDelivery
+from .totals import ConnectionCounters
 
-__all__ = ["Calls"]
+__all__ = ["CallSignaling"]
 
 
-class Calls:
+class CallSignaling:
     """
     @param limits: how much a peer may send.
     """
 
     _log = Logger()
 
-    def __init__(self, announcements: Announcements, limits: Limits, tally: Tally) -> None:
-        self._announcements = announcements
-        self._tally = tally
+    def __init__(
+        self, events: ConnectionEvents, limits: Limits, counters: ConnectionCounters
+    ) -> None:
+        self._events = events
+        self._counters = counters
         self._syntax: INotificationSyntax | None = None
-        self._delivery = Delivery(announcements, limits.unanswered)
+        self._delivery = NotificationDelivery(events, limits.unanswered)
         self._longest = limits.frame
 
-    def speak(self, syntax: INotificationSyntax, link: Link) -> None:
+    def sessionUp(self, syntax: INotificationSyntax, link: Link) -> None:
         """A session is up on this link: this is its language."""
         self._syntax = syntax
-        self._delivery.continueOn(link)
+        self._delivery.moveTo(link)
 
-    def forget(self) -> None:
+    def sessionEnded(self) -> None:
         """Until the next session nothing is told or answered any more."""
         self._syntax = None
-        self._delivery.forget()
+        self._delivery.discard()
 
-    def glanced(self, link: Link, message: bytes) -> bool:
+    def tryFastPath(self, link: Link, message: bytes) -> bool:
         """
         Take care of a message that is a notification in its usual form: at once, from
         bytes to its acknowledgement.
@@ -55,31 +57,33 @@ class Calls:
         @return: C{False} for everything else, or when others wait before it: then it is
             to be read the ordinary way.
         """
-        surroundings = link.session.surroundings
-        if surroundings is None or self._syntax is None or not self._delivery.isIdle:
+        defaultNamespace = link.session.defaultNamespace
+        if defaultNamespace is None or self._syntax is None or not self._delivery.isIdle:
             return False
         if len(message) > self._longest:
             return False
-        found = self._syntax.glance(message, surroundings)
+        found = self._syntax.parseFast(message, defaultNamespace)
         if found is None:
             return False
         attributes, info = found
-        self._delivery.hand(link, attributes, info)
+        self._delivery.deliverNow(link, attributes, info)
         return True
 
-    def requested(self, link: Link, iq: Element) -> None:
+    def handleIqRequest(self, link: Link, iq: Element) -> None:
         """An IQ request came on a link."""
         if self._syntax is None:
             return
         incoming = self._syntax.read(iq, link.session.jid)
         if isinstance(incoming, Notification):
-            self._delivery.offer(link, iq, incoming.info)
+            self._delivery.deliver(link, iq, incoming.info)
         elif isinstance(incoming, Leave):
             link.reply(iq)
-            link.leave(ServerLeaving("the server asked its clients to leave and come back"))
+            link.closeGracefully(
+                ServerLeaving("the server asked its clients to leave and come back")
+            )
         elif isinstance(incoming, Refused):
             if incoming.condition == "forbidden":
-                self._tally.forbidden()
+                self._counters.forbidden()
                 self._log.warn("a private IQ from {sender!r} was refused", sender=iq.get("from"))
             link.reply(iq, incoming.condition)
         else:
@@ -99,9 +103,9 @@ class Calls:
             answered = link.sendIq(elements, to, ":sendIQ")
         except IncorrectParameters as e:
             return fail(e)
-        return answered.addCallback(lambda _: self._announcements.rejected(dict(payload)))
+        return answered.addCallback(lambda _: self._events.rejected(dict(payload)))
 
-    def report(self, link: Link | None, event: dict[str, Any]) -> None:
+    def sendStatistics(self, link: Link | None, event: dict[str, Any]) -> None:
         """Send an event's statistics, if that is possible; nobody depends on the answer."""
         if link is None or not link.isAlive or self._syntax is None:
             return

@@ -120,7 +120,7 @@ class IrisRtcConnection:
     @property
     def pingRoundTrip(self) -> float | None:
         """Seconds that the last answered ping took, or C{None}."""
-        return self._driver.tally.stats.pingRoundTrip
+        return self._driver.counters.stats.pingRoundTrip
 
     def connect(
         self, irisToken: str, routingId: str, eventManagerUrl: str

@@ -13,15 +13,15 @@ from twisted.python.failure import Failure
 
 from ..errors import IrisError
 from .callback_queue import CallbackQueue
-from .totals import Tally
+from .totals import ConnectionCounters
 
-__all__ = ["Announcements"]
+__all__ = ["ConnectionEvents"]
 
 
-class Announcements:
+class ConnectionEvents:
     """
     @param target: whose attributes are the callbacks.
-    @param tally: where notifications, rejects and failing callbacks are counted.
+    @param counters: where notifications, rejects and failing callbacks are counted.
     @param observe: is shown each event, when it happens; C{None} for nobody.
     @ivar queue: where the callbacks wait for their turn.
     @ivar errorTold: called after each C{onConnectionError}.
@@ -31,14 +31,14 @@ class Announcements:
         self,
         reactor: Any,
         target: object,
-        tally: Tally,
+        counters: ConnectionCounters,
         observe: Callable[[dict[str, Any]], None] | None,
     ) -> None:
-        self._tally = tally
+        self._counters = counters
         self._observe = observe
         self._owesDisconnected = False
         self.errorTold: Callable[[IrisError], None] = lambda error: None
-        self.queue = CallbackQueue(reactor, target, tally.callbackFailed)
+        self.queue = CallbackQueue(reactor, target, counters.callbackFailed)
 
     def connected(self, jid: str | None) -> None:
         """The session is up."""
@@ -51,7 +51,7 @@ class Announcements:
         self.queue.call("onEvent", self._observed("SDK_SessionNotResumed", details))
 
     def disconnected(self, message: str, *, always: bool = False) -> None:
-        """The session is gone; C{always} tells it even after a L{farewell}."""
+        """The session is gone; C{always} tells it even after a L{closed}."""
         self.queue.callWithEvent(
             self._observed("SDK_WebSocketServerDisconnected", {"message": message}),
             "onDisconnected",
@@ -78,30 +78,30 @@ class Announcements:
 
     def notification(self, info: dict[str, Any], done: Callable[[Failure | None], None]) -> None:
         """A notification came."""
-        self._tally.notified()
+        self._counters.notified()
         self.queue.call("onEvent", self._observed("SDK_NotificationReceived", info))
         self.queue.call("onNotification", info, done=done)
 
     def notificationNow(self, info: dict[str, Any]) -> Deferred[object] | None:
         """A notification came; as L{CallbackQueue.now} does."""
-        self._tally.notified()
+        self._counters.notified()
         event = self._observed("SDK_NotificationReceived", info)
         return self.queue.now(event, "onNotification", info)
 
     def rejected(self, payload: dict[str, Any]) -> None:
         """A session was rejected, and the server agreed."""
-        self._tally.rejected()
+        self._counters.rejected()
         self.queue.call("onEvent", self._observed("SDK_CallRejected", payload))
 
     def tokenExpiring(self, secondsLeft: float) -> None:
         """The token expires soon."""
         self.queue.call("onTokenAboutToExpire", secondsLeft)
 
-    def farewell(self) -> None:
+    def closed(self) -> None:
         """The application closed: tell what is owed, and nothing else."""
         self.queue.clear()
         if self._owesDisconnected:
-            # Nothing takes it away from here on, a second farewell neither.
+            # Nothing takes it away from here on, a second closed neither.
             self._owesDisconnected = False
             self.disconnected("the connection was closed", always=True)
 

@@ -21,12 +21,12 @@ from .state import ConnectionState
 __all__ = [
     "AwaitToken",
     "Close",
-    "Confirm",
+    "CompleteCloses",
+    "CompleteConnects",
     "Core",
+    "DiscardCallbacks",
     "Effect",
     "Fail",
-    "Farewell",
-    "Freed",
     "Lifecycle",
     "ScheduleRetry",
     "SessionGone",
@@ -69,7 +69,7 @@ class SessionUp:
 
 
 @attrs.frozen
-class Confirm:
+class CompleteConnects:
     """Let the connect() calls succeed: the session has been up all the time."""
 
 
@@ -103,12 +103,12 @@ class Fail:
 
 
 @attrs.frozen
-class Farewell:
+class DiscardCallbacks:
     """Drop every callback but the onDisconnected owed; connect() calls are withdrawn."""
 
 
 @attrs.frozen
-class Freed:
+class CompleteCloses:
     """Nothing is left open: let the close() calls succeed."""
 
 
@@ -118,13 +118,13 @@ Effect = (
     | Close
     | StopWaiting
     | SessionUp
-    | Confirm
+    | CompleteConnects
     | SessionGone
     | ScheduleRetry
     | AwaitToken
     | Fail
-    | Farewell
-    | Freed
+    | DiscardCallbacks
+    | CompleteCloses
 )
 
 
@@ -255,20 +255,24 @@ def _build() -> Callable[[Core], Lifecycle]:
     tokenless.upon(Lifecycle.tokenChanged).to(retrying)(plain(StartAttempt()))
 
     # Closing, from anywhere.
-    idle.upon(Lifecycle.close).loop()(plain(Farewell(), Freed()))
-    connecting.upon(Lifecycle.close).to(closing)(plain(Farewell(), StopAttempt()))
-    connected.upon(Lifecycle.close).to(closing)(plain(Farewell(), Close()))
-    retrying.upon(Lifecycle.close).to(closing)(plain(Farewell(), StopWaiting(), StopAttempt()))
+    idle.upon(Lifecycle.close).loop()(plain(DiscardCallbacks(), CompleteCloses()))
+    connecting.upon(Lifecycle.close).to(closing)(plain(DiscardCallbacks(), StopAttempt()))
+    connected.upon(Lifecycle.close).to(closing)(plain(DiscardCallbacks(), Close()))
+    retrying.upon(Lifecycle.close).to(closing)(
+        plain(DiscardCallbacks(), StopWaiting(), StopAttempt())
+    )
     for state in (waiting, tokenless, unadmitted):
-        state.upon(Lifecycle.close).to(idle)(plain(Farewell(), StopWaiting(), Freed()))
-    closing.upon(Lifecycle.freed).to(idle)(plain(Freed()))
+        state.upon(Lifecycle.close).to(idle)(
+            plain(DiscardCallbacks(), StopWaiting(), CompleteCloses())
+        )
+    closing.upon(Lifecycle.freed).to(idle)(plain(CompleteCloses()))
     closing.upon(Lifecycle.connect).to(reopening).returns(None)
-    closing.upon(Lifecycle.close).loop()(plain(Farewell()))
-    reopening.upon(Lifecycle.freed).to(connecting)(plain(Freed(), StartAttempt()))
-    reopening.upon(Lifecycle.close).to(closing)(plain(Farewell()))
+    closing.upon(Lifecycle.close).loop()(plain(DiscardCallbacks()))
+    reopening.upon(Lifecycle.freed).to(connecting)(plain(CompleteCloses(), StartAttempt()))
+    reopening.upon(Lifecycle.close).to(closing)(plain(DiscardCallbacks()))
 
     # What changes nothing.
-    connected.upon(Lifecycle.connect).loop()(plain(Confirm()))
+    connected.upon(Lifecycle.connect).loop()(plain(CompleteConnects()))
     for state in (connecting, unadmitted, waiting, retrying, tokenless, reopening):
         state.upon(Lifecycle.connect).loop().returns(None)
     for state in (idle, connecting, connected, waiting, retrying, closing, reopening):

@@ -24,18 +24,18 @@ from ..errors import (
 )
 from ..net.addresses import checkToken
 from . import lifecycle
-from .assembly import Floors
-from .attempt import Reached
-from .call_signaling import Calls
-from .events import Announcements
+from .attempt import Connected
+from .call_signaling import CallSignaling
+from .events import ConnectionEvents
 from .link import Link
-from .pending_deferreds import Waiters
-from .retry_schedule import Retrying
+from .pending_deferreds import PendingDeferreds
+from .protocol_stack import ProtocolStack
+from .retry_schedule import RetrySchedule
 from .settings import Settings
 from .state import ConnectionState
 from .stats import Stats
 from .token_keeper import TokenKeeper
-from .totals import Tally
+from .totals import ConnectionCounters
 
 __all__ = ["LifecycleDriver"]
 
@@ -44,7 +44,7 @@ class LifecycleDriver:
     """
     @param connection: whose callbacks are made.
     @ivar jid: the JID bound last, while there is one; C{serverInfo}: what discovery said last.
-    @ivar tally: what is counted of it.
+    @ivar counters: what is counted of it.
     """
 
     _log = Logger()
@@ -63,15 +63,15 @@ class LifecycleDriver:
         self._core = lifecycle.Core()
         self._machine = machine = lifecycle.newLifecycle(self._core)
         self._performing = False
-        self.tally = Tally(reactor, settings.totals)
+        self.counters = ConnectionCounters(reactor, settings.totals)
         observe = self._observe if settings.telemetry else None
-        self._tell = Announcements(reactor, connection, self.tally, observe)
-        self._calls = Calls(self._tell, settings.limits, self.tally)
-        self.messageGlanced, self.iqRequested = self._calls.glanced, self._calls.requested
-        self.pingAnswered = self.tally.pingAnswered
-        self._connects = Waiters(self._tell.queue, connection, self._abandoned)
-        self._closes = Waiters(self._tell.queue, None, lambda: None)
-        self._retrying = Retrying(
+        self._tell = ConnectionEvents(reactor, connection, self.counters, observe)
+        self._calls = CallSignaling(self._tell, settings.limits, self.counters)
+        self.tryFastPath, self.iqRequested = self._calls.tryFastPath, self._calls.handleIqRequest
+        self.pingAnswered = self.counters.pingAnswered
+        self._connects = PendingDeferreds(self._tell.queue, connection, self._abandoned)
+        self._closes = PendingDeferreds(self._tell.queue, None, lambda: None)
+        self._retries = RetrySchedule(
             reactor,
             settings,
             lambda: self._input(machine.retryDue),
@@ -86,25 +86,25 @@ class LifecycleDriver:
             self._tell.tokenExpiring,
         )
         self._dialects: dict[str, str] = {}
-        self._floors: Floors | None = None
+        self._stack: ProtocolStack | None = None
         self._attempt: Deferred[Any] | None = None
         self._attemptStopped = False
         self._tokenTried = ""
         self._waitForFirstToken = False
-        self._reached: Reached | None = None
+        self._reached: Connected | None = None
         self._link: Link | None = None
         self._lostLink: Link | None = None
-        self._hop: tuple[str, ServerInfo, str] | None = None
+        self._redirect: tuple[str, ServerInfo, str] | None = None
 
     # For the API
 
     @property
     def state(self) -> ConnectionState:
-        return self.tally.state
+        return self.counters.state
 
     @property
     def stats(self) -> Stats:
-        return attrs.evolve(self.tally.stats)
+        return attrs.evolve(self.counters.stats)
 
     def whenErrorTold(self, hear: Callable[[IrisError], None]) -> None:
         """Call this after each C{onConnectionError}."""
@@ -126,26 +126,26 @@ class LifecycleDriver:
         @param waitForToken: when the very first token is refused, ask the token provider
             for another, as for every later one.
         """
-        if self._floors is not None:
+        if self._stack is not None:
             self._log.info("connect() while {state} starts nothing new", state=self.state.value)
         else:
             try:
                 token = checkToken("irisToken", irisToken)
                 where = self._dialects, routingId, eventManagerUrl
-                self._floors = Floors(self._reactor, self._settings, *where)
+                self._stack = ProtocolStack(self._reactor, self._settings, *where)
             except IncorrectParameters as e:
                 self._tell.error(e)
-                return Waiters.refused(self._tell.queue, e)
-            self._retrying.begin()
-            self._hop = None
+                return PendingDeferreds.refused(self._tell.queue, e)
+            self._retries.begin()
+            self._redirect = None
             self._waitForFirstToken = waitForToken
             self.tokens.begin(token)
-        deferred = self._connects.join()
+        deferred = self._connects.add()
         self._input(self._machine.connect)
         return deferred
 
     def close(self) -> Deferred[Any]:
-        deferred = self._closes.join()
+        deferred = self._closes.add()
         self._input(self._machine.close)
         return deferred
 
@@ -156,7 +156,7 @@ class LifecycleDriver:
         link = self._link if self.state is ConnectionState.CONNECTED else None
         return link if link is not None and link.isAlive else None
 
-    # LinkOwner, with C{messageGlanced}, C{iqRequested} and C{pingAnswered}
+    # LinkOwner, with C{tryFastPath}, C{iqRequested} and C{pingAnswered}
 
     def linkLost(self, link: Link, error: IrisError) -> None:
         self._link = None
@@ -166,8 +166,8 @@ class LifecycleDriver:
         self._log.info("session lost: {reason}", reason=error.message)
         self._lostLink = link
         if isinstance(error, SeeOther) and self._reached is not None:
-            self._hop = (error.uri, self._reached.info, self._reached.host)
-        if self._retrying.isHopeless(error):
+            self._redirect = (error.uri, self._reached.info, self._reached.host)
+        if self._retries.isHopeless(error):
             self._input(self._machine.sessionHopeless, error)
         else:
             self._input(self._machine.sessionLost, error)
@@ -179,7 +179,7 @@ class LifecycleDriver:
 
     def _input(self, transition: Any, *args: object) -> None:
         transition(*args)
-        self.tally.enter(self._machine.state())
+        self.counters.enter(self._machine.state())
         if self._performing:
             return
         self._performing = True
@@ -189,18 +189,18 @@ class LifecycleDriver:
         finally:
             self._performing = False
 
-    def _attemptUp(self, reached: Reached) -> None:
+    def _attemptUp(self, reached: Connected) -> None:
         self._attempt = None
         self._link = reached.link
-        if self._attemptStopped or self._floors is None:
-            reached.link.drop()
+        if self._attemptStopped or self._stack is None:
+            reached.link.abort()
             return
         self._reached = reached
         self.serverInfo = reached.info
         self.jid = reached.link.session.jid
-        self._calls.speak(self._floors.syntax(reached.host), reached.link)
+        self._calls.sessionUp(self._stack.syntax(reached.host), reached.link)
         if reached.link.resumed and self._lostLink is not None:
-            reached.link.succeed(self._lostLink)
+            reached.link.takeOverFrom(self._lostLink)
             self._lostLink = None
         self._input(self._machine.attemptUp)
 
@@ -221,7 +221,7 @@ class LifecycleDriver:
             waits = early and self._waitForFirstToken and self.tokens.hasProvider
             refused = self._machine.firstTokenRefused if waits else self._machine.tokenRefused
             self._input(refused, error)
-        elif self._retrying.isHopeless(error):
+        elif self._retries.isHopeless(error):
             self._input(self._machine.attemptHopeless, error)
         else:
             self._input(self._machine.attemptFailed, error)
@@ -229,11 +229,11 @@ class LifecycleDriver:
     def _abandoned(self) -> None:
         """Nobody waits for connect() any more; before the first session that ends it."""
         early = self.state in (ConnectionState.CONNECTING, ConnectionState.DISCONNECTED)
-        if self._floors is not None and early:
+        if self._stack is not None and early:
             self._input(self._machine.close)
 
     def _observe(self, event: dict[str, Any]) -> None:
-        self._calls.report(self._aliveLink(), event)
+        self._calls.sendStatistics(self._aliveLink(), event)
 
     # Effects of the machine
 
@@ -247,51 +247,51 @@ class LifecycleDriver:
                     self._attempt.cancel()
             case lifecycle.Close():
                 if self._link is not None:
-                    self._link.leave()
+                    self._link.closeGracefully()
             case lifecycle.StopWaiting():
-                self._retrying.stop()
+                self._retries.stop()
             case lifecycle.SessionUp(again=again):
                 self._sessionUp(again)
-            case lifecycle.Confirm():
+            case lifecycle.CompleteConnects():
                 self._connects.settle()
             case lifecycle.SessionGone(error=error):
-                self._retrying.sessionLost()
+                self._retries.sessionLost()
                 self._tell.disconnected(error.message)
             case lifecycle.ScheduleRetry(error=error, first=first):
                 self._scheduleRetry(error, first)
             case lifecycle.AwaitToken(error=error):
-                self._retrying.holdPatience()
+                self._retries.pauseGiveUpTimer()
                 self.tokens.refused(self._tokenTried, error)
             case lifecycle.Fail(error=error):
                 self._end()
                 self._tell.error(error)
                 self._connects.settle(error)
                 self._tell.queue.do(self.tokens.cancelStopped, always=True)
-            case lifecycle.Farewell():
-                self._tell.farewell()
-                self._calls.forget()
+            case lifecycle.DiscardCallbacks():
+                self._tell.closed()
+                self._calls.sessionEnded()
                 self._end()
                 closed = InvalidState("the connection was closed before it was up")
                 self._connects.withdraw(closed)
-            case lifecycle.Freed():
+            case lifecycle.CompleteCloses():
                 self._closes.settle()
                 self._tell.queue.do(self.tokens.cancelStopped, always=True)
 
     def _startAttempt(self) -> None:
-        assert self._floors is not None
+        assert self._stack is not None
         self._attemptStopped = False
-        self._retrying.runPatience()
+        self._retries.startGiveUpTimer()
         self._tokenTried = self.tokens.token
-        hop, self._hop = self._hop, None
+        redirect, self._redirect = self._redirect, None
         resumption = None if self._lostLink is None else self._lostLink.resumable()
-        attempt = self._floors.attempt(self._tokenTried, self, resumption, hop).run()
+        attempt = self._stack.attempt(self._tokenTried, self, resumption, redirect).run()
         self._attempt = attempt
         attempt.addCallbacks(self._attemptUp, self._attemptFailed)
         attempt.addErrback(lambda failure: self._log.failure("a bug", failure=failure))
 
     def _sessionUp(self, again: bool) -> None:
-        self.tally.sessionUp(again=again)
-        self._retrying.sessionUp()
+        self.counters.sessionUp(again=again)
+        self._retries.sessionUp()
         self.tokens.accepted()
         self._log.info("connected as {jid}", jid=self.jid)
         lost = self._abandonLost()
@@ -301,17 +301,17 @@ class LifecycleDriver:
         self._connects.settle()
 
     def _scheduleRetry(self, error: IrisError, first: bool) -> None:
-        plan = self._retrying.next(error)
+        plan = self._retries.next(error)
         if plan is None:
-            self._input(self._machine.gaveUp, self._retrying.surrender("by the retry policy"))
+            self._input(self._machine.gaveUp, self._retries.giveUp("by the retry policy"))
             return
         attempt, delay = plan
         self._tell.reconnecting(self.jid, attempt, delay, first=first)
         # The wait begins when the application knows of it.
-        self._tell.queue.do(lambda: self._retrying.wait(delay))
+        self._tell.queue.do(lambda: self._retries.wait(delay))
 
     def _end(self) -> None:
-        self._floors = None
+        self._stack = None
         self.jid = None
         self._abandonLost()
         self.tokens.stop()
@@ -320,5 +320,5 @@ class LifecycleDriver:
         """The session lost last will not be resumed."""
         lost, self._lostLink = self._lostLink, None
         if lost is not None:
-            lost.abandon()
+            lost.failPending()
         return lost

@@ -28,8 +28,8 @@ from ..xmpp.events import (
     SessionEvent,
 )
 from ..xmpp.interfaces import IXmppSession
-from ..xmpp.keepalive import Keepalive, Pulse
-from .ping_scheduler import Sweep, sweepFor
+from ..xmpp.keepalive import Keepalive, KeepaliveStatus
+from .ping_scheduler import PingScheduler, pingSchedulerFor
 
 __all__ = ["Link", "LinkOwner", "LinkTimes"]
 
@@ -40,7 +40,7 @@ _SHORT = 200
 class LinkOwner(Protocol):
     """Who is told what happens on a link once it is up."""
 
-    def messageGlanced(self, link: Link, message: bytes) -> bool:
+    def tryFastPath(self, link: Link, message: bytes) -> bool:
         """Whether the message was a notification in its usual form, and is taken care of."""
 
     def iqRequested(self, link: Link, iq: Element) -> None:
@@ -91,7 +91,7 @@ class Link:
         self, reactor: Any, session: IXmppSession, owner: LinkOwner, times: LinkTimes
     ) -> None:
         self.session = session
-        self.up: Deferred[None] = Deferred(lambda _: self.drop())
+        self.up: Deferred[None] = Deferred(lambda _: self.abort())
         self.gone: Deferred[None] = Deferred()
         self._reactor = reactor
         self._time = steadyTime(reactor)
@@ -104,10 +104,10 @@ class Link:
         self._paused = False
         self._needed: set[str] = set()
         self._keepalive: Keepalive | None = None
-        self._sweep: Sweep | None = None
+        self._pingScheduler: PingScheduler | None = None
         self._closing: IDelayedCall | None = None
-        self._news = True
-        self._waiting: dict[str, tuple[Deferred[Element], IDelayedCall]] = {}
+        self._receivedOther = True
+        self._pending: dict[str, tuple[Deferred[Element], IDelayedCall]] = {}
         self._successor: Link | None = None
         self.resumed = False
         self.lastHeard = self._time.seconds()
@@ -129,13 +129,13 @@ class Link:
         self.session.start()
         self._flush()
 
-    def drop(self, reason: IrisError | None = None) -> None:
+    def abort(self, reason: IrisError | None = None) -> None:
         """Close at once; the owner is told C{reason}."""
         self._reason = self._reason or reason
         if self._transport is not None:
             self._transport.abort()
 
-    def leave(self, reason: IrisError | None = None) -> None:
+    def closeGracefully(self, reason: IrisError | None = None) -> None:
         """Close politely, or at once when the peer does not join in."""
         self._reason = self._reason or reason
         if self._closing is None and self._transport is not None:
@@ -144,7 +144,7 @@ class Link:
             self._transport.close()
             # The peer's part of closing can come only while it is read.
             self.resume()
-            self._closing = self._time.callLater(self._times.closeTimeout, self.drop)
+            self._closing = self._time.callLater(self._times.closeTimeout, self.abort)
 
     def pause(self) -> None:
         """
@@ -185,7 +185,7 @@ class Link:
         id = self.session.sendIq("set", payload, now, to=to, idSuffix=idSuffix)
         answered: Deferred[Element] = Deferred()
         overdue = self._time.callLater(self._times.iqTimeout, self._expire)
-        self._waiting[id] = answered, overdue
+        self._pending[id] = answered, overdue
         if needed:
             self._needed.add(id)
             self._read()
@@ -208,21 +208,21 @@ class Link:
     def resumable(self) -> Resumption | None:
         """What is needed to resume its session, while the server keeps it."""
         resumption = self.session.resumption
-        patience = None if resumption is None else resumption.management.patience
+        patience = None if resumption is None else resumption.management.resumeTimeout
         away = self._time.seconds() - self.lastHeard
         return None if patience is not None and away > patience else resumption
 
-    def succeed(self, predecessor: Link) -> None:
+    def takeOverFrom(self, predecessor: Link) -> None:
         """This link resumed the session of another: what waits there waits here now."""
         predecessor._successor = self
-        self._waiting = predecessor._waiting
+        self._pending = predecessor._pending
         self._needed = predecessor._needed
         if self._needed:
             self._read()
 
-    def abandon(self) -> None:
+    def failPending(self) -> None:
         """The session will not be resumed: what waits for an answer gets none."""
-        waiting, self._waiting = self._waiting, {}
+        waiting, self._pending = self._pending, {}
         self._needed = set()
         for answered, overdue in waiting.values():
             overdue.cancel()
@@ -233,23 +233,23 @@ class Link:
 
     def messageReceived(self, message: bytes) -> None:
         now = self.lastHeard = self._time.seconds()
-        if len(message) >= _SHORT and self._owner.messageGlanced(self, message):
-            self._news = True
+        if len(message) >= _SHORT and self._owner.tryFastPath(self, message):
+            self._receivedOther = True
             return
         events = self.session.receive(message)
         self._flush()
         # What comes with each ping of ours does not make the next one needless.
-        self._news |= not events and message not in ASKING
+        self._receivedOther |= not events and message not in ASKING
         for event in events:
             if isinstance(event, PingAnswered):
                 self._owner.pingAnswered(now - event.sent)
             else:
-                self._news = True
-                self._happened(event)
+                self._receivedOther = True
+                self._handleEvent(event)
 
     def transportLost(self, error: Exception) -> None:
-        if self._sweep is not None:
-            self._sweep.leave(self._beat)
+        if self._pingScheduler is not None:
+            self._pingScheduler.remove(self._checkKeepalive)
         if self._closing is not None and self._closing.active():
             self._closing.cancel()
         reason = self._reason
@@ -258,7 +258,7 @@ class Link:
         self.session.lost()
         self._transport = None
         if self.session.resumption is None:
-            self.abandon()
+            self.failPending()
         self.gone.callback(None)
         if self._wasUp:
             self._owner.linkLost(self, reason)
@@ -273,15 +273,15 @@ class Link:
             for message in outgoing:
                 self._transport.send(message)
 
-    def _happened(self, event: SessionEvent) -> None:
+    def _handleEvent(self, event: SessionEvent) -> None:
         if isinstance(event, IqRequest):
             self._owner.iqRequested(self, event.element)
         elif isinstance(event, IqAnswered):
-            answered = self._settled(event.id)
+            answered = self._takePending(event.id)
             if answered is not None:
                 answered.callback(event.element)
         elif isinstance(event, IqFailed):
-            answered = self._settled(event.id)
+            answered = self._takePending(event.id)
             if answered is not None:
                 answered.errback(event.error)
         elif isinstance(event, Established):
@@ -289,23 +289,23 @@ class Link:
             self._established()
         elif isinstance(event, Ended):
             if isinstance(event.error, ServerLeaving):
-                self.leave(event.error)
+                self.closeGracefully(event.error)
             else:
-                self.drop(event.error)
+                self.abort(event.error)
 
     def _established(self) -> None:
         self._wasUp = True
         times = self._times
         self._keepalive = Keepalive(times.pingInterval, times.pingTimeout, self._time.seconds())
-        self._sweep = sweepFor(self._reactor, times.pingInterval)
-        self._sweep.join(self._beat)
+        self._pingScheduler = pingSchedulerFor(self._reactor, times.pingInterval)
+        self._pingScheduler.add(self._checkKeepalive)
         self.up.callback(None)
 
-    def _settled(self, id: str) -> Deferred[Element] | None:
+    def _takePending(self, id: str) -> Deferred[Element] | None:
         """Who waits for the answer with this id, if anybody does."""
-        if id not in self._waiting:
+        if id not in self._pending:
             return None
-        answered, overdue = self._waiting.pop(id)
+        answered, overdue = self._pending.pop(id)
         if overdue.active():
             overdue.cancel()
         self._needed.discard(id)
@@ -315,21 +315,21 @@ class Link:
 
     def _expire(self) -> None:
         for event in self.session.expire(self._time.seconds()):
-            self._happened(event)
+            self._handleEvent(event)
 
-    def _beat(self) -> None:
+    def _checkKeepalive(self) -> None:
         if self._transport is None or self._keepalive is None:
             return
         now = self._time.seconds()
-        news, self._news = self._news, False
-        pulse = self._keepalive.tick(
-            now, self._transport.bytesReceived, news=news, reading=self._reading
+        receivedOther, self._receivedOther = self._receivedOther, False
+        pulse = self._keepalive.check(
+            now, self._transport.bytesReceived, receivedOther=receivedOther, reading=self._reading
         )
-        if pulse is Pulse.OVERDUE:
-            self.drop(NoAnswer(f"the server was silent for {self._times.pingTimeout:g} seconds"))
-        elif pulse is Pulse.PING and self.session.isUp:
+        if pulse is KeepaliveStatus.OVERDUE:
+            self.abort(NoAnswer(f"the server was silent for {self._times.pingTimeout:g} seconds"))
+        elif pulse is KeepaliveStatus.PING and self.session.isUp:
             self.session.sendPing(now)
         events = self.session.requestAcknowledgement()
         self._flush()
         for event in events:
-            self._happened(event)
+            self._handleEvent(event)

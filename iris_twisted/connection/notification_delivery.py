@@ -12,10 +12,10 @@ from twisted.python.failure import Failure
 
 from ..errors import NotKept
 from ..xmpp.elements import Element
-from .events import Announcements
+from .events import ConnectionEvents
 from .link import Link
 
-__all__ = ["Delivery"]
+__all__ = ["NotificationDelivery"]
 
 
 def _condition(failure: Failure) -> str:
@@ -23,29 +23,29 @@ def _condition(failure: Failure) -> str:
     return "resource-constraint" if failure.check(NotKept) else "internal-server-error"
 
 
-class Delivery:
+class NotificationDelivery:
     """
-    @param announcements: hands notifications over.
+    @param events: hands notifications over.
     @param room: how many notifications may be unanswered.
     """
 
     def __init__(
         self,
-        announcements: Announcements,
+        events: ConnectionEvents,
         room: int,
     ) -> None:
-        self._announcements = announcements
-        self._queue = announcements.queue
+        self._events = events
+        self._queue = events.queue
         self._room = room
         self._unanswered = 0
         self._held: list[tuple[Link, Element, dict[str, Any]]] = []
         self._paused: Link | None = None
         self._generation = 0
 
-    def offer(self, link: Link, iq: Element, info: dict[str, Any]) -> None:
+    def deliver(self, link: Link, iq: Element, info: dict[str, Any]) -> None:
         """A notification came: hand it over, or hold it and stop reading."""
         if self._unanswered < self._room and not self._held:
-            self._hand(link, iq, info)
+            self._handOver(link, iq, info)
         elif len(self._held) < self._room or (self._held[0][0] is link and not link.isReadUnwanted):
             self._held.append((link, iq, info))
         else:
@@ -54,7 +54,7 @@ class Delivery:
             link.reply(iq, "resource-constraint")
         self._pauseIfFull(link)
 
-    def continueOn(self, link: Link) -> None:
+    def moveTo(self, link: Link) -> None:
         """This link takes over: what an earlier one brought may have left no room."""
         self._paused = None
         self._pauseIfFull(link)
@@ -64,14 +64,14 @@ class Delivery:
         """Whether there is room, and nothing waits for its turn."""
         return self._unanswered < self._room and not self._held and self._queue.isIdle
 
-    def hand(self, link: Link, attributes: dict[str, str], info: dict[str, Any]) -> None:
+    def deliverNow(self, link: Link, attributes: dict[str, str], info: dict[str, Any]) -> None:
         """
         A notification came while L{isIdle}: hand it over now.
 
         @param attributes: of its IQ.
         """
         generation = self._generation
-        finishing = self._announcements.notificationNow(info)
+        finishing = self._events.notificationNow(info)
         if generation != self._generation:
             if finishing is not None:
                 finishing.addErrback(lambda _: None)
@@ -83,15 +83,15 @@ class Delivery:
         finishing.addCallbacks(lambda _: done(None), done)
         self._pauseIfFull(link)
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """Nothing of what came before now will be told or answered."""
         self._generation += 1
         self._unanswered = 0
         self._held.clear()
         self._paused = None
 
-    def _hand(self, link: Link, iq: Element, info: dict[str, Any]) -> None:
-        self._announcements.notification(info, self._begin(link, iq))
+    def _handOver(self, link: Link, iq: Element, info: dict[str, Any]) -> None:
+        self._events.notification(info, self._begin(link, iq))
 
     def _begin(self, link: Link, iq: Element) -> Callable[[Failure | None], None]:
         """A notification is under way; what is returned ends that."""
@@ -121,7 +121,7 @@ class Delivery:
         free = self._room - self._unanswered
         next, self._held = self._held[:free], self._held[free:]
         for held in next:
-            self._hand(*held)
+            self._handOver(*held)
         if self._paused is not None and not self._isFull:
             paused, self._paused = self._paused, None
             paused.resume()

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from ..errors import InvalidState, IrisError
 from .callback_queue import CallbackQueue
 
-__all__ = ["Waiters"]
+__all__ = ["PendingDeferreds"]
 
 
 @attrs.define(eq=False)
@@ -24,7 +24,7 @@ class _Batch:
     error: IrisError | None
 
 
-class Waiters:
+class PendingDeferreds:
     """
     Those who wait for one thing.
 
@@ -44,12 +44,12 @@ class Waiters:
     @classmethod
     def refused(cls, callbacks: CallbackQueue, error: IrisError) -> Deferred[object]:
         """A Deferred that fails, after the callbacks made so far."""
-        waiters = cls(callbacks, None, lambda: None)
-        deferred = waiters.join()
-        waiters.settle(error)
+        pending = cls(callbacks, None, lambda: None)
+        deferred = pending.add()
+        pending.settle(error)
         return deferred
 
-    def join(self) -> Deferred[object]:
+    def add(self) -> Deferred[object]:
         """One more."""
         deferred: Deferred[object] = Deferred(self._cancelled)
         self._waiting.append(deferred)

@@ -7,13 +7,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
-__all__ = ["RoundTrips"]
+__all__ = ["PingHistogram"]
 
 # Seconds; the longest that a ping can take is the ping timeout.
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class RoundTrips:
+class PingHistogram:
     """
     A histogram of ping round-trip times; it only grows.
 

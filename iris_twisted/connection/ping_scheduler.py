@@ -1,8 +1,8 @@
 """
 One timer for many: what happens again and again at the same interval shares it.
 
-Thousands of connections ping every few seconds; a delayed call for each beat of each
-would cost more than the beats.
+Thousands of connections ping every few seconds; a delayed call for each ping of each
+would cost more than the pings.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from ..net.steady_time import steadyTime
 
-__all__ = ["Sweep", "sweepFor"]
+__all__ = ["PingScheduler", "pingSchedulerFor"]
 
 # Whoever comes is served at full intervals, off by one of so many parts of it at most. Those
 # of the same part are served together: a process that wakes for each pays for each.
@@ -27,9 +27,9 @@ _PARTS = 30
 _TURN = 8
 
 
-class Sweep:
+class PingScheduler:
     """
-    Calls its members once per interval each. While there are none it holds no timer.
+    CallSignaling its members once per interval each. While there are none it holds no timer.
 
     @param interval: seconds.
     @param emptied: called when the last member left.
@@ -51,13 +51,13 @@ class Sweep:
         self._due: dict[Callable[[], object], int] = {}
         self._timer: IDelayedCall | None = None
 
-    def join(self, member: Callable[[], object]) -> None:
+    def add(self, member: Callable[[], object]) -> None:
         """Call this once per interval, the first time about one interval from now."""
         self._due[member] = due = self._now() + _PARTS
         self._batches.setdefault(due, {})[member] = None
         self._schedule()
 
-    def leave(self, member: Callable[[], object]) -> None:
+    def remove(self, member: Callable[[], object]) -> None:
         """Call this no more."""
         due = self._due.pop(member, None)
         if due is None:
@@ -87,16 +87,16 @@ class Sweep:
         due = self._epoch + first * self._part
         delay = max(0.0, due - self._time.seconds())
         if timer is None:
-            self._timer = self._time.callLater(delay, self._beat)
+            self._timer = self._time.callLater(delay, self._runBatch)
         elif due > timer.getTime():
             # The batch that it was set for is empty.
             timer.reset(delay)
 
-    def _beat(self) -> None:
+    def _runBatch(self) -> None:
         self._timer = None
         due, batch = next(iter(self._batches.items()))
         turn = list(islice(batch, _TURN))
-        # After a stall of ours the next beat is a whole interval away, as the last was.
+        # After a stall of ours the next call is a whole interval away, as the last was.
         following = self._now() + _PARTS
         for member in turn:
             del batch[member]
@@ -115,13 +115,15 @@ class Sweep:
 
 
 # Those that have members, by reactor (which they keep alive) and interval.
-_sweeps: dict[tuple[int, float], Sweep] = {}
+_schedulers: dict[tuple[int, float], PingScheduler] = {}
 
 
-def sweepFor(reactor: Any, interval: float) -> Sweep:
-    """The sweep of that interval which all connections on this reactor share."""
+def pingSchedulerFor(reactor: Any, interval: float) -> PingScheduler:
+    """The scheduler of that interval which all connections on this reactor share."""
     key = id(reactor), interval
-    sweep = _sweeps.get(key)
-    if sweep is None:
-        sweep = _sweeps[key] = Sweep(reactor, interval, lambda: _sweeps.pop(key, None))
-    return sweep
+    scheduler = _schedulers.get(key)
+    if scheduler is None:
+        scheduler = _schedulers[key] = PingScheduler(
+            reactor, interval, lambda: _schedulers.pop(key, None)
+        )
+    return scheduler

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ..net.durations import positive
+from ..net.durations import checkSeconds
 from .interfaces import IRetryPolicy
 
 __all__ = ["FullJitter", "delayBefore"]
@@ -37,9 +37,9 @@ class FullJitter:
         cap: float = 30.0,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._base = positive("base", base)
-        self._factor = positive("factor", factor)
-        self._cap = positive("cap", cap)
+        self._base = checkSeconds("base", base)
+        self._factor = checkSeconds("factor", factor)
+        self._cap = checkSeconds("cap", cap)
         self._uniform = uniform
 
     def delay(self, attempt: int) -> float | None:
@@ -58,7 +58,7 @@ def delayBefore(policy: IRetryPolicy, attempt: int) -> float | None:
     """
     try:
         delay = policy.delay(attempt)
-        return None if delay is None else positive("retryPolicy.delay()", delay, zero=True)
+        return None if delay is None else checkSeconds("retryPolicy.delay()", delay, zero=True)
     except Exception:
         _log.failure("the retry policy failed")
         return None

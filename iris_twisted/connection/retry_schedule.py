@@ -15,7 +15,7 @@ from ..net.steady_time import steadyTime
 from .retry import delayBefore
 from .settings import Settings
 
-__all__ = ["Retrying"]
+__all__ = ["RetrySchedule"]
 
 _VIOLATIONS = 3
 
@@ -25,7 +25,7 @@ def _stop(call: IDelayedCall | None) -> None:
         call.cancel()
 
 
-class Retrying:
+class RetrySchedule:
     """
     @param due: called when it is time for the next attempt.
     @param gaveUp: called with the error when it has taken too long.
@@ -75,7 +75,7 @@ class Retrying:
         if self._time.seconds() - self._upSince >= self._settings.stableAfter:
             self._attempts = 0
         self._patienceLeft = self._settings.giveUpAfter
-        self.runPatience()
+        self.startGiveUpTimer()
 
     def next(self, error: IrisError) -> tuple[int, float] | None:
         """
@@ -96,7 +96,7 @@ class Retrying:
         if self._wanted:
             self._retry = self._time.callLater(delay, self._due)
 
-    def holdPatience(self) -> None:
+    def pauseGiveUpTimer(self) -> None:
         """C{giveUpAfter} does not run while a token is awaited."""
         if self._deadline is not None and self._deadline.active():
             # What is late by now is due at once.
@@ -104,7 +104,7 @@ class Retrying:
             self._deadline.cancel()
         self._deadline = None
 
-    def runPatience(self) -> None:
+    def startGiveUpTimer(self) -> None:
         """C{giveUpAfter} runs on."""
         if self._patienceLeft is not None and self._deadline is None:
             self._deadline = self._time.callLater(self._patienceLeft, self._expired)
@@ -116,10 +116,10 @@ class Retrying:
         self._retry = self._deadline = self._patienceLeft = None
         self._wanted = False
 
-    def surrender(self, why: str) -> ConnectionFailed:
+    def giveUp(self, why: str) -> ConnectionFailed:
         """The error that reconnecting ends with."""
         last = "" if self._lastError is None else f"; the last error was: {self._lastError.message}"
         return ConnectionFailed(f"reconnecting was given up {why}{last}", cause=self._lastError)
 
     def _expired(self) -> None:
-        self._gaveUp(self.surrender(f"{self._settings.giveUpAfter:g} seconds after the loss"))
+        self._gaveUp(self.giveUp(f"{self._settings.giveUpAfter:g} seconds after the loss"))

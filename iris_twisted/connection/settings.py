@@ -14,11 +14,11 @@ from zope.interface import Interface
 from ..discovery.interfaces import IEventManager
 from ..errors import IncorrectParameters
 from ..net.addresses import RoutingId
-from ..net.durations import positive
+from ..net.durations import checkSeconds
 from ..net.limits import Limits
 from ..net.proxies import Proxies
 from ..net.tls import TlsTrust
-from ..rtc.senders import Senders
+from ..rtc.senders import TrustedSenders
 from ..transport.interfaces import ITransportProvider
 from ..xmpp.events import DIALECTS
 from .interfaces import IRetryPolicy
@@ -33,7 +33,7 @@ _Validator = Callable[[object, "attrs.Attribute[Any]", Any], None]
 def _seconds(*, zero: bool = False, optional: bool = False) -> _Validator:
     def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         if not (optional and value is None):
-            positive(attribute.name, value, zero=zero)
+            checkSeconds(attribute.name, value, zero=zero)
 
     return check
 
@@ -106,7 +106,7 @@ def _totals(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
 @attrs.frozen(kw_only=True)
 class Settings:
     """
-    What can be chosen about a connection; seconds are numbers, finite and positive.
+    What can be chosen about a connection; seconds are numbers, finite and checkSeconds.
 
     @ivar discovery: an L{IEventManager} to ask, instead of one by HTTP at the URL.
     @ivar transport: an L{ITransportProvider} to use, instead of the plugins installed.
@@ -189,4 +189,6 @@ class Settings:
                 f"seconds, not {self.pingInterval:g}"
             )
         # Shows at once what the first notification would show otherwise.
-        Senders(RoutingId("user@localhost", "user", "localhost"), "localhost", self.trustedSenders)
+        TrustedSenders(
+            RoutingId("user@localhost", "user", "localhost"), "localhost", self.trustedSenders
+        )

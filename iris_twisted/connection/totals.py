@@ -8,11 +8,11 @@ from collections import Counter
 from typing import Any
 
 from ..net.steady_time import steadyTime
-from .ping_histogram import RoundTrips
+from .ping_histogram import PingHistogram
 from .state import ConnectionState
 from .stats import Stats
 
-__all__ = ["Tally", "Totals"]
+__all__ = ["ConnectionCounters", "Totals"]
 
 
 class Totals:
@@ -29,11 +29,11 @@ class Totals:
     def __init__(self) -> None:
         self.stats = Stats()
         self.states: Counter[ConnectionState] = Counter()
-        self.roundTrips = RoundTrips()
+        self.roundTrips = PingHistogram()
         self.lastNotification: float | None = None
 
 
-class Tally:
+class ConnectionCounters:
     """
     One connection's part of them.
 

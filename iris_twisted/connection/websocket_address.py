@@ -15,7 +15,7 @@ from ..net.addresses import segment, splitUrl, withoutPath
 from ..net.loopback import isLoopback
 from ..transport.destination import Destination, Scheme
 
-__all__ = ["locate", "relocate"]
+__all__ = ["resumptionDestination", "websocketDestination"]
 
 
 def _allowed(host: str, allowedHosts: Iterable[str]) -> bool:
@@ -26,7 +26,7 @@ def _allowed(host: str, allowedHosts: Iterable[str]) -> bool:
     )
 
 
-def locate(
+def websocketDestination(
     server: str,
     info: ServerInfo,
     routingId: str,
@@ -88,8 +88,8 @@ def locate(
     )
 
 
-def relocate(
-    place: Destination, location: str, allowedHosts: Iterable[str] | None
+def resumptionDestination(
+    destination: Destination, location: str, allowedHosts: Iterable[str] | None
 ) -> Destination | None:
     """
     The same server at the C{location} where it wants a session to be resumed
@@ -101,7 +101,7 @@ def relocate(
         parts, host, port = splitUrl(f"xmpp://{location}")
     except ValueError:
         return None
-    same = host.lower() == place.host.lower()
+    same = host.lower() == destination.host.lower()
     if parts.path or not (same if allowedHosts is None else _allowed(host, allowedHosts)):
         return None
-    return attrs.evolve(place, host=host, port=port or place.scheme.defaultPort)
+    return attrs.evolve(destination, host=host, port=port or destination.scheme.defaultPort)

@@ -17,7 +17,7 @@ from ..connection.state import ConnectionState
 from ..net.addresses import withoutPath
 from ..rtc.caller_number import callerNumber
 
-__all__ = ["AccountHistory", "CallEntry", "Ledger"]
+__all__ = ["AccountHistory", "CallEntry", "CallHistory"]
 
 _STATES_KEPT = 40
 _PINGS_KEPT = 60
@@ -65,7 +65,7 @@ class AccountHistory(IrisListener):
     @ivar lowered: the account's name in lower case, to be searched.
     """
 
-    def __init__(self, ledger: Ledger, account: str, now: float) -> None:
+    def __init__(self, callHistory: CallHistory, account: str, now: float) -> None:
         self.account = account
         self.lowered = account.lower()
         self.connection: IrisRtcConnection | None = None
@@ -74,50 +74,50 @@ class AccountHistory(IrisListener):
         self.error: tuple[float, str] | None = None
         self.next: tuple[int, float] | None = None
         self._minutes: deque[tuple[int, int]] = deque(maxlen=_MINUTES_KEPT)
-        self._ledger = ledger
+        self._callHistory = callHistory
         self._entered(ConnectionState.CONNECTING, now)
 
     def _entered(self, state: ConnectionState, now: float) -> None:
         if not self.states or self.states[-1][1] != state.value:
             self.states.append((now, state.value))
-            self._ledger.changed()
+            self._callHistory.changed()
 
     # What happens
 
     def onConnected(self) -> None:
         self.next = None
-        self._entered(ConnectionState.CONNECTED, self._ledger.now())
+        self._entered(ConnectionState.CONNECTED, self._callHistory.now())
 
     def onDisconnected(self) -> None:
-        self._entered(ConnectionState.DISCONNECTED, self._ledger.now())
+        self._entered(ConnectionState.DISCONNECTED, self._callHistory.now())
 
     def onReconnecting(self) -> None:
-        self._entered(ConnectionState.RECONNECTING, self._ledger.now())
+        self._entered(ConnectionState.RECONNECTING, self._callHistory.now())
 
     def onConnectionError(self, errorCode: int, errorMessage: str) -> None:
-        self.error = self._ledger.now(), f"{errorMessage} ({errorCode})"
-        self._entered(self.state, self._ledger.now())
-        self._ledger.changed()
+        self.error = self._callHistory.now(), f"{errorMessage} ({errorCode})"
+        self._entered(self.state, self._callHistory.now())
+        self._callHistory.changed()
 
     def onEvent(self, event: dict[str, Any]) -> None:
         details = event["details"]
         if event["state"] == "SDK_WebSocketServerReconnecting":
-            self.next = details["attempt"], self._ledger.now() + details["delay"]
-            self._ledger.changed()
+            self.next = details["attempt"], self._callHistory.now() + details["delay"]
+            self._callHistory.changed()
         elif event["state"] == "SDK_WebSocketServerDisconnected":
-            self.error = self._ledger.now(), str(details["message"])
+            self.error = self._callHistory.now(), str(details["message"])
         elif event["state"] == "SDK_CallRejected":
-            self._ledger.ended(self.account, details.get("roomid"), "rejected")
+            self._callHistory.ended(self.account, details.get("roomid"), "rejected")
 
     def onNotification(self, notificationInfo: dict[str, Any]) -> None:
-        now = self._ledger.now()
+        now = self._callHistory.now()
         minute = int(now // 60)
         count = self._minutes.pop()[1] if self._minutes and self._minutes[-1][0] == minute else 0
         self._minutes.append((minute, count + 1))
         if notificationInfo.get("type") == "cancel":
-            self._ledger.ended(self.account, notificationInfo.get("roomid"), "ended")
+            self._callHistory.ended(self.account, notificationInfo.get("roomid"), "ended")
         else:
-            self._ledger.called(self.account, notificationInfo)
+            self._callHistory.called(self.account, notificationInfo)
 
     # How it is
 
@@ -155,7 +155,7 @@ class AccountHistory(IrisListener):
         }
 
 
-class Ledger:
+class CallHistory:
     """
     All accounts and calls.
 

@@ -24,7 +24,7 @@ from ..errors import IncorrectParameters, IrisError
 from ..fleet.fleet import IrisFleet
 from ..net.http.serving import headerOf
 from ..net.json_text import decodeJson
-from .call_history import Ledger
+from .call_history import CallHistory
 from .entrance import Entrance, ForThisMachine
 
 if TYPE_CHECKING:
@@ -69,10 +69,10 @@ class _Events(ForThisMachine):
 
     isLeaf = True
 
-    def __init__(self, reactor: Any, ledger: Ledger) -> None:
+    def __init__(self, reactor: Any, callHistory: CallHistory) -> None:
         super().__init__()
         self._reactor = reactor
-        self._ledger = ledger
+        self._callHistory = callHistory
 
     def render_GET(self, request: Request) -> Any:
         def argument(name: bytes) -> str:
@@ -84,9 +84,11 @@ class _Events(ForThisMachine):
         request.setHeader("content-type", "text/event-stream")
         _Stream(
             self._reactor,
-            self._ledger,
+            self._callHistory,
             request,
-            lambda: self._ledger.snapshot(argument(b"words"), argument(b"state"), number, _PAGE),
+            lambda: self._callHistory.snapshot(
+                argument(b"words"), argument(b"state"), number, _PAGE
+            ),
         )
         return NOT_DONE_YET
 
@@ -95,10 +97,14 @@ class _Stream:
     """One browser that watches."""
 
     def __init__(
-        self, reactor: Any, ledger: Ledger, request: Request, look: Callable[[], dict[str, Any]]
+        self,
+        reactor: Any,
+        callHistory: CallHistory,
+        request: Request,
+        look: Callable[[], dict[str, Any]],
     ) -> None:
         self._reactor = reactor
-        self._ledger = ledger
+        self._callHistory = callHistory
         self._request = request
         self._look = look
         self._sent = 0.0
@@ -107,11 +113,11 @@ class _Stream:
         request.notifyFinish().addBoth(self._gone)
         # A browser that does not read gets nothing more until it does.
         request.registerProducer(self, True)
-        ledger.watchers.add(self._changed)
+        callHistory.watchers.add(self._changed)
         self._send()
 
     def _gone(self, _: object) -> None:
-        self._ledger.watchers.discard(self._changed)
+        self._callHistory.watchers.discard(self._changed)
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
 
@@ -126,7 +132,7 @@ class _Stream:
 
     def _changed(self) -> None:
         # Each looks at all accounts: of thousands something changes all the time.
-        soonest = min(_LATEST, _SOONEST + _MORE * len(self._ledger.accounts))
+        soonest = min(_LATEST, _SOONEST + _MORE * len(self._callHistory.accounts))
         self._schedule(max(0.0, self._sent + soonest - self._reactor.seconds()))
 
     def _schedule(self, delay: float) -> None:
@@ -165,9 +171,9 @@ class _Reject(ForThisMachine):
     isLeaf = True
     _log = Logger()
 
-    def __init__(self, ledger: Ledger, fleet: IrisFleet, token: str) -> None:
+    def __init__(self, callHistory: CallHistory, fleet: IrisFleet, token: str) -> None:
         super().__init__()
-        self._ledger = ledger
+        self._callHistory = callHistory
         self._fleet = fleet
         self._token = token
 
@@ -185,7 +191,7 @@ class _Reject(ForThisMachine):
         except ValueError:
             value = None
         id = value.get("id") if isinstance(value, dict) else None
-        entry = self._ledger.calls.get(id) if isinstance(id, int) else None
+        entry = self._callHistory.calls.get(id) if isinstance(id, int) else None
         service = None if entry is None else self._fleet.accounts.get(entry.account)
         if entry is None or service is None:
             return _answer(request, 404, "there is no such call any more")
@@ -194,7 +200,7 @@ class _Reject(ForThisMachine):
         who = request.getUser().decode("utf-8", "replace") or "somebody"
         self._log.info("{who} rejects a call to {account}", who=who, account=call.account)
         call.state = "rejecting"
-        self._ledger.changed()
+        self._callHistory.changed()
         rejecting: Deferred[None] = service.connection.rejectSession(call.info)
 
         def rejected(_: None) -> None:
@@ -211,37 +217,37 @@ class _Reject(ForThisMachine):
         return NOT_DONE_YET
 
     def _finish(self, request: Request, status: int, words: str) -> None:
-        self._ledger.changed()
+        self._callHistory.changed()
         if not request._disconnected:
             request.write(_answer(request, status, words))
             request.finish()
 
 
 def consoleRoot(
-    reactor: Any, ledger: Ledger, fleet: IrisFleet, access: Access | None = None
+    reactor: Any, callHistory: CallHistory, fleet: IrisFleet, access: Access | None = None
 ) -> Resource:
     """
     The console.
 
-    @param ledger: what it shows.
+    @param callHistory: what it shows.
     @param fleet: with whose connections it rejects.
     @param access: who may look, and who may reject; C{None} for everybody.
     """
     token = secrets.token_urlsafe(24)
-    everything = _root(reactor, ledger, _Reject(ledger, fleet, token), token)
+    everything = _root(reactor, callHistory, _Reject(callHistory, fleet, token), token)
     if access is None:
         return everything
-    reading = _root(reactor, ledger, _RejectNothing(), "")
+    reading = _root(reactor, callHistory, _RejectNothing(), "")
     return Entrance(access.guard(lambda o: everything if o.mayReject else reading))
 
 
-def _root(reactor: Any, ledger: Ledger, rejecting: Resource, token: str) -> Resource:
+def _root(reactor: Any, callHistory: CallHistory, rejecting: Resource, token: str) -> Resource:
     """
     @param token: of the page; empty on the one of who may only read.
     """
     root = _Page("index.html", lambda text: text.replace("@TOKEN@", token))
     for name in ("console.js", "console.css", "icon.svg"):
         root.putChild(name.encode(), _File(name))
-    root.putChild(b"events", _Events(reactor, ledger))
+    root.putChild(b"events", _Events(reactor, callHistory))
     root.putChild(b"reject", rejecting)
     return root

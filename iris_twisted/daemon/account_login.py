@@ -23,7 +23,7 @@ from ..net.secret_files import readSecretFile, readToken
 from .accounts import Account
 from .configuration import Configuration
 
-__all__ = ["Arrival", "authManager"]
+__all__ = ["AccountLogin", "authManager"]
 
 
 def authManager(
@@ -54,7 +54,7 @@ def authManager(
     )
 
 
-class Arrival:
+class AccountLogin:
     """
     @param token: the account's, where it does not log in.
     @param report: is told each error.

@@ -29,9 +29,9 @@ from ..fleet.service import IrisRtcService
 from ..login.platform_login import LoggedIn
 from ..net.steady_time import steadyTime
 from ..outbox.outbox import Outbox
-from .account_login import Arrival
+from .account_login import AccountLogin
 from .accounts import Account
-from .callback_fan_out import Recipient
+from .callback_fan_out import CallbackFanOut
 from .configuration import Configuration
 from .interfaces import IAccountSet, ICluster
 from .json_report import JsonReport
@@ -39,9 +39,9 @@ from .text_report import TextReport
 from .token_files import TokenFiles
 
 if TYPE_CHECKING:
-    from ..console.call_history import Ledger
+    from ..console.call_history import CallHistory
 
-__all__ = ["Roster"]
+__all__ = ["AccountSet"]
 
 # So many accounts that go are closed at a time, and every so many seconds it is told.
 _CLOSING = 500
@@ -49,13 +49,13 @@ _TELL = 5.0
 
 
 @implementer(IAccountSet)
-class Roster:
+class AccountSet:
     """
     @param fleet: where the connections are kept.
     @param outbox: where calls go, if anywhere.
     @param write: writes a line to stdout.
     @param lastEnded: called with the reason when no account is left that could connect.
-    @param ledger: writes down what the console shows.
+    @param callHistory: writes down what the console shows.
     @param cluster: where the accounts come from, if they are not the configuration's.
     """
 
@@ -69,7 +69,7 @@ class Roster:
         outbox: Outbox | None,
         write: Callable[[str], None],
         lastEnded: Callable[[IrisError], None],
-        ledger: Ledger | None = None,
+        callHistory: CallHistory | None = None,
         cluster: ICluster | None = None,
     ) -> None:
         self._reactor = reactor
@@ -78,7 +78,7 @@ class Roster:
         self._outbox = outbox
         self._write = write
         self._lastEnded = lastEnded
-        self._ledger = ledger
+        self._callHistory = callHistory
         self._cluster = cluster
         self._one = not configuration.many
         self._files = TokenFiles(reactor)
@@ -169,15 +169,15 @@ class Roster:
                 assert token is not None
                 self._connect(account, report, None, LoggedIn(token, account.routingId))
                 return
-        arrival = Arrival(self._reactor, configuration, account, token, report, waiting)
-        arriving = arrival.run()
+        accountLogin = AccountLogin(self._reactor, configuration, account, token, report, waiting)
+        arriving = accountLogin.run()
 
         def leave() -> Deferred[Any]:
             arriving.cancel()
             return succeed(None)
 
         self._leaving[account] = leave
-        provider = None if arrival.auth is None else arrival.auth.token
+        provider = None if accountLogin.auth is None else accountLogin.auth.token
         arriving.addCallback(partial(self._connect, account, report, provider))
         arriving.addErrback(self._failedToArrive, account)
 
@@ -211,7 +211,7 @@ class Roster:
             offer = partial(self._cluster.offer, routingId, specs=sinks)
         elif sinks and self._outbox is not None:
             offer = partial(self._outbox.offer, routingId, specs=sinks)
-        history = None if self._ledger is None else self._ledger.open(routingId)
+        history = None if self._callHistory is None else self._callHistory.open(routingId)
         listeners = [report] if history is None else [report, history]
         if self._cluster is not None:
             listeners.append(self._cluster.listener(account))
@@ -219,7 +219,7 @@ class Roster:
         service = self._fleet.add(
             routingId,
             who.token,
-            Recipient(listeners, offer),
+            CallbackFanOut(listeners, offer),
             provider,
             waitForToken=(
                 account.tokenFile is not None or provider is not None or self._cluster is not None
@@ -240,8 +240,8 @@ class Roster:
             unwatch()
             self._connected.discard(account)
             self._texts.pop(account, None)
-            if self._ledger is not None:
-                self._ledger.close(routingId)
+            if self._callHistory is not None:
+                self._callHistory.close(routingId)
             return self._fleet.remove(routingId)
 
         self._leaving[account] = leave

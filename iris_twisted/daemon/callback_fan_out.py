@@ -12,11 +12,11 @@ from zope.interface import implementer
 
 from ..connection.interfaces import IIrisListener
 
-__all__ = ["Recipient"]
+__all__ = ["CallbackFanOut"]
 
 
 @implementer(IIrisListener)
-class Recipient:
+class CallbackFanOut:
     """
     @param listeners: hear everything, in this order; one that raises keeps a notification
         from being acknowledged.

@@ -25,15 +25,15 @@ from ..sinks.context import SinkContext
 from ..sinks.registry import makeSink
 from ..sinks.webhook import readSecret
 from .account_login import authManager
-from .account_set import Roster
+from .account_set import AccountSet
 from .accounts import Account
 from .configuration import Configuration
-from .fleet_report import FleetLines
+from .fleet_report import FleetReport
 from .interfaces import ICluster
 from .operator_site import Health
 from .operator_sites import OperatorSites
-from .systemd import Notifier
-from .terminal_output import Screen
+from .systemd import SystemdNotifier
+from .terminal_output import TerminalOutput
 
 __all__ = ["Daemon", "sinkContext", "tokensOf"]
 
@@ -83,7 +83,7 @@ class Daemon(Service):
     The connections of a configuration, with their sinks and what operators look at.
 
     @param tokens: see L{tokensOf}.
-    @param screen: where text goes.
+    @param terminalOutput: where text goes.
     @param complain: writes a line to stderr.
     @param environment: of which systemd's variables count.
     @param cluster: where the accounts come from, if they are not the configuration's.
@@ -97,7 +97,7 @@ class Daemon(Service):
         configuration: Configuration,
         tokens: Mapping[Account, str | None],
         reactor: Any,
-        screen: Screen,
+        terminalOutput: TerminalOutput,
         complain: Callable[[str], None],
         environment: Mapping[str, str],
         cluster: ICluster | None = None,
@@ -105,8 +105,8 @@ class Daemon(Service):
         self.configuration = configuration
         self._tokens = tokens
         self._reactor = reactor
-        self._screen = screen
-        screen.broken = lambda: stopWith(reactor, int(ExitStatus.EX_IOERR))
+        self._terminalOutput = terminalOutput
+        terminalOutput.broken = lambda: stopWith(reactor, int(ExitStatus.EX_IOERR))
         self._complain = complain
         self._environment = environment
         self._cluster = cluster
@@ -116,13 +116,13 @@ class Daemon(Service):
             attempts=configuration["attempts"],
             settings=configuration.settings,
         )
-        self._notifier = Notifier(reactor, environment, self._status)
+        self._notifier = SystemdNotifier(reactor, environment, self._status)
         self._outbox: Outbox | None = None
         self._sites = OperatorSites(reactor, configuration)
-        self._lines: FleetLines | None = None
-        self._ledger: Any = None
+        self._lines: FleetReport | None = None
+        self._callHistory: Any = None
         self._metrics: Any = None
-        self._roster: Roster | None = None
+        self._accountSet: AccountSet | None = None
         self._adopting = DeferredLock()
         self.started: Deferred[None] | None = None
 
@@ -153,31 +153,33 @@ class Daemon(Service):
             self._complain(e.message)
             stopWith(self._reactor, int(ExitStatus.EX_UNAVAILABLE))
             return
-        self._roster = Roster(
+        self._accountSet = AccountSet(
             self._reactor,
             configuration,
             self.fleet,
             self._outbox,
-            self._screen.write,
+            self._terminalOutput.write,
             lambda error: stopWith(self._reactor, statusFor(error)),
-            self._ledger,
+            self._callHistory,
             self._cluster,
         )
-        await self._roster.adopt(self._tokens)
+        await self._accountSet.adopt(self._tokens)
         self.fleet.startService()
         if self._cluster is not None:
             assert self._outbox is not None
-            self._cluster.begin(self._roster, self._outbox)
+            self._cluster.begin(self._accountSet, self._outbox)
         if configuration.output == "text":
-            self._screen.show(self._roster.look, self._reactor)
-            if configuration.many and not self._screen.isTerminal:
-                self._lines = FleetLines(self._reactor, self._connectedOfAll, self._screen.write)
+            self._terminalOutput.show(self._accountSet.look, self._reactor)
+            if configuration.many and not self._terminalOutput.isTerminal:
+                self._lines = FleetReport(
+                    self._reactor, self._connectedOfAll, self._terminalOutput.write
+                )
                 self._lines.startService()
         self._notifier.startService()
 
     def _openOutbox(self) -> None:
         configuration = self.configuration
-        context = sinkContext(configuration, self._reactor, self._screen.write)
+        context = sinkContext(configuration, self._reactor, self._terminalOutput.write)
         store = configuration["spool"]
         if self._cluster is not None:
             store = self._cluster.store(configuration["forget-keys-after"])
@@ -207,15 +209,15 @@ class Daemon(Service):
         self._log.info("serving {url}metrics, {url}healthz and {url}readyz", url=url)
 
     async def _serveConsole(self) -> None:
-        from ..console.call_history import Ledger
+        from ..console.call_history import CallHistory
         from ..console.site import consoleRoot
 
-        self._ledger = Ledger(self._reactor)
-        self._ledger.start()
-        root = consoleRoot(self._reactor, self._ledger, self.fleet, self._sites.access)
+        self._callHistory = CallHistory(self._reactor)
+        self._callHistory.start()
+        root = consoleRoot(self._reactor, self._callHistory, self.fleet, self._sites.access)
         url = await self._sites.serve("console", root)
         if self.configuration.output == "text":
-            self._screen.write(f"Console:       {url}")
+            self._terminalOutput.write(f"Console:       {url}")
         else:
             self._log.info("the console is at {url}", url=url)
 
@@ -235,8 +237,8 @@ class Daemon(Service):
         if self._cluster is not None:
             await self._cluster.drain()
             await self._cluster.stop()
-        if self._roster is not None:
-            await self._roster.stop()
+        if self._accountSet is not None:
+            await self._accountSet.stop()
         if self._outbox is not None:
             # What is being given may still be acknowledged.
             await self._outbox.settle(_PATIENCE)
@@ -245,9 +247,9 @@ class Daemon(Service):
             await self._outbox.stop()
         if self._cluster is not None:
             await self._cluster.leave()
-        if self._ledger is not None:
-            self._ledger.stop()
-        self._screen.stop()
+        if self._callHistory is not None:
+            self._callHistory.stop()
+        self._terminalOutput.stop()
         await self._sites.stop()
 
     # How we are
@@ -273,13 +275,13 @@ class Daemon(Service):
 
     def _connectedOfAll(self) -> tuple[int, int, int]:
         """How many are connected, how many can be, and how many there are."""
-        able = 0 if self._roster is None else self._roster.living
+        able = 0 if self._accountSet is None else self._accountSet.living
         connected = self.fleet.states[ConnectionState.CONNECTED]
         return connected, able, self._accounts
 
     def _status(self) -> str:
         connected = self.fleet.states[ConnectionState.CONNECTED]
-        accounts = 0 if self._roster is None else self._roster.living
+        accounts = 0 if self._accountSet is None else self._accountSet.living
         return f"{connected} of {accounts} connected"
 
     # Changes while it runs
@@ -318,9 +320,9 @@ class Daemon(Service):
             self._log.warn("the first sink needs a restart")
         elif new and self._outbox is not None:
             self._outbox.use(new)
-        if self._roster is None or self._cluster is not None:
+        if self._accountSet is None or self._cluster is not None:
             return
-        come, gone = await self._roster.adopt(tokens)
+        come, gone = await self._accountSet.adopt(tokens)
         self.configuration = attrs.evolve(before, accounts=configuration.accounts)
         self._log.warn(
             "reloaded: {accounts} accounts, {come} of them new, {gone} gone",

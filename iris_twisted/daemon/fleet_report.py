@@ -13,14 +13,14 @@ from twisted.internet.task import LoopingCall
 
 from ..net.steady_time import steadyTime
 
-__all__ = ["FleetLines"]
+__all__ = ["FleetReport"]
 
 # Seconds between looks, and for which something must have changed to be told.
 _INTERVAL = 5.0
 _LASTING = 60.0
 
 
-class FleetLines(Service):
+class FleetReport(Service):
     """
     Says once that all accounts that can be connected are, or that they are not after a minute;
     and then once whenever that changes for more than a minute.

@@ -62,7 +62,7 @@ class ICluster(Interface):
         @return: where the calls are kept, for an outbox.
         """
 
-    def begin(roster: IAccountSet, outbox: Outbox) -> None:
+    def begin(accountSet: IAccountSet, outbox: Outbox) -> None:
         """Called when connections may be made: accounts come and go from now on."""
 
     def drain() -> Deferred[None]:

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 
 from ..errors import IncorrectParameters
-from ..net.durations import positive
+from ..net.durations import checkSeconds
 from ..xmpp.events import DIALECTS
 
 __all__ = ["OPTIONS", "Option"]
@@ -75,7 +75,7 @@ class Option:
                 raise IncorrectParameters("must be true or false")
         elif self.kind == "seconds":
             try:
-                return positive("", value)
+                return checkSeconds("", value)
             except IncorrectParameters:
                 raise IncorrectParameters(self._number(value)) from None
         elif self.kind == "count":

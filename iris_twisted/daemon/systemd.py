@@ -13,13 +13,13 @@ from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-__all__ = ["Notifier"]
+__all__ = ["SystemdNotifier"]
 
 # Seconds between two words on how we are, when the watchdog wants none sooner.
 _PULSE = 10.0
 
 
-class Notifier(Service):
+class SystemdNotifier(Service):
     """
     Says C{READY}, C{STATUS}, C{WATCHDOG} and C{STOPPING} to the socket that
     C{NOTIFY_SOCKET} names; nothing when there is none.

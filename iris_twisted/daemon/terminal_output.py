@@ -16,7 +16,7 @@ from ..errors import NotTaken
 if TYPE_CHECKING:
     from rich.live import Live
 
-__all__ = ["LogLines", "Screen"]
+__all__ = ["LogLines", "TerminalOutput"]
 
 _STYLES = {
     "Call": "bold cyan",
@@ -45,7 +45,7 @@ def _style(line: str) -> str:
     return ""
 
 
-class Screen:
+class TerminalOutput:
     """
     @param stream: taken now: C{twist} replaces C{sys.stdout} when it starts to log.
     @param environment: of which C{TERM} and C{NO_COLOR} (no-color.org) count.
@@ -144,11 +144,11 @@ class LogLines(io.TextIOBase):
     """
     The log's way to the same terminal, above the lines at its bottom.
 
-    @param screen: whose terminal it is.
+    @param terminalOutput: whose terminal it is.
     """
 
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
+    def __init__(self, terminalOutput: TerminalOutput) -> None:
+        self._terminalOutput = terminalOutput
         self._begun = ""
 
     def writable(self) -> bool:
@@ -157,5 +157,5 @@ class LogLines(io.TextIOBase):
     def write(self, text: str) -> int:
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
-            self._screen.write(line)
+            self._terminalOutput.write(line)
         return len(text)

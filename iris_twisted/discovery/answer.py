@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ApiParameters, ConnectionFailed, IncorrectParameters, TokenRefused
 from ..net.addresses import segment
-from ..net.http.error_text import remark
+from ..net.http.error_text import serverMessage
 from ..net.json_text import decodeJson
 from .server_info import IceServer, ServerInfo, TurnCredentials
 
@@ -36,7 +36,7 @@ def readAnswer(origin: str, status: int, body: bytes, token: str, now: float) ->
         answer = body
     if status == 401 and isinstance(answer, dict) and isinstance(answer.get("error"), dict):
         raise TokenRefused(
-            f"the event manager {origin} refused the iris token{remark(answer, token)}; "
+            f"the event manager {origin} refused the iris token{serverMessage(answer, token)}; "
             f"get a new one"
         )
     if 300 <= status < 400:
@@ -51,7 +51,7 @@ def readAnswer(origin: str, status: int, body: bytes, token: str, now: float) ->
         )
     if status != 200:
         raise ConnectionFailed(
-            f"the event manager {origin} answered {status}{remark(answer, token)}"
+            f"the event manager {origin} answered {status}{serverMessage(answer, token)}"
         )
     if answer is body:
         what = "an empty body" if not body.strip() else "something that is not JSON"

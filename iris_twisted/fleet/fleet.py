@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.web.client import HTTPConnectionPool
 
 from ..connection.interfaces import IIrisListener
-from ..connection.ping_histogram import RoundTrips
+from ..connection.ping_histogram import PingHistogram
 from ..connection.settings import Settings
 from ..connection.state import ConnectionState
 from ..connection.stats import Stats
@@ -26,7 +26,7 @@ from ..discovery.client import EventManagerClient
 from ..discovery.event_manager_address import EventManagerAddress
 from ..errors import IncorrectParameters
 from ..net.addresses import RoutingId, checkToken
-from ..net.durations import positive
+from ..net.durations import checkSeconds
 from ..net.steady_time import steadyTime, wallSeconds
 from .service import IrisRtcService
 
@@ -71,7 +71,7 @@ class IrisFleet(Service):
             raise IncorrectParameters(f"attempts must be a whole number above 0, not {attempts!r}")
         self._reactor = reactor
         self._url = eventManagerUrl
-        self._ramp = positive("ramp", ramp)
+        self._ramp = checkSeconds("ramp", ramp)
         self._gate = DeferredSemaphore(attempts)
         self._pool: HTTPConnectionPool | None = None
         if settings is not None and keywords:
@@ -161,7 +161,7 @@ class IrisFleet(Service):
         """
         service = self._services.pop(routingId)
         self._waiting.pop(routingId, None)
-        service.connection._driver.tally.leave()
+        service.connection._driver.counters.leave()
         return service.stopService()
 
     # All of them
@@ -182,7 +182,7 @@ class IrisFleet(Service):
         return attrs.evolve(self._totals.stats)
 
     @property
-    def roundTrips(self) -> RoundTrips:
+    def roundTrips(self) -> PingHistogram:
         """How long the pings of all accounts took."""
         return self._totals.roundTrips
 

@@ -90,8 +90,10 @@ class IrisRtcService(Service):
             self._again = None
         self._needsToken = self._wasUp = False
         self._starts += 1
-        ended, closed = self.ended, self.connection.close()
-        return closed.addCallback(lambda _: self._end(None, ended))
+        ended = self.ended
+        # Not by the Deferred that is returned, which whoever stops the service may cancel.
+        self.connection.close().addCallback(lambda _: self._end(None, ended))
+        return self.connection.close()
 
     def updateToken(self, irisToken: str) -> None:
         """

@@ -13,7 +13,7 @@ from ..connection.settings import Settings
 from ..discovery.event_manager_address import EventManagerAddress
 from ..errors import ApiParameters, ConnectionFailed, TokenRefused
 from ..net.deadline import deadlined
-from ..net.http.error_text import remark
+from ..net.http.error_text import serverMessage
 from ..net.http.requests import Answer, HttpRequests
 from ..net.json_text import decodeJson
 
@@ -85,7 +85,7 @@ class PlatformService:
         secrets = [part for text in headers.values() for part in text.split()[1:]]
         if isinstance(value, dict):
             secrets += [text for text in value.values() if isinstance(text, str)]
-        words = remark(self._value(answer), *secrets)
+        words = serverMessage(self._value(answer), *secrets)
         if answer.status in (401, 403):
             raise TokenRefused(f"{self.name} refused what it was shown, {answer.status}{words}")
         raise ConnectionFailed(f"{self.name} answered {answer.status}{words}")

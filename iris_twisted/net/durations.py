@@ -9,10 +9,10 @@ from typing import Any
 
 from ..errors import IncorrectParameters
 
-__all__ = ["positive"]
+__all__ = ["checkSeconds"]
 
 
-def positive(name: str, value: Any, *, zero: bool = False) -> float:
+def checkSeconds(name: str, value: Any, *, zero: bool = False) -> float:
     """
     A number of seconds from a caller, checked.
 

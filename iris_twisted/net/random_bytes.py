@@ -8,12 +8,12 @@ import os
 import struct
 from collections.abc import Iterator
 
-__all__ = ["pieces"]
+__all__ = ["randomChunks"]
 
 _AT_ONCE = 4096
 
 
-def pieces(size: int) -> Iterator[bytes]:
+def randomChunks(size: int) -> Iterator[bytes]:
     """
     Pieces from the system's generator, without end.
 

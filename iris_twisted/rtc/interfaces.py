@@ -26,11 +26,13 @@ class INotificationSyntax(Interface):
         @return: what it is: a notification, a request to leave, or a refusal.
         """
 
-    def glance(message: bytes, surroundings: str) -> tuple[dict[str, str], dict[str, Any]] | None:
+    def parseFast(
+        message: bytes, defaultNamespace: str
+    ) -> tuple[dict[str, str], dict[str, Any]] | None:
         """
         Called for each message first: whether it is one notification in its usual form.
 
-        @param surroundings: the namespace in force around it.
+        @param defaultNamespace: the namespace in force around it.
         @return: the attributes of the IQ, and what L{read} would have made of it; C{None}
             for everything that is to be read the ordinary way.
         """

@@ -18,7 +18,7 @@ from ..xmpp.stanzas import isUnusual
 from .incoming import Incoming, Leave, Nothing, Notification, Refused
 from .interfaces import INotificationSyntax
 from .namespaces import IRIS, PRIVATE
-from .senders import Senders
+from .senders import TrustedSenders
 from .telemetry import statistics
 
 __all__ = [
@@ -37,7 +37,7 @@ _ALIASES = (("roomid", "roomId"), ("routingid", "routingId"), ("traceid", "trace
 class PrivateIqs:
     """See L{INotificationSyntax<iris_twisted.interfaces.INotificationSyntax>}."""
 
-    def __init__(self, routingId: RoutingId, senders: Senders) -> None:
+    def __init__(self, routingId: RoutingId, senders: TrustedSenders) -> None:
         self._routingId = routingId
         self._senders = senders
 
@@ -60,10 +60,10 @@ class PrivateIqs:
             return Nothing()
         return Notification(self._complete(dict(attributes)))
 
-    def glance(
-        self, message: bytes, surroundings: str
+    def parseFast(
+        self, message: bytes, defaultNamespace: str
     ) -> tuple[dict[str, str], dict[str, Any]] | None:
-        begun = _PARSERS[surroundings].read(message)
+        begun = _PARSERS[defaultNamespace].read(message)
         if begun is None:
             return None
         iq, _, data = begun

@@ -13,7 +13,7 @@ from ..errors import IncorrectParameters
 from ..net.addresses import RoutingId
 from ..xmpp.jids import parseJid
 
-__all__ = ["Senders"]
+__all__ = ["TrustedSenders"]
 
 # Whoever sends notifications sends many; strangers must not fill the memory.
 _REMEMBERED = 64
@@ -29,7 +29,7 @@ def _within(host: str, domain: str) -> bool:
     return host == domain or host.endswith("." + domain)
 
 
-class Senders:
+class TrustedSenders:
     """
     The judgement on a stanza's C{from}.
 
@@ -59,14 +59,14 @@ class Senders:
             return True
         known = self._judged.get(sender)
         if known is None:
-            known = self._judge(sender)
+            known = self._isTrusted(sender)
             if len(sender) <= _LONGEST_REMEMBERED:
                 if len(self._judged) >= _REMEMBERED:
                     self._judged.clear()
                 self._judged[sender] = known
         return known
 
-    def _judge(self, sender: str) -> bool:
+    def _isTrusted(self, sender: str) -> bool:
         jid = parseJid(sender)
         if jid is None:
             return False

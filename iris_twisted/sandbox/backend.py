@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from ..connection.websocket_address import locate
+from ..connection.websocket_address import websocketDestination
 from ..discovery.server_info import ServerInfo
 from ..errors import IncorrectParameters, IrisError
 from ..fleet.account_tables import accountTables, checkKeys, checkRoutingId, readToml
@@ -48,7 +48,7 @@ class Backend:
         try:
             info = ServerInfo(url, "token", "1")
             schemes = TransportRegistry().schemes
-            locate(url, info, "user@localhost", schemes, secure=False, insecure=True)
+            websocketDestination(url, info, "user@localhost", schemes, secure=False, insecure=True)
         except IrisError as e:
             words = e.message.removeprefix("the event manager's ")
             raise SandboxError(f"the backend cannot be used: {words}") from None

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from ..transport.silent_logger import Silence
+from ..transport.silent_logger import SilentLogger
 from ..xmpp.elements import Element
 from .platform import Platform
 from .rtc_session import RtcSession
@@ -26,7 +26,7 @@ __all__ = ["RtcResource"]
 class _Client(WebSocketServerProtocol):  # type: ignore[misc]
     """One client's websocket; once bound, a user session of the platform."""
 
-    log = Silence()
+    log = SilentLogger()
 
     def __init__(self, platform: Platform, admitted: str | None, token: str) -> None:
         super().__init__()

@@ -41,7 +41,7 @@ class RtcSession:
     @param user: what the platform knows the client as, once it is bound.
     @param admitted: the routing id that the websocket's path proved, if any.
     @param token: the websocket token, which is the password of PLAIN.
-    @ivar management: the books of stream management, once it is enabled.
+    @ivar management: the state of stream management, once it is enabled.
     @ivar outgoing: the messages to send.
     @ivar ended: whether the socket shall be closed.
     """

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import attrs
 
 from ..errors import IncorrectParameters
-from ..net.durations import positive
+from ..net.durations import checkSeconds
 from ..net.loopback import isLoopback
 from ..net.secret_files import readSecretFile
 
@@ -152,7 +152,7 @@ class BrokerUrl:
         if text is None:
             return default
         try:
-            return positive(name, float(text))
+            return checkSeconds(name, float(text))
         except ValueError:  # Which IncorrectParameters is too.
             raise IncorrectParameters(
                 f"sink {self.kind}: {name} must be a number of seconds above zero, not {text!r}"

@@ -9,19 +9,19 @@ from typing import Protocol
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-__all__ = ["WriteBrake"]
+__all__ = ["WriteBackPressure"]
 
 
 class _Reader(Protocol):
     """What stops and goes on reading, for more than one reason."""
 
-    def brake(self, reason: str) -> None: ...
+    def pauseReading(self, reason: str) -> None: ...
 
-    def release(self, reason: str) -> None: ...
+    def resumeReading(self, reason: str) -> None: ...
 
 
 @implementer(IPushProducer)
-class WriteBrake:
+class WriteBackPressure:
     """
     Stops reading while the peer does not read: each request of its costs an
     answer, and they would pile up.
@@ -31,10 +31,10 @@ class WriteBrake:
         self._reader = reader
 
     def pauseProducing(self) -> None:
-        self._reader.brake("peer")
+        self._reader.pauseReading("peer")
 
     def resumeProducing(self) -> None:
-        self._reader.release("peer")
+        self._reader.resumeReading("peer")
 
     def stopProducing(self) -> None:
         """The connection is being closed already."""

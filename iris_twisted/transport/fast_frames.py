@@ -8,7 +8,7 @@ Not checked here is UTF-8: the XML parser does.
 
 from __future__ import annotations
 
-from ..net.random_bytes import pieces
+from ..net.random_bytes import randomChunks
 
 __all__ = ["masked", "texts"]
 
@@ -60,7 +60,7 @@ _HEADS = [bytes((_TEXT, 0x80 | length)) for length in range(126)]
 
 
 # Nobody can guess them (RFC 6455 section 5.3).
-_nextMask = pieces(4).__next__
+_nextMask = randomChunks(4).__next__
 
 
 def masked(message: bytes) -> bytes | None:

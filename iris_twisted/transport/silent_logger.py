@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Silence"]
+__all__ = ["SilentLogger"]
 
 
-class Silence:
+class SilentLogger:
     """In the place of Autobahn's logger, which at debug level writes paths with their tokens."""
 
     def __getattr__(self, level: str) -> Any:

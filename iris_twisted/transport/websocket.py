@@ -26,7 +26,7 @@ from ..net.limits import Limits
 from .destination import Destination, Scheme
 from .interfaces import IMessageReceiver, IMessageTransport, ITransportProvider
 from .opening import openTransport
-from .silent_logger import Silence
+from .silent_logger import SilentLogger
 from .websocket_connection import WebSocketConnection
 
 __all__ = ["WebSocketTransport"]
@@ -35,7 +35,7 @@ __all__ = ["WebSocketTransport"]
 class _Options(WebSocketClientFactory):  # type: ignore[misc]
     """What Autobahn wants to know, of many connections."""
 
-    log = Silence()
+    log = SilentLogger()
 
     def __init__(self, reactor: Any, limits: Limits, deflate: bool) -> None:
         super().__init__(reactor=reactor, protocols=["xmpp"])

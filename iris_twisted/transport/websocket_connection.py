@@ -19,11 +19,11 @@ from ..errors import ConnectionFailed, IrisError, PeerClosed, ProtocolViolation,
 from ..net.failures import explain
 from ..net.limits import Limits
 from ..version import __version__
-from .back_pressure import WriteBrake
+from .back_pressure import WriteBackPressure
 from .destination import Destination
 from .fast_frames import masked, texts
 from .interfaces import IMessageReceiver, IMessageTransport
-from .silent_logger import Silence
+from .silent_logger import SilentLogger
 
 __all__ = ["WebSocketConnection"]
 
@@ -41,7 +41,7 @@ class WebSocketConnection(WebSocketClientProtocol):  # type: ignore[misc]
     @ivar lost: fires when the socket is gone, whatever went before.
     """
 
-    log = Silence()
+    log = SilentLogger()
 
     transport: Any
 
@@ -99,7 +99,7 @@ class WebSocketConnection(WebSocketClientProtocol):  # type: ignore[misc]
             self._isOpen = True
             self._forgetHandshake()
             # Not before: during its handshake, TLS pauses who writes and has to read.
-            self.registerProducer(WriteBrake(self), True)
+            self.registerProducer(WriteBackPressure(self), True)
             self.opened.callback(self)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -220,18 +220,18 @@ class WebSocketConnection(WebSocketClientProtocol):  # type: ignore[misc]
         self.transport.abortConnection()
 
     def pauseProducing(self) -> None:
-        self.brake("receiver")
+        self.pauseReading("receiver")
 
     def resumeProducing(self) -> None:
-        self.release("receiver")
+        self.resumeReading("receiver")
 
-    def brake(self, reason: str) -> None:
+    def pauseReading(self, reason: str) -> None:
         """Stop reading, for one reason."""
         if not self._brakes:
             self.transport.pauseProducing()
         self._brakes.add(reason)
 
-    def release(self, reason: str) -> None:
+    def resumeReading(self, reason: str) -> None:
         """Read again, when no other reason is left."""
         if reason in self._brakes:
             self._brakes.remove(reason)

@@ -10,20 +10,20 @@ from collections.abc import Callable
 from .elements import Element
 from .stream_management import MANAGEMENT, StreamManagement
 
-__all__ = ["ASKING", "Acknowledging"]
+__all__ = ["ASKING", "Acknowledgements"]
 
 # Servers ask after every stanza of theirs, and each in one of these two ways.
 ASKING = (f'<r xmlns="{MANAGEMENT}"/>'.encode(), f"<r xmlns='{MANAGEMENT}'/>".encode())
 
 
-class Acknowledging:
+class Acknowledgements:
     """
     @param write: sends an element.
     @param send: sends what is an element already: the answer that goes with each ping.
-    @param beatsSoon: whether L{beat} is called every few seconds.
-    @ivar books: from the time on when stream management was asked for.
+    @param pingsOften: whether L{requestIfBehind} is called every few seconds.
+    @ivar state: from the time on when stream management was asked for.
     @ivar incoming: the same, from the time on when the peer's stanzas count.
-    @ivar heardOfOthers: whether anything but answers to us came, or was done with, since we
+    @ivar hasUnreportedStanzas: whether anything but answers to us came, or was done with, since we
         said how far we are.
     """
 
@@ -31,92 +31,92 @@ class Acknowledging:
         self,
         write: Callable[[Element], None],
         send: Callable[[bytes], object],
-        beatsSoon: bool,
+        pingsOften: bool,
     ) -> None:
         self._write = write
         self._send = send
-        self._beatsSoon = beatsSoon
+        self._pingsOften = pingsOften
         self._owesAnswer = False
-        self.books: StreamManagement | None = None
+        self.state: StreamManagement | None = None
         self.incoming: StreamManagement | None = None
-        self.heardOfOthers = False
+        self.hasUnreportedStanzas = False
 
     def enable(self) -> None:
         """Ask for stream management (XEP-0198 section 3)."""
         self._write(Element("enable", MANAGEMENT, {"resume": "true"}))
-        self.books = StreamManagement()
+        self.state = StreamManagement()
 
-    def goOn(self, books: StreamManagement, h: str | None) -> None:
+    def resume(self, state: StreamManagement, h: str | None) -> None:
         """
-        The peer resumed the session of these books.
+        The peer resumed the session with this state.
 
         @param h: how far it says it is.
         @raise ProtocolViolation: when it cannot be so far.
         """
-        books.resumed(h)
-        self.books = self.incoming = books
+        state.resumed(h)
+        self.state = self.incoming = state
 
-    def heard(self, name: str, element: Element) -> bool:
+    def handle(self, name: str, element: Element) -> bool:
         """
         The peer said something of stream management.
 
         @return: whether that makes sense now.
         @raise ProtocolViolation: when what it says cannot be.
         """
-        books = self.books
-        if books is None:
+        state = self.state
+        if state is None:
             return False
         if name == "r" and self.incoming is not None:
-            self.asked()
+            self.requested()
         elif name == "a":
-            books.acknowledge(element.get("h"))
+            state.acknowledge(element.get("h"))
         elif name == "enabled" and self.incoming is None:
-            self.incoming = books
+            self.incoming = state
             if element.get("resume") in ("true", "1"):
-                books.mayBeResumed(element)
+                state.resumptionEnabled(element)
         elif name == "failed" and self.incoming is None:
-            self.books = None
+            self.state = None
         else:
             return False
         return True
 
-    def arrivedAndDone(self) -> None:
+    def receivedAndHandled(self) -> None:
         """A stanza came in, and we are done with it."""
         if self.incoming is not None:
-            self.incoming.arrivedAndDone()
+            self.incoming.receivedAndHandled()
 
-    def asks(self, message: bytes) -> bool:
+    def answersRequest(self, message: bytes) -> bool:
         """Whether the peer asks, in one of the two usual ways, how far we are; it is told."""
         if self.incoming is None or message not in ASKING:
             return False
-        self.asked()
+        self.requested()
         return True
 
-    def asked(self) -> None:
+    def requested(self) -> None:
         """The peer asks how far we are."""
         # Nobody would miss the answer to a ping: that can be told with the next one.
-        if self.heardOfOthers or not self._beatsSoon:
+        if self.hasUnreportedStanzas or not self._pingsOften:
             self._answer()
         else:
             self._owesAnswer = True
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Ask the peer how far it is, if it is known to understand that."""
         if self.incoming is not None:
-            self.incoming.asked()
+            self.incoming.requested()
             self._send(ASKING[0])
 
-    def beat(self) -> None:
-        """Now and then: keep both sides' books short."""
-        books = self.incoming
-        if books is None:
+    def requestIfBehind(self) -> None:
+        """With each ping: keep both sides' lists of unacknowledged stanzas short."""
+        state = self.incoming
+        if state is None:
             return
-        if self._owesAnswer or books.owesNews:
+        if self._owesAnswer or state.hasUnreportedStanzas:
             self._answer()
-        if books.wantsAnswer:
-            self.ask()
+        if state.shouldRequest:
+            self.request()
 
     def _answer(self) -> None:
-        self._owesAnswer = self.heardOfOthers = False
+        self._owesAnswer = self.hasUnreportedStanzas = False
         if self.incoming is not None:
             self._send(f'<a xmlns="{MANAGEMENT}" h="{self.incoming.handled}"/>'.encode())

@@ -11,7 +11,7 @@ import attrs
 from ..errors import IrisError, StanzaError
 from ..net.addresses import RoutingId
 from ..net.limits import Limits
-from ..net.random_bytes import pieces
+from ..net.random_bytes import randomChunks
 from .elements import Element
 from .iqs import PendingIqs
 from .stanzas import iqCondition
@@ -108,7 +108,7 @@ class Resumption:
     iqs: PendingIqs
 
 
-_nextId = pieces(8).__next__
+_nextId = randomChunks(8).__next__
 
 
 @attrs.frozen
@@ -122,7 +122,7 @@ class SessionSettings:
     @ivar iqTimeout: seconds until an IQ counts as unanswered.
     @ivar newId: makes an id that nobody can guess.
     @ivar streamManagement: whether to use XEP-0198 where it is offered.
-    @ivar beatsSoon: whether C{requestAcknowledgement} is called every few seconds.
+    @ivar pingsOften: whether C{requestAcknowledgement} is called every few seconds.
     @ivar resumption: what to resume, where that is possible.
     """
 
@@ -135,5 +135,5 @@ class SessionSettings:
     iqTimeout: float = 10.0
     newId: Callable[[], str] = lambda: _nextId().hex()
     streamManagement: bool = True
-    beatsSoon: bool = False
+    pingsOften: bool = False
     resumption: Resumption | None = attrs.field(default=None, repr=False)

@@ -32,7 +32,7 @@ class IXmppSession(Interface):
     def receive(message: bytes) -> Sequence[SessionEvent]:
         """Called for each message; the events it brought, in order. Never raises for bad input."""
 
-    surroundings: str | None = Attribute(
+    defaultNamespace: str | None = Attribute(
         "The namespace in force around the next message, C{''} for none; C{None} when that "
         "message must be read by L{receive}, because the session is not up or in the middle "
         "of a stanza."
@@ -41,7 +41,7 @@ class IXmppSession(Interface):
     def admit(attributes: dict[str, str]) -> Element:
         """
         Called in the place of L{receive} for a message that is one whole IQ request,
-        when L{surroundings} allows it; the caller has read it.
+        when L{defaultNamespace} allows it; the caller has read it.
 
         @return: what to L{reply} to.
         """
@@ -84,8 +84,8 @@ class IXmppSession(Interface):
 
     def requestAcknowledgement() -> Sequence[SessionEvent]:
         """
-        Called now and then: queue what keeps both sides' books short (XEP-0198 section 4),
-        or end when the server has kept none for far too long.
+        Called with each ping: queue what keeps both sides' lists of unacknowledged
+        stanzas short (XEP-0198 section 4), or end when the server has kept none for far too long.
         """
 
     def close() -> None:

@@ -1,7 +1,7 @@
 """
 Liveness: when to ping, and when a silent peer counts as gone (contract promise 10).
 
-Silence is measured by ticks on which the reactor really ran and reading was
+SilentLogger is measured by ticks on which the reactor really ran and reading was
 possible, not by the clock alone: a stall of our own, or a pause of our own
 making, is not the peer's silence.
 """
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-__all__ = ["Keepalive", "Pulse"]
+__all__ = ["Keepalive", "KeepaliveStatus"]
 
 
-class Pulse(Enum):
+class KeepaliveStatus(Enum):
     """What a tick found."""
 
     LIVELY = auto()
@@ -41,10 +41,12 @@ class Keepalive:
         """Whether the peer has been silent for too long."""
         return self._silence >= self._timeout
 
-    def tick(self, now: float, bytesReceived: int, *, news: bool, reading: bool = True) -> Pulse:
+    def check(
+        self, now: float, bytesReceived: int, *, receivedOther: bool, reading: bool = True
+    ) -> KeepaliveStatus:
         """
         @param bytesReceived: the transport's count; any change is life.
-        @param news: whether anything came but answers to our own pings: those alone
+        @param receivedOther: whether anything came but answers to our own pings: those alone
             do not make the next ping needless.
         @param reading: whether the socket was being read.
         """
@@ -52,7 +54,7 @@ class Keepalive:
         if bytesReceived != self._bytes or not reading:
             self._bytes = bytesReceived
             self._silence = 0.0
-            return Pulse.LIVELY if news or not reading else Pulse.PING
+            return KeepaliveStatus.LIVELY if receivedOther or not reading else KeepaliveStatus.PING
         # A tick that comes late was held up by us: what waits in the socket is not read yet.
         self._silence += min(passed, self._interval)
-        return Pulse.OVERDUE if self.overdue else Pulse.PING
+        return KeepaliveStatus.OVERDUE if self.overdue else KeepaliveStatus.PING

@@ -1,6 +1,6 @@
 """
 Our own pings (XEP-0199 section 4.2). Nothing is asked of their answers but that they come,
-and a server words all of them alike: so they are known by sight, without a parser.
+and a server words all of them alike: so they are recognized by their bytes, without a parser.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Pings:
         if len(self._sent) > _UNANSWERED:
             del self._sent[next(iter(self._sent))]
 
-    def seen(self, message: bytes) -> float | None:
+    def recognized(self, message: bytes) -> float | None:
         """
         When the ping was sent that this answers, each once; C{None} for every message that
         differs in more than the id from an answer that was read.
@@ -54,7 +54,8 @@ class Pings:
 
     def learn(self, message: bytes, items: Sequence[Item], events: Sequence[SessionEvent]) -> None:
         """
-        If a message is the answer to a ping and nothing else, know those like it by sight.
+        If a message is the answer to a ping and nothing else, recognize those like it from
+        their bytes.
 
         @param items: what it held, which begins and ends with it.
         @param events: what came of it.

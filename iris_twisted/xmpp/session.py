@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from ..errors import IrisError, NoAnswer, ProtocolViolation, ServerLeaving
 from . import stanzas
-from .acknowledgements import Acknowledging
+from .acknowledgements import Acknowledgements
 from .elements import CLIENT, FRAMING, PING, SASL, STREAM, Element
 from .events import (
     Ended,
@@ -29,7 +29,7 @@ from .iqs import PendingIqs
 from .login import Login
 from .parser import Closed, FrameParser, Item, Violation
 from .pings import Pings
-from .stream_end import ending
+from .stream_end import streamEndError
 from .stream_management import MANAGEMENT, isStanza
 from .stream_parser import StreamParser
 
@@ -46,14 +46,14 @@ class XmppSession:
         self._login = Login(settings, self._write, self._restart, self._established)
         framed = settings.dialect == "framed"
         self._newParser = FrameParser if framed else StreamParser
-        self._surroundings = "" if framed else CLIENT
+        self._defaultNamespace = "" if framed else CLIENT
         self._parser = self._newParser(settings.limits)
         self._outgoing: list[bytes] = []
         self._events: list[SessionEvent] = []
         self._early: list[Element] = []
         self._iqs = PendingIqs(settings.iqTimeout)
         self._pings = Pings()
-        self._acks = Acknowledging(self._write, self._append, settings.beatsSoon)
+        self._acks = Acknowledgements(self._write, self._append, settings.pingsOften)
         self.jid: str | None = None
 
     @property
@@ -66,23 +66,23 @@ class XmppSession:
 
     @property
     def resumption(self) -> Resumption | None:
-        books = self._acks.books
-        if self._finished or books is None or books.id is None or self.jid is None:
+        state = self._acks.state
+        if self._finished or state is None or state.id is None or self.jid is None:
             return None
-        return Resumption(self.jid, books, self._iqs)
+        return Resumption(self.jid, state, self._iqs)
 
     def start(self) -> None:
         self._openStream()
 
     def receive(self, message: bytes) -> Sequence[SessionEvent]:
-        wasAtRest = self.surroundings is not None
+        wasAtRest = self.defaultNamespace is not None
         if wasAtRest:
             # The two that come after each ping of ours.
-            if self._acks.asks(message):
+            if self._acks.answersRequest(message):
                 return ()
-            sent = self._pings.seen(message)
+            sent = self._pings.recognized(message)
             if sent is not None:
-                self._acks.arrivedAndDone()
+                self._acks.receivedAndHandled()
                 return (PingAnswered(sent),)
         items = self._parser.feed(message)
         for item in items:
@@ -93,26 +93,26 @@ class XmppSession:
             except IrisError as e:
                 self._end(e)
         events, self._events = self._events, []
-        if wasAtRest and self.surroundings is not None:
+        if wasAtRest and self.defaultNamespace is not None:
             self._pings.learn(message, items, events)
         return events
 
     @property
-    def surroundings(self) -> str | None:
+    def defaultNamespace(self) -> str | None:
         if self._ended or self.jid is None or not self._parser.atRest:
             return None
-        books = self._acks.books
-        return None if books is not None and books.again else self._surroundings
+        state = self._acks.state
+        return None if state is not None and state.expectedDuplicates else self._defaultNamespace
 
     def acknowledge(self, attributes: dict[str, str]) -> None:
-        self._acks.heardOfOthers = True
-        self._acks.arrivedAndDone()
+        self._acks.hasUnreportedStanzas = True
+        self._acks.receivedAndHandled()
         self._send(stanzas.result(attributes["id"], attributes.get("from")))
 
     def admit(self, attributes: dict[str, str]) -> Element:
         iq = Element("iq", CLIENT, attributes)
         acks = self._acks
-        acks.heardOfOthers = True
+        acks.hasUnreportedStanzas = True
         if acks.incoming is not None:
             acks.incoming.arrived(iq)
         return iq
@@ -141,10 +141,10 @@ class XmppSession:
         self._pings.sent(id, now)
 
     def reply(self, request: Element, condition: str | None = None) -> None:
-        books = self._acks.books
-        if books is not None:
-            books.done(request)
-            self._acks.heardOfOthers = True
+        state = self._acks.state
+        if state is not None:
+            state.done(request)
+            self._acks.hasUnreportedStanzas = True
         attributes = request.attributes
         id = attributes.get("id")
         # Without an id nothing could be matched; other types must never be answered.
@@ -156,18 +156,18 @@ class XmppSession:
             answer = stanzas.encoded(stanzas.error(request, condition))
         if self.isUp:
             self._send(answer)
-        elif self.resumption is not None and books is not None:
+        elif self.resumption is not None and state is not None:
             # The connection is gone: the answer goes with the resumption.
-            books.sent(answer)
+            state.sent(answer)
 
     def requestAcknowledgement(self) -> Sequence[SessionEvent]:
         acks = self._acks
-        if acks.books is None or not self.isUp:
+        if acks.state is None or not self.isUp:
             return ()
-        if acks.books.isOverdue:
+        if acks.state.isOverdue:
             self._ended = self._finished = True
             return (Ended(ProtocolViolation("the server acknowledges nothing any more")),)
-        acks.beat()
+        acks.requestIfBehind()
         return ()
 
     def expire(self, now: float) -> Sequence[SessionEvent]:
@@ -189,9 +189,9 @@ class XmppSession:
 
     def _send(self, stanza: bytes) -> None:
         self._outgoing.append(stanza)
-        books = self._acks.books
-        if books is not None and books.sent(stanza):
-            self._acks.ask()
+        state = self._acks.state
+        if state is not None and state.sent(stanza):
+            self._acks.request()
 
     def _write(self, element: Element) -> None:
         self._append(stanzas.encoded(element))
@@ -220,7 +220,7 @@ class XmppSession:
             self._managed(name, element)
         elif namespace == SASL:
             self._login.sasl(name, element)
-        elif (end := ending(element)) is not None:
+        elif (end := streamEndError(element)) is not None:
             raise end
         elif namespace == STREAM and name == "features":
             self._login.features(element)
@@ -232,26 +232,26 @@ class XmppSession:
         if name == "failed" and self._login.isResuming:
             self._login.bind()
         elif name == "resumed" and self._login.isResuming and resumption is not None:
-            self._acks.goOn(resumption.management, element.get("h"))
+            self._acks.resume(resumption.management, element.get("h"))
             self._iqs = resumption.iqs
             self.jid = resumption.jid
             self._login.resumed()
             self._events.append(Established(self.jid, resumed=True))
             self._outgoing.extend(resumption.management.unacknowledged)
             self.requestAcknowledgement()
-        elif not self._acks.heard(name, element):
+        elif not self._acks.handle(name, element):
             raise ProtocolViolation(f"the server sent stream management {name[:40]!r} out of turn")
 
     def _stanza(self, stanza: Element) -> None:
         acks = self._acks
-        books = acks.incoming
-        if books is not None and not books.arrived(stanza):
+        state = acks.incoming
+        if state is not None and not state.arrived(stanza):
             return
-        acks.heardOfOthers |= stanza.name != "iq" or stanza.get("type") in ("get", "set")
+        acks.hasUnreportedStanzas |= stanza.name != "iq" or stanza.get("type") in ("get", "set")
         # Messages and presence mean nothing here.
         if stanza.name != "iq" or not self._iq(stanza):
-            if books is not None:
-                books.done(stanza)
+            if state is not None:
+                state.done(stanza)
 
     def _iq(self, iq: Element) -> bool:
         """

@@ -8,10 +8,10 @@ from ..errors import BackendError, Conflict, IrisError, SeeOther, ServerLeaving
 from .elements import FRAMING, STREAM, STREAM_ERRORS, Element
 from .stanzas import condition
 
-__all__ = ["ending"]
+__all__ = ["streamEndError"]
 
 
-def ending(element: Element) -> IrisError | None:
+def streamEndError(element: Element) -> IrisError | None:
     """The error that an element ends the session with; C{None} when it is no end."""
     if element.namespace == STREAM and element.name == "error":
         reason = condition(element, STREAM_ERRORS)

@@ -1,6 +1,6 @@
 """
 Stream management (XEP-0198): which stanzas arrived and are done with, which of
-ours did, and what a resumed session owes. One side's books; no I/O.
+ours did, and what a resumed session owes. The state of one side; no I/O.
 
 C{h} counts only what is done with, in order (contract promise 12): a notification
 whose callback is still at work is sent again by the server after a loss, and is
@@ -22,10 +22,10 @@ _MODULUS = 2**32
 _UNACKNOWLEDGED = 20_000
 # So many of the peer's may be done with before it is told unasked.
 _UNSAID = 20
-# With so many of ours unacknowledged the peer is asked at the next beat. It says how far
-# it is when a session is resumed: to know it sooner only keeps the books short.
+# With so many of ours unacknowledged the peer is asked with the next ping. It says
+# how far it is when a session is resumed: to know it sooner only keeps the list short.
 _ASK_AT_BEAT = 20
-# After so many of ours the peer is asked at once, not at the next beat: a flood of
+# After so many of ours the peer is asked at once, not with the next ping: a flood of
 # answers must not pile up here meanwhile.
 _ASK_AFTER = 250
 
@@ -48,17 +48,17 @@ def _count(text: str | None) -> int:
 
 class StreamManagement:
     """
-    The books of one session; they outlive its connections.
+    The state of one session; it outlives its connections.
 
     @ivar id: by which it can be resumed, or C{None}.
-    @ivar patience: seconds for which the server keeps it, or C{None} for unknown.
-    @ivar again: how many of the stanzas that come next are known already.
+    @ivar resumeTimeout: seconds for which the server keeps it, or C{None} for unknown.
+    @ivar expectedDuplicates: how many of the stanzas that come next are known already.
     @ivar location: where the server wants it to be resumed, C{host} or C{host:port}.
     """
 
     def __init__(self, id: str | None = None) -> None:
         self.id = id
-        self.patience: float | None = None
+        self.resumeTimeout: float | None = None
         self.location: str | None = None
         self._unacknowledged: list[bytes] = []
         self._unasked = 0
@@ -67,14 +67,14 @@ class StreamManagement:
         self._said = 0
         # By identity; the element is held, so that no other one can get its id.
         self._undone: dict[int, tuple[int, Element]] = {}
-        self.again = 0
+        self.expectedDuplicates = 0
 
-    def mayBeResumed(self, enabled: Element) -> None:
+    def resumptionEnabled(self, enabled: Element) -> None:
         """The peer keeps the session, and says for how long and where (XEP-0198 section 3)."""
         self.id = enabled.get("id")
         self.location = enabled.get("location")
-        patience = enabled.get("max") or ""
-        self.patience = float(patience) if patience.isdecimal() else None
+        resumeTimeout = enabled.get("max") or ""
+        self.resumeTimeout = float(resumeTimeout) if resumeTimeout.isdecimal() else None
 
     # What we sent
 
@@ -88,7 +88,7 @@ class StreamManagement:
         self._unasked += 1
         return self._unasked >= _ASK_AFTER
 
-    def asked(self) -> None:
+    def requested(self) -> None:
         """The peer was asked how many it is done with."""
         self._unasked = 0
 
@@ -127,8 +127,8 @@ class StreamManagement:
         return tuple(self._unacknowledged)
 
     @property
-    def wantsAnswer(self) -> bool:
-        """Whether it is time to ask, at a beat."""
+    def shouldRequest(self) -> bool:
+        """Whether to request an acknowledgement with the next ping."""
         return len(self._unacknowledged) >= _ASK_AT_BEAT
 
     # What we received
@@ -139,14 +139,14 @@ class StreamManagement:
 
         @return: whether it is new: one that is sent again after a resumption is not.
         """
-        if self.again:
-            self.again -= 1
+        if self.expectedDuplicates:
+            self.expectedDuplicates -= 1
             return False
         self._received += 1
         self._undone[id(stanza)] = self._received, stanza
         return True
 
-    def arrivedAndDone(self) -> None:
+    def receivedAndHandled(self) -> None:
         """A new stanza came in, and we are done with it."""
         self._received += 1
 
@@ -161,8 +161,8 @@ class StreamManagement:
         return str(self._said % _MODULUS)
 
     @property
-    def owesNews(self) -> bool:
-        """Whether the peer, which did not ask, should hear how far we are, at a beat."""
+    def hasUnreportedStanzas(self) -> bool:
+        """Whether the peer, which did not ask, should be told C{h} with the next ping."""
         return self._done - self._said >= _UNSAID
 
     @property
@@ -178,5 +178,5 @@ class StreamManagement:
 
         @return: the C{h} to resume with; it must be the one that is sent.
         """
-        self.again = self._received - self._done
+        self.expectedDuplicates = self._received - self._done
         return self.handled

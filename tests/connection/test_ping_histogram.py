@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted import IrisFleet
-from iris_twisted.connection.ping_histogram import RoundTrips
+from iris_twisted.connection.ping_histogram import PingHistogram
 from iris_twisted.connection.settings import Settings
+from iris_twisted.connection.state import ConnectionState
+from iris_twisted.connection.totals import ConnectionCounters, Totals
 from iris_twisted.errors import IncorrectParameters
 
 from ..doubles import RID, TOKEN, URL, World
@@ -22,7 +25,7 @@ class Histogram(SynchronousTestCase):
     @given(st.lists(st.floats(0, 20)))
     def test_cumulative(self, times: list[float]) -> None:
         """Each bound counts those that took no longer; the last one all."""
-        trips = RoundTrips()
+        trips = PingHistogram()
         for seconds in times:
             trips.observe(seconds)
         for bound, count in trips.cumulative:
@@ -32,7 +35,7 @@ class Histogram(SynchronousTestCase):
 
     def test_bounds(self) -> None:
         """No two are the same, and they ascend: Prometheus takes nothing else."""
-        bounds = [bound for bound, _ in RoundTrips().cumulative]
+        bounds = [bound for bound, _ in PingHistogram().cumulative]
         self.assertEqual(bounds, sorted(set(bounds)))
 
     def test_fleet(self) -> None:
@@ -56,3 +59,20 @@ class Histogram(SynchronousTestCase):
     def test_wrong(self) -> None:
         """Settings refuse what is none."""
         self.assertRaises(IncorrectParameters, Settings, totals=7)
+
+
+class Tallies(SynchronousTestCase):
+    """One connection's part of the totals."""
+
+    def test_leaving(self) -> None:
+        """Whoever left is in no state any more, whatever it does then, and leaves once."""
+        totals = Totals()
+        self.assertIsNone(totals.lastNotification)
+        one, other = ConnectionCounters(Clock(), totals), ConnectionCounters(Clock(), totals)
+        one.enter(ConnectionState.CONNECTED)
+        one.leave()
+        one.leave()
+        one.enter(ConnectionState.RECONNECTING)
+        self.assertEqual(+totals.states, {ConnectionState.DISCONNECTED: 1})
+        other.leave()
+        self.assertEqual(set(totals.states.values()), {0})

@@ -10,12 +10,55 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.connection.connection import IrisRtcConnection
+from iris_twisted.connection.retry import FullJitter
+from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters
 from iris_twisted.net.limits import Limits
 
 
 class Arguments(SynchronousTestCase):
     """Keyword arguments raise at once, naming themselves."""
+
+    def test_defaults(self) -> None:
+        """The numbers of contract.md."""
+        self.assertEqual(
+            Limits(),
+            Limits(discoveryBody=65_536, frame=262_144, depth=32, children=256, unanswered=1000),
+        )
+        settings = Settings()
+        for name, value in {
+            "dialect": "auto",
+            "anonymous": False,
+            "insecure": False,
+            "allowedHosts": None,
+            "connectTimeout": 30.0,
+            "giveUpAfter": None,
+            "stableAfter": 10.0,
+            "pingInterval": 3.0,
+            "pingTimeout": 15.0,
+            "iqTimeout": 10.0,
+            "tokenWarning": 300.0,
+            "streamManagement": True,
+            "telemetry": False,
+            "proxy": None,
+        }.items():
+            self.assertEqual(getattr(settings, name), value, name)
+        longest = FullJitter(uniform=lambda low, high: high)
+        self.assertEqual([longest.delay(n) for n in (1, 2, 5, 6)], [1.0, 2.0, 16.0, 30.0])
+
+    def test_jitterOfNothing(self) -> None:
+        """A backoff of zero would hammer: neither base, factor nor cap may be."""
+        for name in ("base", "factor", "cap"):
+            with self.assertRaises(IncorrectParameters) as caught:
+                FullJitter(**{name: 0.0})
+            self.assertIn(name, caught.exception.message)
+
+    def test_notTwice(self) -> None:
+        """Settings and keywords exclude each other, but for the token provider."""
+        settings, clock = Settings(), Clock()
+        with self.assertRaises(IncorrectParameters):
+            IrisRtcConnection(clock, settings=settings, dialect="stream")
+        IrisRtcConnection(clock, settings=settings, tokenProvider=str)
 
     def test_refused(self) -> None:
         """A wrong type or value of each."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.connection.websocket_address import locate
+from iris_twisted.connection.websocket_address import websocketDestination
 from iris_twisted.discovery.server_info import ServerInfo
 from iris_twisted.errors import ApiParameters, ConnectionFailed
 from iris_twisted.net.loopback import isLoopback
@@ -22,25 +22,27 @@ INFO = ServerInfo("rtc.example.test", "ws-token", "1700000000")
 class Locating(SynchronousTestCase):
     """Where the websocket is."""
 
-    def locate(self, server: str, **kw: object) -> Destination:
+    def websocketDestination(self, server: str, **kw: object) -> Destination:
         options = {"secure": True, "insecure": False, **kw}
-        return locate(server, INFO, "alice@example.test", SCHEMES, **options)  # type: ignore[arg-type]
+        return websocketDestination(server, INFO, "alice@example.test", SCHEMES, **options)  # type: ignore[arg-type]
 
     def test_hosts(self) -> None:
         """host and host:port take the scheme of discovery, and the path of protocol.md."""
-        place = self.locate("rtc.example.test:8443")
+        place = self.websocketDestination("rtc.example.test:8443")
         self.assertEqual(place.name, "wss://rtc.example.test:8443")
         self.assertEqual(
             place.path,
             "/xmpp-websocket/routingid/alice@example.test/timestamp/1700000000/token/ws-token",
         )
-        self.assertEqual(self.locate("127.0.0.1", secure=False).name, "ws://127.0.0.1:80")
+        self.assertEqual(
+            self.websocketDestination("127.0.0.1", secure=False).name, "ws://127.0.0.1:80"
+        )
 
     def test_urls(self) -> None:
         """A URL with a path is complete; one without gets the path."""
-        self.assertEqual(self.locate("wss://rtc.example.test/a%2Fb").path, "/a%2Fb")
-        self.assertIn("/token/ws-token", self.locate("wss://rtc.example.test/").path)
-        self.assertEqual(self.locate("wss://[::1]:5").host, "::1")
+        self.assertEqual(self.websocketDestination("wss://rtc.example.test/a%2Fb").path, "/a%2Fb")
+        self.assertIn("/token/ws-token", self.websocketDestination("wss://rtc.example.test/").path)
+        self.assertEqual(self.websocketDestination("wss://[::1]:5").host, "::1")
 
     def test_malformed(self) -> None:
         """What is no address is -109, and its path stays out of the error."""
@@ -60,14 +62,14 @@ class Locating(SynchronousTestCase):
             "://x",
         ):
             with self.assertRaises(ApiParameters) as caught:
-                self.locate(server)
+                self.websocketDestination(server)
             self.assertNotIn("CANARY", caught.exception.message)
 
     def test_badTokenOfDiscovery(self) -> None:
         """A token that cannot be a segment is the event manager's fault."""
         info = ServerInfo("host", "..", "1")
         with self.assertRaises(ApiParameters):
-            locate("host", info, "a@b", SCHEMES, secure=True, insecure=False)
+            websocketDestination("host", info, "a@b", SCHEMES, secure=True, insecure=False)
 
     def test_downgrade(self) -> None:
         """From https to ws is refused, loopback or not; plain text to strangers too."""
@@ -78,9 +80,9 @@ class Locating(SynchronousTestCase):
             ("ws://rtc.example.test", False),
         ):
             with self.assertRaises(ConnectionFailed) as caught:
-                self.locate(server, secure=secure)
+                self.websocketDestination(server, secure=secure)
             self.assertIn("not be encrypted", caught.exception.message)
-            self.locate(server, secure=secure, insecure=True)
+            self.websocketDestination(server, secure=secure, insecure=True)
 
     def test_allowedHosts(self) -> None:
         """A suffix allows itself and what is below it, whole labels only."""
@@ -91,15 +93,18 @@ class Locating(SynchronousTestCase):
             ("example.test.evil", False),
         ):
             if allowed:
-                self.locate(server, allowedHosts=["Example.test"])
+                self.websocketDestination(server, allowedHosts=["Example.test"])
             else:
                 self.assertRaises(
-                    ConnectionFailed, self.locate, server, allowedHosts=["Example.test"]
+                    ConnectionFailed,
+                    self.websocketDestination,
+                    server,
+                    allowedHosts=["Example.test"],
                 )
 
     def test_secretsInReprs(self) -> None:
         """No repr shows the path or the token."""
-        self.assertNotIn("ws-token", repr(self.locate("host")) + repr(INFO))
+        self.assertNotIn("ws-token", repr(self.websocketDestination("host")) + repr(INFO))
 
     def test_loopback(self) -> None:
         """What cannot leave the machine."""

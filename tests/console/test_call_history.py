@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from iris_twisted.console import Ledger
+from iris_twisted.console import CallHistory
 from iris_twisted.interfaces import IIrisListener
 
 from ..doubles import World
@@ -22,13 +22,13 @@ class Remembering(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.world = World()
-        self.ledger = Ledger(self.world.clock)
-        self.history = self.ledger.open("alice@example.test")
+        self.callHistory = CallHistory(self.world.clock)
+        self.history = self.callHistory.open("alice@example.test")
         self.world.connection._listener = self.history
         self.history.connection = self.world.connection
 
     def look(self) -> dict[str, Any]:
-        snapshot = self.ledger.snapshot("", "", 0, 25)
+        snapshot = self.callHistory.snapshot("", "", 0, 25)
         json.dumps(snapshot)
         return snapshot
 
@@ -64,7 +64,7 @@ class Remembering(SynchronousTestCase):
 
     def test_pings(self) -> None:
         """Sampled while connected, and only the last of them."""
-        self.ledger.start()
+        self.callHistory.start()
         self.world.up()
         for _ in range(70):
             self.world.advance(5)
@@ -75,8 +75,8 @@ class Remembering(SynchronousTestCase):
         self.world.settle()
         self.world.clock.advance(5)
         self.assertIsNone(self.look()["connections"][0]["pings"][-1])
-        self.ledger.stop()
-        self.ledger.stop()
+        self.callHistory.stop()
+        self.callHistory.stop()
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
     def test_calls(self) -> None:
@@ -91,12 +91,14 @@ class Remembering(SynchronousTestCase):
         self.assertEqual(shown["calls"][0]["number"], "+12155550100")
         self.assertEqual(shown["connections"][0]["calls"][-1], 4)
         self.assertEqual(len(shown["connections"][0]["calls"]), 30)
-        self.assertNotIn(calls[0].info["roomtoken"], json.dumps(shown) + repr(self.ledger.calls))
+        self.assertNotIn(
+            calls[0].info["roomtoken"], json.dumps(shown) + repr(self.callHistory.calls)
+        )
         self.world.clock.advance(60)
         self.assertEqual(self.look()["connections"][0]["calls"][-2:], [4, 0])
         for _ in range(600):
             self.history.onNotification({"type": "chat"})
-        self.assertEqual(len(self.ledger.calls), 500)
+        self.assertEqual(len(self.callHistory.calls), 500)
         self.assertEqual(len(self.look()["calls"]), 50)
         self.world.close()
         self.world.settle()
@@ -104,26 +106,26 @@ class Remembering(SynchronousTestCase):
     def test_pages(self) -> None:
         """Filtered by words and state; a page that is not there is the last."""
         clock = Clock()
-        ledger = Ledger(clock)
+        callHistory = CallHistory(clock)
         for number in range(30):
-            ledger.open(f"u{number}@x.test")
-        found = ledger.snapshot("U1", "", 0, 5)
+            callHistory.open(f"u{number}@x.test")
+        found = callHistory.snapshot("U1", "", 0, 5)
         self.assertEqual((found["found"], found["pages"], len(found["connections"])), (11, 3, 5))
-        found = ledger.snapshot("", "", 99, 25)
+        found = callHistory.snapshot("", "", 99, 25)
         self.assertEqual((found["page"], len(found["connections"])), (1, 5))
-        found = ledger.snapshot("", "connected", 0, 25)
+        found = callHistory.snapshot("", "connected", 0, 25)
         self.assertEqual((found["found"], found["page"], found["pages"]), (0, 0, 1))
-        ledger.close("u0@x.test")
-        self.assertEqual(ledger.snapshot("", "", 0, 25)["found"], 29)
+        callHistory.close("u0@x.test")
+        self.assertEqual(callHistory.snapshot("", "", 0, 25)["found"], 29)
 
     def test_watchers(self) -> None:
         """Told once for all changes of a turn; nobody costs nothing."""
         told: list[int] = []
         watcher = lambda: told.append(1)  # noqa: E731
-        self.ledger.changed()
+        self.callHistory.changed()
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
-        self.ledger.watchers.add(watcher)
+        self.callHistory.watchers.add(watcher)
         for _ in range(5):
-            self.ledger.changed()
+            self.callHistory.changed()
         self.world.settle()
         self.assertEqual(told, [1])

@@ -13,7 +13,7 @@ import treq
 from twisted.internet import reactor
 from twisted.web.client import HTTPConnectionPool
 
-from iris_twisted.console import Ledger, consoleRoot
+from iris_twisted.console import CallHistory, consoleRoot
 from iris_twisted.console.entrance import isOurs
 from iris_twisted.daemon.operator_site import OperatorSite
 from iris_twisted.fleet.fleet import IrisFleet
@@ -29,10 +29,10 @@ class Serving(NetworkCase):
     async def begin(self, connected: bool = True) -> None:
         self.box = await self.sandbox()
         self.fleet = IrisFleet(self.box.url, reactor=reactor)
-        self.ledger = Ledger(reactor)
-        history = self.ledger.open(RID)
+        self.callHistory = CallHistory(reactor)
+        history = self.callHistory.open(RID)
         history.connection = self.fleet.add(RID, self.box.token(RID), history).connection
-        root = consoleRoot(reactor, self.ledger, self.fleet)
+        root = consoleRoot(reactor, self.callHistory, self.fleet)
         site = OperatorSite(reactor, "tcp:0:interface=127.0.0.1", root)
         self.url = await site.listen()
         self.addCleanup(site.stop)
@@ -112,16 +112,16 @@ class Serving(NetworkCase):
         first = json.loads(events[0].removeprefix("data: "))
         self.assertEqual(first["connections"][0]["account"], RID)
         self.assertNotIn("roomtoken", b"".join(pieces).decode())
-        self.assertEqual(len(self.ledger.watchers), 1)
+        self.assertEqual(len(self.callHistory.watchers), 1)
         response.original._transport._producer.abortConnection()
         await ending.addErrback(lambda _: None)
-        await self.until(lambda: not self.ledger.watchers)
+        await self.until(lambda: not self.callHistory.watchers)
 
     async def test_reject(self) -> None:
         """With the token of the page, from the page itself, for a call that there is."""
         await self.begin()
         call = self.box.placeCall(RID)
-        await self.until(lambda: self.ledger.calls)
+        await self.until(lambda: self.callHistory.calls)
         token = await self.token()
         origin = self.url.rstrip("/")
         for body, headers, status, words in (
@@ -139,21 +139,21 @@ class Serving(NetworkCase):
         self.assertEqual(call.state, "acknowledged")
         good = {"x_console_token": token, "origin": origin}
         self.assertEqual(await self.reject(b'{"id": 1}', **good), (200, "rejected"))
-        self.assertEqual((call.state, self.ledger.calls[1].state), ("rejected", "rejected"))
+        self.assertEqual((call.state, self.callHistory.calls[1].state), ("rejected", "rejected"))
 
     async def test_rejectThatFails(self) -> None:
         """The server's word, or what the notification lacks, is the answer."""
         await self.begin()
         token = await self.token()
         call = self.box.placeCall(RID)
-        await self.until(lambda: self.ledger.calls)
+        await self.until(lambda: self.callHistory.calls)
         del self.box.platform.calls[call.id]
         status, words = await self.reject(b'{"id": 1}', x_console_token=token)
         self.assertEqual(status, 502)
         self.assertIn("item-not-found", words)
-        self.assertIn("item-not-found", self.ledger.calls[1].state)
-        self.ledger.called(RID, {"type": "notify"})
+        self.assertIn("item-not-found", self.callHistory.calls[1].state)
+        self.callHistory.called(RID, {"type": "notify"})
         status, words = await self.reject(b'{"id": 2}', x_console_token=token)
         self.assertEqual(status, 409)
-        self.ledger.called("gone@sandbox.test", {})
+        self.callHistory.called("gone@sandbox.test", {})
         self.assertEqual((await self.reject(b'{"id": 3}', x_console_token=token))[0], 404)

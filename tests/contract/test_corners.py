@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,26 @@ import treq
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, fail, race
+from twisted.internet.defer import CancelledError, Deferred, fail, race
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from iris_twisted import IrisFleet, IrisRtcConnection
-from iris_twisted.connection.ping_scheduler import Sweep
+from iris_twisted.connection.ping_scheduler import PingScheduler
 from iris_twisted.connection.settings import Settings
 from iris_twisted.connection.state import ConnectionState
+from iris_twisted.connection.stats import Stats
 from iris_twisted.connection.token_expiry import warningDue
+from iris_twisted.connection.totals import Totals
 from iris_twisted.daemon.token_files import TokenFiles
 from iris_twisted.errors import (
     ConnectionFailed,
     IncorrectParameters,
     InvalidState,
     NotKept,
+    ProtocolViolation,
     TokenRefused,
 )
 from iris_twisted.fleet.service import IrisRtcService
@@ -420,6 +424,18 @@ class Services(ServiceCase):
         self.assertEqual([c for c, _ in world.recorder.of("onConnectionError")], [-116])
         self.assertIs(service.connection.state, ConnectionState.CONNECTED)
 
+    def test_stopIsCancelled(self) -> None:
+        """Whoever stops a service may cancel the Deferred of that: C{ended} fires all the same."""
+        world = self.world()
+        service = self.service(world)
+        service.startService()
+        world.settle()
+        stopped = service.stopService()
+        stopped.addErrback(lambda failure: failure.trap(CancelledError))
+        stopped.cancel()
+        world.settle()
+        self.assertIsNone(self.successResultOf(service.ended))
+
     def test_closedWhileItWaitsForAToken(self) -> None:
         """It stops while it waits for a first token, and nothing is left."""
         world = self.world()
@@ -527,12 +543,12 @@ class ClockThatIsSet(ContractCase):
         """A plain C{Clock} that is set back: those who come later are served, and the old."""
         clock, served = Clock(), []
         clock.advance(10_000)
-        sweep = Sweep(clock, 3.0)
-        sweep.join(lambda: served.append("old"))
+        scheduler = PingScheduler(clock, 3.0)
+        scheduler.add(lambda: served.append("old"))
         clock.advance(1)
         clock.rightNow -= 3600
         new = lambda: served.append("new")  # noqa: E731
-        sweep.join(new)
+        scheduler.add(new)
         for _ in range(30):
             clock.advance(1)
         self.assertEqual(
@@ -891,10 +907,8 @@ class SurvivingMutants(ContractCase):
         for again in (False, True):
             world = self.world()
             # An event manager that answers when it is cancelled.
-            late: Deferred[Any] = Deferred(
-                lambda d, world=world: d.callback(world.discovery.good())
-            )
-            world.discovery.outcomes = [late]
+            info = world.discovery.good()
+            world.discovery.outcomes = [Deferred(partial(Deferred.callback, result=info))]
             first = world.connect()
             world.settle()
             closed = world.close()
@@ -956,6 +970,205 @@ class SurvivingMutants(ContractCase):
         world.settle()
         self.assertFalse(world.transport.paused)
 
+    def test_statistics(self) -> None:
+        """Everything is counted once, for the connection and for those who share the totals."""
+        totals = Totals()
+        world = self.world(totals=totals, streamManagement=False)
+        self.assertEqual(world.connection.stats, Stats())
+        world.up()
+        world.transport.lose()
+        world.advance(2)
+        world.notify(2)
+        world.transport.say(notification().replace("notify.example", "m@x").encode())
+        world.recorder.react["onNotification"] = lambda info: 1 / 0
+        world.notify()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        world.recorder.react.clear()
+        world.transport.say(notification().encode())
+        world.settle()
+        expected = Stats(connects=2, reconnects=1, notifications=4, forbidden=1, callbackErrors=1)
+        self.assertEqual(world.connection.stats, expected)
+        self.assertEqual(totals.stats, expected)
+        self.assertEqual(+totals.states, {ConnectionState.CONNECTED: 1})
+        self.assertIsNone(world.connection.pingRoundTrip)
+        world.advance(7)
+        self.assertEqual(world.connection.pingRoundTrip, 0.0)
+        self.assertEqual(world.connection.stats.pingRoundTrip, 0.0)
+        world.close()
+        world.settle()
+        self.assertEqual(+totals.states, {ConnectionState.DISCONNECTED: 1})
+
+    def test_violationsBeforeASession(self) -> None:
+        """Those before a session count no more: two after it are not the third."""
+        world = self.world().up()
+        world.transport.say(b"<!DOCTYPE a>")
+        world.advance(2)
+        world.provider.outcomes = [ProtocolViolation("nonsense")]
+        world.transport.say(b"<!DOCTYPE a>")
+        world.advance(5)
+        self.assertTrue(world.connection.isConnectionAlive())
+
+    def test_providerFailsAgain(self) -> None:
+        """
+        A provider's failure is told again once it had a good token in between; that its own
+        token was refused is told besides.
+        """
+        answers: list[Any] = [None, "good", None, "better"]
+        world = self.world(tokenProvider=lambda: answers.pop(0)).up()
+        for count in (1, 3):
+            world.discovery.outcomes = [REFUSED]
+            world.transport.lose()
+            world.advance(5)
+            self.assertEqual(
+                [code for code, _ in world.recorder.of("onConnectionError")], [-116] * count
+            )
+            self.assertTrue(world.connection.isConnectionAlive())
+
+    def test_askedBeforeItsTime(self) -> None:
+        """updateToken() takes the place of the question that waits for its turn."""
+        asked: list[int] = []
+
+        def provide() -> str | None:
+            asked.append(len(asked))
+            return "good" if asked[1:] else None
+
+        world = self.world(tokenProvider=provide).up()
+        world.policy.seconds = 30.0
+        for _ in range(2):
+            world.connection.updateToken()
+            world.settle()
+        world.advance(100)
+        self.assertEqual(asked, [0, 1])
+        world.transport.lose()
+        world.advance(31)
+        self.assertEqual(world.discovery.tokens, [TOKEN, "good"])
+
+    def test_noPingBesideNotifications(self) -> None:
+        """Where notifications keep coming, and nothing else, no ping goes out."""
+        world = self.world().up()
+        world.advance(4)
+        world.notify()
+        before = sum(b"urn:xmpp:ping" in message for message in world.transport.sent)
+        for _ in range(20):
+            world.notify()
+            world.advance(1)
+        after = sum(b"urn:xmpp:ping" in message for message in world.transport.sent)
+        self.assertEqual(after, before)
+
+    def test_endlessNotification(self) -> None:
+        """A notification beyond the limit of a frame ends the session like anything else."""
+        world = self.world(limits=Limits(frame=2000)).up()
+        world.policy.seconds = 50.0
+        world.transport.say(notification().replace("room-1", "r" * 2000).encode())
+        world.settle()
+        self.assertEqual(world.recorder.names()[1:], ["onDisconnected", "onReconnecting"])
+
+    def test_refusedAgain(self) -> None:
+        """A token that was refused, then accepted, then refused again, is told of again."""
+        world = self.world().up()
+        for count in (1, 2):
+            world.discovery.outcomes = [REFUSED]
+            world.transport.lose()
+            world.advance(2)
+            self.assertEqual(
+                [code for code, _ in world.recorder.of("onConnectionError")], [-116] * count
+            )
+            world.connection.updateToken(TOKEN)
+            world.settle()
+            self.assertTrue(world.connection.isConnectionAlive())
+
+    def test_inOrder(self) -> None:
+        """The Deferreds of connect() fire in the order of the calls."""
+        world = self.world()
+        fired: list[int] = []
+        for number in range(3):
+            world.connection.connect(TOKEN, RID, URL).addCallback(
+                lambda _, number=number: fired.append(number)
+            )
+        world.settle()
+        self.assertEqual(fired, [0, 1, 2])
+
+    def test_calledInside(self) -> None:
+        """What a callback asks for comes about though nothing else happens."""
+        world = self.world().up()
+        outcomes: list[list[Any]] = []
+        world.recorder.react["onNotification"] = lambda info: outcomes.append(world.connect())
+        world.notify()
+        self.assertEqual(outcomes, [[world.connection]])
+
+    def test_cancelledAfterAFailure(self) -> None:
+        """An earlier connect() that failed keeps no later one alive that nobody waits for."""
+        world = self.world()
+        world.discovery.outcomes = [ConnectionFailed("down"), world.discovery.hanging()]
+        world.connect()
+        world.settle()
+        connecting = world.connection.connect(TOKEN, RID, URL)
+        world.settle()
+        connecting.cancel()
+        self.failureResultOf(connecting)
+        world.settle()
+        self.assertIs(world.connection.state, ConnectionState.DISCONNECTED)
+        self.assertEqual(world.discovery.cancelled, 1)
+
+    def test_whyItLeft(self) -> None:
+        """The event of a loss says that the server asked for it, not that a socket closed."""
+        world = self.world().up()
+        world.transport.say(
+            b"<iq type='set' id='d'><query xmlns='jabber:iq:private'>"
+            b"<data xmlns='urn:xmpp:comcast:info' type='disconnect'/></query></iq>"
+        )
+        world.settle()
+        (told,) = (
+            event["details"]["message"]
+            for (event,) in world.recorder.of("onEvent")
+            if event["state"] == "SDK_WebSocketServerDisconnected"
+        )
+        self.assertEqual(told, "the server asked its clients to leave and come back")
+
+    def test_tokenExpiry(self) -> None:
+        """The expiry of the token in use, of each in turn; None for one without."""
+        world = self.world()
+        self.assertIsNone(world.connection.tokenExpiry)
+        world.connect(token=doubles.jwt({"exp": 1_800_000_000}))
+        world.settle()
+        self.assertEqual(world.connection.tokenExpiry, 1_800_000_000.0)
+        world.connection.updateToken("another")
+        self.assertIsNone(world.connection.tokenExpiry)
+
+    def test_givesUpAgain(self) -> None:
+        """A connection that gave up once, and was connected again, gives up again in time."""
+        world = self.world(giveUpAfter=10.0)
+        for count in (1, 2):
+            world.up()
+            world.discovery.outcomes = [world.discovery.hanging()]
+            world.transport.lose()
+            world.advance(11)
+            self.assertIs(world.connection.state, ConnectionState.DISCONNECTED)
+            self.assertEqual(
+                [code for code, _ in world.recorder.of("onConnectionError")], [-106] * count
+            )
+
+    def test_answeredAfterClose(self) -> None:
+        """What a callback of before close() answers makes no room in the next session."""
+        world = self.world(limits=Limits(unanswered=1)).up()
+        pending: list[Deferred[None]] = []
+        world.recorder.react["onNotification"] = lambda i: pending.append(Deferred()) or pending[-1]
+        world.notify()
+        world.close()
+        world.settle()
+        world.up()
+        pending[0].callback(None)
+        world.notify(3)
+        self.assertEqual(len(pending), 2)
+
+    def test_closedInTheTurnOfALoss(self) -> None:
+        """A loss that was not told yet when close() is called is told once, not twice."""
+        world = self.world().up()
+        world.transport.lose()
+        world.close()
+        world.settle()
+        self.assertEqual(world.recorder.names(), ["onConnected", "onDisconnected"])
+
 
 class SurvivingMutantsOfServices(ServiceCase):
     """The same for a service."""
@@ -984,3 +1197,54 @@ class SurvivingMutantsOfServices(ServiceCase):
         world.settle()
         self.assertEqual(world.discovery.tokens, [TOKEN, "fresh"])
         self.assertEqual(world.recorder.names(), ["onConnectionError", "onConnected"])
+
+    def test_stoppedTwice(self) -> None:
+        """A second stopService() while it waits for its next attempt does no harm."""
+        world = self.world()
+        world.discovery.outcomes = [ConnectionFailed("down")]
+        service = self.service(world)
+        service.startService()
+        world.settle()
+        for _ in range(2):
+            stopped = service.stopService()
+            world.settle()
+            self.assertIsNone(self.successResultOf(stopped))
+
+
+class SurvivingMutantsOfTime(SynchronousTestCase):
+    """The same for steady time."""
+
+    def test_early(self) -> None:
+        """A timer that fires early, by however little the wall clock was set, waits for the rest."""
+        clock, fired = DriftingClock(), []
+        steadyTime(clock).callLater(10, fired.append, True)
+        clock.rightNow += 0.5
+        clock.advance(9.6)
+        self.assertEqual(fired, [])
+        clock.advance(0.4)
+        self.assertEqual(fired, [True])
+
+    def test_watched(self) -> None:
+        """While a real reactor has timers of ours, and no longer, one thread watches its clock."""
+
+        def watching() -> set[threading.Thread]:
+            return {t for t in threading.enumerate() if t.name == "iris-wall-clock"}
+
+        before = watching()
+        time = steady_time.SteadyTime(reactor)
+        calls = [time.callLater(60, lambda: None) for _ in range(2)]
+        (thread,) = watching() - before
+        watch = time._watch
+        assert watch is not None
+        calls[0].cancel()
+        self.assertIsNotNone(watch._ended)
+        calls[1].cancel()
+        thread.join(10)
+        self.assertEqual(watching() - before, set())
+
+    def test_apart(self) -> None:
+        """A wall clock that goes as it should stays as far from the steady one as it was."""
+        clock = Clock()
+        watch = steady_time._WallWatch(clock, lambda: None)
+        clock.rightNow = time.monotonic() + 1000
+        self.assertApproximates(watch._apart(), 1000, 100)

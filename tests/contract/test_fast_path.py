@@ -12,6 +12,7 @@ import re
 from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from hypothesis import example, given, settings
@@ -20,13 +21,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.connection.call_signaling import Calls
+from iris_twisted.connection.call_signaling import CallSignaling
 from iris_twisted.net.limits import Limits
 from iris_twisted.rtc.namespaces import IRIS, PRIVATE
 from iris_twisted.transport.destination import Destination
 from iris_twisted.transport.fast_frames import masked, texts
 from iris_twisted.transport.websocket import WebSocketTransport, _Factory, _Options
 from iris_twisted.transport.websocket_connection import WebSocketConnection
+from iris_twisted.xmpp import fast_parser
 from iris_twisted.xmpp.elements import CLIENT
 from iris_twisted.xmpp.fast_parser import ChainParser
 from iris_twisted.xmpp.stanzas import encoded, error
@@ -54,7 +56,7 @@ def frame(payload: bytes, opcode: int = 1, fin: bool = True, mask: bool = False)
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
-    """The same bytes in pieces."""
+    """The same bytes in randomChunks."""
     ends = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
     return [data[a:b] for a, b in pairwise(ends)]
 
@@ -254,7 +256,7 @@ class Frames(SynchronousTestCase):
 
 
 NAMES = ((CLIENT, "iq"), (PRIVATE, "query"), (IRIS, "data"))
-pieces = st.sampled_from(
+randomChunks = st.sampled_from(
     [
         *re.findall(r"<[^>]*>|[^<>]+", NOTIFICATION),
         *("<iq>", "</iq>", "<query xmlns='jabber:iq:private'>", "</query>", "<query/>"),
@@ -288,12 +290,12 @@ def mutated(text: str, changes: list[tuple[int, int, bytes]]) -> bytes:
 class Elements(SynchronousTestCase):
     """fast_parser beside ElementTree."""
 
-    def check(self, message: bytes, surroundings: str) -> bool:
-        found = ChainParser(NAMES, surroundings).read(message)
+    def check(self, message: bytes, defaultNamespace: str) -> bool:
+        found = ChainParser(NAMES, defaultNamespace).read(message)
         if found is None:
             return False
         root = ElementTree.fromstring(
-            b"<root xmlns='%s'>%s</root>" % (surroundings.encode(), message)
+            b"<root xmlns='%s'>%s</root>" % (defaultNamespace.encode(), message)
         )
         self.assertEqual([root.text, len(root)], [None, 1])
         node = root
@@ -305,12 +307,12 @@ class Elements(SynchronousTestCase):
         self.assertEqual((len(node), root[0].tail), (0, None))
         return True
 
-    @given(st.lists(pieces, max_size=9).map("".join), st.sampled_from([CLIENT, ""]))
+    @given(st.lists(randomChunks, max_size=9).map("".join), st.sampled_from([CLIENT, ""]))
     @example("<iq><iq><query></query></iq>", "")
     @example(NOTIFICATION.replace("<query", "<query a='<!--'"), CLIENT)
-    def test_pieces(self, text: str, surroundings: str) -> None:
+    def test_pieces(self, text: str, defaultNamespace: str) -> None:
         """Whatever is made of its words: what it takes is right."""
-        self.check(text.encode("utf-8", "surrogatepass"), surroundings)
+        self.check(text.encode("utf-8", "surrogatepass"), defaultNamespace)
 
     @settings(max_examples=300)
     @given(mutations, st.booleans())
@@ -320,6 +322,22 @@ class Elements(SynchronousTestCase):
         taken = self.check(mutated(text, changes), "" if framed else CLIENT)
         if not changes:
             self.assertTrue(taken)
+
+    def test_renewed(self) -> None:
+        """No expat reads messages for ever: it keeps every name that it saw."""
+        made: list[int] = []
+        create = expat.ParserCreate
+
+        def count(*arguments: Any) -> Any:
+            made.append(len(made))
+            return create(*arguments)
+
+        self.patch(expat, "ParserCreate", count)
+        self.patch(fast_parser, "_RECYCLE_AFTER", 3)
+        parser = ChainParser(NAMES)
+        for _ in range(7):
+            self.assertIsNotNone(parser.read(FRAMED.encode()))
+        self.assertEqual(made, [0, 1, 2])
 
     def test_leavesNothingBehind(self) -> None:
         """What was refused changes nothing for the next; nor does a thousand of others."""
@@ -337,7 +355,7 @@ class Elements(SynchronousTestCase):
             self.assertIsNotNone(parser.read(FRAMED.encode()))
 
 
-GLANCED = Calls.glanced
+TRY_FAST_PATH = CallSignaling.tryFastPath
 stanzas = st.one_of(
     st.sampled_from(
         [
@@ -396,13 +414,13 @@ class Together(SynchronousTestCase):
 
         taken = 0
 
-        def glance(calls: Calls, link: Any, message: bytes) -> bool:
+        def parseFast(calls: CallSignaling, link: Any, message: bytes) -> bool:
             nonlocal taken
-            took = fast and GLANCED(calls, link, message)
+            took = fast and TRY_FAST_PATH(calls, link, message)
             taken += took
             return took
 
-        self.patch(Calls, "glanced", glance)
+        self.patch(CallSignaling, "tryFastPath", parseFast)
         world = World(**options)
         world.recorder.react["onNotification"] = ring
         world.recorder.react["onEvent"] = event
@@ -481,10 +499,10 @@ class Together(SynchronousTestCase):
         world = World(dialect="stream").up()
         world.transport.say(b"<message/>")
         session = world.connection._driver._link.session
-        self.assertEqual(session.surroundings, CLIENT)
+        self.assertEqual(session.defaultNamespace, CLIENT)
         session._parser.declarations[None] = "other"
         world.transport.say(b"<message xmlns='jabber:client'/>")
-        self.assertIsNone(session.surroundings)
+        self.assertIsNone(session.defaultNamespace)
         world.close()
         world.settle()
 

@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from iris_twisted.connection.settings import Settings
 from iris_twisted.connection.state import ConnectionState
 from iris_twisted.errors import (
     CertificateRefused,
@@ -24,7 +24,8 @@ from iris_twisted.errors import (
 )
 from iris_twisted.net.limits import Limits
 
-from ..doubles import RID, TOKEN, URL, World
+from ..doubles import RID, TOKEN, URL, DriftingClock, World
+from ..invariants import WatchedConnection
 
 FAULTS = st.sampled_from(
     [
@@ -53,84 +54,42 @@ FRAMES = st.sampled_from(
 )
 
 
+PAYLOAD = {"roomid": "r", "traceid": "t", "rtcserver": "xmpp.example.test"}
+
+
 class Lifecycle(RuleBasedStateMachine):
-    """Everything that an application, a network and a server can do."""
+    """Everything that a network and a server can do to one connection."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = world = self.newWorld()
-        self.inApi = 0
-        self.inCallback = 0
-        self.broken: list[str] = []
-        self.closed = False
-        self.sinceClose: list[str] = []
-        self.outcomes: list[list[Any]] = []
+        clock = DriftingClock()
+        self.watched = watched = WatchedConnection("the connection", clock.monotonicSeconds)
+        watched.react = self.told
+        limits = Limits(unanswered=4)
+        self.world = World(clock, listener=watched, giveUpAfter=120.0, limits=limits)
+        watched.watch(self.world.connection, Settings(giveUpAfter=120.0, limits=limits))
         self.waiting: list[Deferred[None]] = []
         self.calling: list[str] = []
-        for name in (
-            "onConnected",
-            "onConnectionError",
-            "onDisconnected",
-            "onReconnecting",
-            "onNotification",
-            "onEvent",
-            "onTokenAboutToExpire",
-        ):
-            world.recorder.react[name] = lambda *args, name=name: self.told(name)
 
-    def newWorld(self) -> World:
-        """The connection, and what is around it."""
-        return World(giveUpAfter=120.0, limits=Limits(unanswered=4))
-
-    def newToken(self) -> str:
-        """What the next connect() is given."""
-        return TOKEN
-
-    def told(self, name: str) -> Any:
-        """A callback: it must not be inside anything, and it may call the API itself."""
-        if self.inApi or self.inCallback:
-            self.broken.append(f"{name} inside another call")
-        if self.closed and name != "onEvent":
-            self.sinceClose.append(name)
-        self.inCallback += 1
-        try:
-            if self.calling:
-                self.api(self.calling.pop())
-        finally:
-            self.inCallback -= 1
+    def told(self, name: str, args: tuple[Any, ...]) -> Any:
+        """A callback, which may call the API itself."""
+        if name.startswith("on") and self.calling:
+            self.api(self.calling.pop())
         if name == "onNotification" and len(self.waiting) < 3:
             self.waiting.append(Deferred())
             return self.waiting[-1]
         return None
 
     def api(self, call: str) -> None:
-        """Call the API; no callback may happen inside."""
-        connection = self.world.connection
-        self.inApi += 1
-        outcome: list[Any] = []
-        try:
-            if call == "connect":
-                self.closed = False
-                self.sinceClose.clear()
-                result: Any = connection.connect(self.newToken(), RID, URL)
-            elif call == "close":
-                self.closed = True
-                self.sinceClose.clear()
-                result = connection.close()
-            elif call == "reject":
-                payload = {"roomid": "r", "traceid": "t", "rtcserver": "xmpp.example.test"}
-                result = connection.rejectSession(payload)
-            else:
-                connection.updateToken("another-token")
-                return
-            self.outcomes.append(outcome)
-            self.watch(result, outcome)
-        finally:
-            self.inApi -= 1
-
-    def watch(self, result: Deferred[Any], outcome: list[Any]) -> None:
-        """A Deferred of the API: write down what it fires with."""
-        result.addBoth(lambda r: outcome.append(r.value if isinstance(r, Failure) else r))
+        """Call the API."""
+        if call == "connect":
+            self.watched.connect(TOKEN, RID, URL)
+        elif call == "close":
+            self.watched.close()
+        elif call == "reject":
+            self.watched.reject(PAYLOAD)
+        else:
+            self.watched.updateToken("another-token")
 
     @rule(call=st.sampled_from(["connect", "close", "reject", "updateToken"]))
     def callApi(self, call: str) -> None:
@@ -197,29 +156,9 @@ class Lifecycle(RuleBasedStateMachine):
         self.world.advance(seconds, step=1.0)
 
     @invariant()
-    def noCallbackInside(self) -> None:
-        """Promise 3."""
-        assert not self.broken, self.broken
-
-    @invariant()
-    def orderOfCallbacks(self) -> None:
-        """onDisconnected once for each onConnected; onReconnecting once per loss, after it."""
-        connected, reconnecting = False, False
-        for name in self.world.recorder.names():
-            if name == "onConnected":
-                assert not connected, self.world.recorder.names()
-                connected, reconnecting = True, False
-            elif name == "onDisconnected":
-                assert connected, self.world.recorder.names()
-                connected = False
-            elif name == "onReconnecting":
-                assert not connected and not reconnecting, self.world.recorder.names()
-                reconnecting = True
-
-    @invariant()
-    def quietAfterClose(self) -> None:
-        """Promise 4: only the onDisconnected owed."""
-        assert self.sinceClose in ([], ["onDisconnected"]), self.sinceClose
+    def promises(self) -> None:
+        """See L{tests.invariants}."""
+        self.watched.check()
 
     @invariant()
     def oneSocket(self) -> None:
@@ -227,30 +166,19 @@ class Lifecycle(RuleBasedStateMachine):
         assert len([t for t in self.world.transports if t.open]) <= 1
 
     @invariant()
-    def aliveMeansConnected(self) -> None:
-        connection = self.world.connection
-        if connection.isConnectionAlive():
-            assert connection.state is ConnectionState.CONNECTED
-
-    @invariant()
     def idleMeansNothingLeft(self) -> None:
         """Promise 17: what is disconnected, and settled, holds nothing."""
-        if self.world.connection.state is ConnectionState.DISCONNECTED and self.closed:
+        if self.watched.isClosed and self.world.connection.state is ConnectionState.DISCONNECTED:
             self.world.advance(4.0)
-            if self.closed:
+            if self.watched.isClosed:
                 assert self.world.leftovers() == [], self.world.leftovers()
 
     def teardown(self) -> None:
         self.calling.clear()
-        outcome: list[Any] = []
-        self.closed = True
-        self.sinceClose.clear()
-        self.world.connection.close().addBoth(outcome.append)
+        self.watched.close()
         self.world.advance(15.0)
-        assert outcome == [None]
+        self.watched.checkEnded()
         assert self.world.leftovers() == []
-        # Whatever was asked for got exactly one answer.
-        assert all(len(o) == 1 for o in self.outcomes), self.outcomes
 
 
 class Properties(SynchronousTestCase):

@@ -22,13 +22,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import HTTPConnectionPool
 from zope.interface.verify import verifyObject
 
-from iris_twisted.daemon import account_set as rosterModule
-from iris_twisted.daemon.callback_fan_out import Recipient
+from iris_twisted.daemon import account_set as accountSetModule
+from iris_twisted.daemon.callback_fan_out import CallbackFanOut
 from iris_twisted.daemon.configuration import Configuration
 from iris_twisted.daemon.daemon import Daemon, tokensOf
 from iris_twisted.daemon.operator_site import OperatorSite
-from iris_twisted.daemon.systemd import Notifier
-from iris_twisted.daemon.terminal_output import Screen
+from iris_twisted.daemon.systemd import SystemdNotifier
+from iris_twisted.daemon.terminal_output import TerminalOutput
 from iris_twisted.errors import IncorrectParameters
 from iris_twisted.interfaces import IIrisListener
 from iris_twisted.sandbox import Sandbox
@@ -67,7 +67,7 @@ class DaemonCase(NetworkCase):
             configuration,
             tokensOf(configuration),
             self.reactor,
-            Screen(self.output, {}),
+            TerminalOutput(self.output, {}),
             lambda line: self.errors.write(line + "\n") and None,
             {},
         )
@@ -357,7 +357,7 @@ class Reloading(DaemonCase):
         with capturedLogs():
             await self.daemon.adopt(new, tokensOf(new))
         await self.output.until("another account is connected as x@sandbox.test already")
-        (history,) = self.daemon._ledger.accounts.values()
+        (history,) = self.daemon._callHistory.accounts.values()
         self.assertEqual(history.state.value, "connected")
         await self.daemon.stopService()
 
@@ -380,7 +380,7 @@ class Reloading(DaemonCase):
             return closed.addCallback(lambda _: remove(routingId))
 
         self.patch(self.daemon.fleet, "remove", slowly)
-        self.patch(rosterModule, "_TELL", 0.01)
+        self.patch(accountSetModule, "_TELL", 0.01)
         with capturedLogs() as logs:
             adopting = self.daemon.adopt(new, tokensOf(new))
             self.assertEqual(len(closing), 2)
@@ -491,7 +491,7 @@ class Systemd(SynchronousTestCase):
             listening = self.socket(name)
             clock = Clock()
             environment = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "4000000"}
-            notifier = Notifier(clock, environment, lambda: "all is well")
+            notifier = SystemdNotifier(clock, environment, lambda: "all is well")
             notifier.startService()
             clock.advance(2)
             notifier.stopService()
@@ -502,7 +502,7 @@ class Systemd(SynchronousTestCase):
     def test_nobody(self) -> None:
         """Without the variable, or for another process, nothing is said; a lost socket is logged."""
         clock = Clock()
-        notifier = Notifier(clock, {}, str)
+        notifier = SystemdNotifier(clock, {}, str)
         notifier.startService()
         notifier.stopService()
         self.assertEqual(clock.getDelayedCalls(), [])
@@ -511,7 +511,7 @@ class Systemd(SynchronousTestCase):
             "WATCHDOG_USEC": "4000000",
             "WATCHDOG_PID": "1",
         }
-        notifier = Notifier(clock, other, str)
+        notifier = SystemdNotifier(clock, other, str)
         with capturedLogs() as logs:
             notifier.startService()
             notifier.stopService()
@@ -527,7 +527,7 @@ class Small(SynchronousTestCase):
         offered: list[Any] = []
         taken: Deferred[None] = Deferred()
         recorders = [Recorder(), Recorder()]
-        recipient = Recipient(recorders, lambda info: (offered.append(info), taken)[1])
+        recipient = CallbackFanOut(recorders, lambda info: (offered.append(info), taken)[1])
         self.assertTrue(verifyObject(IIrisListener, recipient))
         recipient.onConnected()
         recipient.onConnectionError(-106, "x")
@@ -539,7 +539,7 @@ class Small(SynchronousTestCase):
         self.assertEqual(recorders[0].calls, recorders[1].calls)
         self.assertEqual(len(recorders[0].calls), 7)
         self.assertEqual(offered, [{"a": 1}])
-        self.assertIsNone(Recipient([], None).onNotification({}))
+        self.assertIsNone(CallbackFanOut([], None).onNotification({}))
 
     def test_site(self) -> None:
         """A site of which there is no endpoint is refused at once."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.daemon.fleet_report import FleetLines
+from iris_twisted.daemon.fleet_report import FleetReport
 from iris_twisted.daemon.option_table import OPTIONS
 from iris_twisted.errors import IncorrectParameters
 
@@ -20,7 +20,7 @@ class Lines(SynchronousTestCase):
         self.connected = 0
         self.lines: list[str] = []
         look = lambda: (self.connected, 4999, 5000)  # noqa: E731
-        service = FleetLines(self.clock, look, self.lines.append)
+        service = FleetReport(self.clock, look, self.lines.append)
         service.startService()
 
         def stop() -> None:

@@ -17,7 +17,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 import iris_twisted
-from iris_twisted.daemon.terminal_output import LogLines, Screen
+from iris_twisted.daemon.terminal_output import LogLines, TerminalOutput
 from iris_twisted.daemon.text_report import TextReport, duration
 from iris_twisted.errors import NotTaken
 
@@ -56,10 +56,10 @@ class Screens(SynchronousTestCase):
             (Terminal(), {"TERM": "dumb"}),
             (Terminal(), {}),
         ):
-            screen = Screen(stream, environment)
-            screen.show(lambda: ["status"], Clock())
-            screen.write("Call:  x")
-            screen.stop()
+            terminalOutput = TerminalOutput(stream, environment)
+            terminalOutput.show(lambda: ["status"], Clock())
+            terminalOutput.write("Call:  x")
+            terminalOutput.stop()
             self.assertEqual(stream.getvalue(), "Call:  x\n")
 
     def test_nobodyReads(self) -> None:
@@ -69,18 +69,18 @@ class Screens(SynchronousTestCase):
             def write(self, text: str) -> int:
                 raise BrokenPipeError(32, "Broken pipe")
 
-        screen = Screen(Closed(), XTERM)
+        terminalOutput = TerminalOutput(Closed(), XTERM)
         told: list[int] = []
-        screen.broken = lambda: told.append(1)
+        terminalOutput.broken = lambda: told.append(1)
         for _ in range(2):
-            self.assertRaises(NotTaken, screen.write, "x")
+            self.assertRaises(NotTaken, terminalOutput.write, "x")
         self.assertEqual(told, [1])
 
     def test_colour(self) -> None:
         """By what a line is about; none where NO_COLOR is set, and markup is only text."""
         for environment, coloured in ((XTERM, True), ({**XTERM, "NO_COLOR": "1"}, False)):
             stream = Terminal()
-            screen = Screen(stream, environment)
+            terminalOutput = TerminalOutput(stream, environment)
             for line in (
                 "Call:          [red]+1[/red] calls",
                 "Error -106:    no luck",
@@ -88,7 +88,7 @@ class Screens(SynchronousTestCase):
                 "Console:       http://127.0.0.1:1/",
                 "x" * 200,
             ):
-                screen.write(line)
+                terminalOutput.write(line)
             lines = stream.getvalue().splitlines()
             self.assertEqual(plain(lines[0]), "Call:          [red]+1[/red] calls")
             self.assertEqual("36m" in lines[0], coloured)
@@ -101,10 +101,10 @@ class Screens(SynchronousTestCase):
     def test_bottom(self) -> None:
         """Refreshed every second, below what scrolls by; gone when it stops."""
         clock, stream = Clock(), Terminal()
-        screen = Screen(stream, XTERM)
+        terminalOutput = TerminalOutput(stream, XTERM)
         shown = ["connected for 1 s"]
-        screen.show(lambda: shown, clock)
-        screen.show(lambda: ["another"], clock)
+        terminalOutput.show(lambda: shown, clock)
+        terminalOutput.show(lambda: ["another"], clock)
         self.assertIn("connected for 1 s", plain(stream.getvalue()))
         shown[:] = [f"call {n}" for n in range(20)]
         stream.truncate(0)
@@ -112,15 +112,15 @@ class Screens(SynchronousTestCase):
         self.assertIn("call 7\nand 12 more", plain(stream.getvalue()).replace("\r", ""))
         self.assertNotIn("call 8", stream.getvalue())
         stream.truncate(0)
-        LogLines(screen).write("a warning\nand half")
+        LogLines(terminalOutput).write("a warning\nand half")
         self.assertIn("a warning\n", plain(stream.getvalue()))
         self.assertNotIn("and half", stream.getvalue())
         stream.truncate(0)
-        screen.stop()
-        screen.stop()
+        terminalOutput.stop()
+        terminalOutput.stop()
         self.assertIn("\x1b[?25h", stream.getvalue())
         self.assertEqual(clock.getDelayedCalls(), [])
-        self.assertTrue(LogLines(screen).writable())
+        self.assertTrue(LogLines(terminalOutput).writable())
 
 
 class Words(SynchronousTestCase):

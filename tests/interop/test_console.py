@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet import reactor
 
-from iris_twisted.console import Ledger, consoleRoot
+from iris_twisted.console import CallHistory, consoleRoot
 from iris_twisted.daemon.operator_site import OperatorSite
 from iris_twisted.fleet.fleet import IrisFleet
 from iris_twisted.sandbox import Sandbox
@@ -105,17 +105,17 @@ class Console(OfficialCase):
     async def many(self, sandbox: Sandbox, count: int) -> str:
         """A fleet of so many on a console; its URL."""
         fleet = IrisFleet(sandbox.url, reactor=reactor, ramp=2000.0)
-        ledger = Ledger(reactor)
-        ledger.start()
-        self.addCleanup(ledger.stop)
+        callHistory = CallHistory(reactor)
+        callHistory.start()
+        self.addCleanup(callHistory.stop)
         for number in range(count):
             routingId = f"user-{number:04}@sandbox.test"
-            history = ledger.open(routingId)
+            history = callHistory.open(routingId)
             service = fleet.add(routingId, sandbox.token(routingId), history)
             history.connection = service.connection
         fleet.startService()
         self.addCleanup(fleet.stopService)
-        root = consoleRoot(reactor, ledger, fleet)
+        root = consoleRoot(reactor, callHistory, fleet)
         site = OperatorSite(reactor, "tcp:0:interface=127.0.0.1", root)
         url = await site.listen()
         self.addCleanup(site.stop)

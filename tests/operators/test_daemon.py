@@ -209,7 +209,7 @@ class Asked(DaemonCase):
         await self.daemonWith()
         await self.until(lambda: self.box.sessions)
         call = self.box.placeCall(RID)
-        await self.until(lambda: self.daemon._ledger.calls)
+        await self.until(lambda: self.daemon._callHistory.calls)
         _, page = await self.ask(self.console, "zoë")
         found = re.search(r'name="console-token" content="([^"]+)"', page)
         assert found is not None
@@ -265,7 +265,7 @@ class Asked(DaemonCase):
         write(self.path, f"zoë:read,reject:{HASH}\namy:read:{HASH}\n")
         self.daemon.reopen()
         await self.assertFailure(ending, Exception)
-        await self.until(lambda: not self.daemon._ledger.watchers)
+        await self.until(lambda: not self.daemon._callHistory.watchers)
         self.assertEqual((await self.ask(self.console, "bob"))[0], 401)
         self.assertEqual((await self.ask(self.console, "amy"))[0], 200)
         await self.daemon.stopService()

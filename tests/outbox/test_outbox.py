@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -379,6 +380,74 @@ class Kept(OutboxCase):
         self.assertEqual(self.depths()[("one", False)], 0)
         self.assertEqual(self.sinks["one"].rooms(), ["r1"])
         self.stop()
+
+    def test_offeredAtAnyTurn(self) -> None:
+        """A call that comes while the worker looks for others is given at once, too."""
+        outbox = self.open()
+
+        def offerAfter(turns: int) -> None:
+            if turns:
+                self.clock.callLater(0, offerAfter, turns - 1)
+            else:
+                outbox.offer(A, {"roomid": f"second of {number}"}, ["one"])
+
+        for number in range(12):
+            outbox.offer(A, {"roomid": f"first of {number}"}, ["one"])
+            offerAfter(number)
+            self.clock.settle()
+            both = [f"first of {number}", f"second of {number}"]
+            self.assertEqual(self.sinks["one"].rooms(), both)
+            self.sinks["one"].taken.clear()
+        self.stop()
+
+    def test_offeredWhileStopping(self) -> None:
+        """A sink that is being stopped is given nothing more: it has it after the next start."""
+        outbox, sink = self.open(), self.sinks["one"]
+        ending: Deferred[None] = Deferred()
+        self.patch(sink, "stop", lambda: ending)
+        stopping = Deferred.fromCoroutine(outbox.stop())
+        self.successResultOf(self.offer("r1"))
+        self.assertEqual(sink.rooms(), [])
+        ending.callback(None)
+        self.clock.settle()
+        self.successResultOf(stopping)
+        self.open()
+        self.assertEqual(sink.rooms(), ["r1"])
+        self.stop()
+
+    def test_oldestAges(self) -> None:
+        """How long the oldest call of each sink has waited; dead letters wait no more."""
+        self.sinks["one"].outcome = lambda _: Deferred()
+        self.sinks["soft"].outcome = refuse
+        outbox = self.open("one", "two", "soft")
+        for room in ("r1", "r2"):
+            self.offer(room, "one", "two", "soft")
+            self.clock.advance(5)
+        ages = Deferred.fromCoroutine(outbox.oldestAges())
+        self.clock.settle()
+        self.assertEqual(self.successResultOf(ages), {"one": 10.0, "two": 0.0, "soft": 0.0})
+        self.stop()
+
+    def test_eachOutageIsLogged(self) -> None:
+        """An outbox that does not work is told once each time, not once for good."""
+        for room in ("r1", "r2"):
+            waiting: Deferred[None] = Deferred()
+            self.sinks["one"].outcome = lambda _, waiting=waiting: waiting  # type: ignore[misc]
+            outbox = self.outbox or self.open()
+            self.offer(room)
+            connection = outbox._spool._connection
+            connection.execute("PRAGMA query_only = 1")
+            with capturedLogs() as logs:
+                waiting.callback(None)
+                self.clock.settle()
+                self.clock.advance(5)
+                self.clock.settle()
+            told = [e for e in logs if "trying again" in (e["log_format"] or "")]
+            self.assertEqual(len(told), 1)
+            connection.execute("PRAGMA query_only = 0")
+            self.clock.advance(5)
+            self.clock.settle()
+            self.assertEqual(self.depths()[("one", False)], 0)
 
     def test_toldAgain(self) -> None:
         """A call is given to sinks once: told twice, after its delivery, and after a restart."""

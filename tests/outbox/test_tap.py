@@ -99,6 +99,11 @@ class Commands(SynchronousTestCase):
         self.assertEqual(len(self.tables.deadLetters()), 1)
         self.assertFalse(os.path.exists("/no/where"))
 
+    def test_makesNothing(self) -> None:
+        """A spool that is not there is a mistake, and is not made."""
+        self.assertIn("No such file", self.refusal("--spool", self.path + "-typo"))
+        self.assertFalse(os.path.exists(self.path + "-typo"))
+
     def test_broken(self) -> None:
         """A broken outbox is told."""
 

@@ -18,7 +18,7 @@ from iris_twisted.net.limits import Limits
 from iris_twisted.rtc import senders
 from iris_twisted.rtc.incoming import Leave, Nothing, Notification, Refused
 from iris_twisted.rtc.private_iqs import PrivateIqs
-from iris_twisted.rtc.senders import Senders
+from iris_twisted.rtc.senders import TrustedSenders
 from iris_twisted.rtc.telemetry import statistics
 from iris_twisted.xmpp.elements import CLIENT, Element
 from iris_twisted.xmpp.parser import FrameParser
@@ -34,7 +34,7 @@ WIRE = b"""<iq xmlns='jabber:client' type='set' id='n1' from='notify.xmpp.exampl
 
 
 def syntax(*trusted: str) -> PrivateIqs:
-    return PrivateIqs(RID, Senders(RID, "rtc.server.test", trusted))
+    return PrivateIqs(RID, TrustedSenders(RID, "rtc.server.test", trusted))
 
 
 def iq(wire: bytes | str) -> Element:
@@ -208,14 +208,14 @@ class NoQuery(SynchronousTestCase):
             incoming = syntax().read(iq(wire.format("notify")), None)
             self.assertEqual(incoming, Refused("service-unavailable"))
 
-    def test_glance(self) -> None:
+    def test_parseFast(self) -> None:
         """A disconnect, or a room that was left, is no notification for being seen early."""
         for kind, found in (("notify", True), ("disconnect", False), ("leave room", False)):
             wire = (
                 "<iq xmlns='jabber:client' type='set' id='1'><query xmlns='jabber:iq:private'>"
                 f"{DATA.format(kind)}</query></iq>"
             )
-            self.assertEqual(syntax().glance(wire.encode(), "") is not None, found, kind)
+            self.assertEqual(syntax().parseFast(wire.encode(), "") is not None, found, kind)
 
 
 class Remembered(SynchronousTestCase):
@@ -224,7 +224,7 @@ class Remembered(SynchronousTestCase):
     def test_bounded(self) -> None:
         """So many at most, of so many characters; the judgement is the same, kept or not."""
         self.patch(senders, "_REMEMBERED", 4)
-        judge = Senders(RID, "rtc.server.test")
+        judge = TrustedSenders(RID, "rtc.server.test")
         for n in range(10):
             for sender, trusted in (
                 (f"mallory{n}@elsewhere.test", False),
@@ -268,3 +268,9 @@ class Telemetry(SynchronousTestCase):
         self.assertEqual(statistics({**event, "details": {}}, RID)[0], "xmpp.example.test")
         bad = {**event, "details": {**details, "roomid": "a@b"}}
         self.assertEqual(statistics(bad, RID)[0], "xmpp.example.test")
+
+    def test_halfAnAddress(self) -> None:
+        """A room without its server, or the other way round, is no address."""
+        for details in ({"roomid": "r"}, {"rtcserver": "xmpp.x"}):
+            event = {"type": "connection", "state": "SDK_X", "details": details}
+            self.assertEqual(statistics(event, RID)[0], "xmpp.example.test")

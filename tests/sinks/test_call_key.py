@@ -16,7 +16,7 @@ from iris_twisted.net.addresses import RoutingId
 from iris_twisted.rtc.incoming import Notification
 from iris_twisted.rtc.namespaces import IRIS, PRIVATE
 from iris_twisted.rtc.private_iqs import PrivateIqs
-from iris_twisted.rtc.senders import Senders
+from iris_twisted.rtc.senders import TrustedSenders
 from iris_twisted.sinks.call_key import callKey
 from iris_twisted.sinks.record import CallRecord
 from iris_twisted.xmpp.elements import CLIENT, Element
@@ -58,7 +58,7 @@ def received(attributes: dict[str, str], **iq: str) -> dict[str, Any]:
     data = Element("data", IRIS, dict(attributes))
     stanza = Element("iq", CLIENT, iq, [Element("query", PRIVATE, children=[data])])
     routingId = RoutingId.parse(A)
-    syntax = PrivateIqs(routingId, Senders(routingId, "rtc.x.test", ()))
+    syntax = PrivateIqs(routingId, TrustedSenders(routingId, "rtc.x.test", ()))
     incoming = syntax.read(stanza, f"{A}/phone")
     assert isinstance(incoming, Notification)
     return incoming.info

@@ -126,6 +126,10 @@ class Specifications(SynchronousTestCase):
             answer = Answer(503, b"", {"retry-after": text})
             self.assertEqual(_retryAfter(answer, 1000.0), seconds, text)
 
+    def test_secretsOfContext(self) -> None:
+        """No repr holds the secret of the webhooks."""
+        self.assertNotIn("CANARY", repr(self.context(webhookSecret=b"CANARY")))
+
     def test_record(self) -> None:
         """No repr holds the notification, which holds a room token; a line is strict JSON."""
         record = CallRecord.of("a@x.test", {"roomtoken": "CANARY"}, 0.0)
@@ -263,6 +267,21 @@ class Sinks(NetworkCase):
         script.unlink()
         self.assertIn(f"exec:{script} ", (await self.refused(gone, NotTaken)).message)
 
+    async def test_programsOutput(self) -> None:
+        """What it writes, wherever, comes to our stderr: stdout is for calls."""
+        script, output = self.path(), self.path()
+        script.write_text("#!/bin/sh\necho one\necho two >&2\n")
+        script.chmod(0o700)
+        stderr = os.dup(2)
+        self.addCleanup(os.close, stderr)
+        with output.open("w") as file:
+            os.dup2(file.fileno(), 2)
+        try:
+            await self.sink(f"exec:{script}").take(RECORD)
+        finally:
+            os.dup2(stderr, 2)
+        self.assertEqual(output.read_text(), "one\ntwo\n")
+
     async def test_programStopped(self) -> None:
         """Stopping ends what runs."""
         sink = self.sink("exec:/bin/sleep 60")
@@ -314,6 +333,7 @@ class Sinks(NetworkCase):
             (400, SinkRefused),
             (401, SinkRefused),
             (404, SinkRefused),
+            (300, SinkRefused),
             (301, SinkRefused),
         ):
             server.answer = lambda _, __, status=status: (  # type: ignore[misc]
@@ -327,7 +347,7 @@ class Sinks(NetworkCase):
         self.assertEqual(set(server.paths), {"/hook?token=CANARY"})
 
     async def test_unreachable(self) -> None:
-        """Silence and refusal are no answers."""
+        """SilentLogger and refusal are no answers."""
         server = await self.server()
         server.answer = lambda _, __: (0, {})
         sink = self.sink(f"webhook:{server.url}", webhookTimeout=0.05)

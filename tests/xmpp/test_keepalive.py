@@ -6,42 +6,44 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.xmpp.keepalive import Keepalive, Pulse
+from iris_twisted.xmpp.keepalive import Keepalive, KeepaliveStatus
 
 
-class Pulses(SynchronousTestCase):
+class Keepalives(SynchronousTestCase):
     """The keepalive's judgement."""
 
     def test_silence(self) -> None:
         """Quiet ticks ping, and at the timeout the peer is overdue."""
         keepalive = Keepalive(3.0, 9.0, 0.0)
-        self.assertIs(keepalive.tick(3.0, 10, news=True), Pulse.LIVELY)
-        self.assertIs(keepalive.tick(6.0, 10, news=False), Pulse.PING)
-        self.assertIs(keepalive.tick(9.0, 10, news=False), Pulse.PING)
+        self.assertIs(keepalive.check(3.0, 10, receivedOther=True), KeepaliveStatus.LIVELY)
+        self.assertIs(keepalive.check(6.0, 10, receivedOther=False), KeepaliveStatus.PING)
+        self.assertIs(keepalive.check(9.0, 10, receivedOther=False), KeepaliveStatus.PING)
         self.assertFalse(keepalive.overdue)
-        self.assertIs(keepalive.tick(12.0, 10, news=False), Pulse.OVERDUE)
+        self.assertIs(keepalive.check(12.0, 10, receivedOther=False), KeepaliveStatus.OVERDUE)
         self.assertTrue(keepalive.overdue)
 
     def test_answerAlone(self) -> None:
         """After nothing but our ping's answer, the next ping follows."""
         keepalive = Keepalive(3.0, 9.0, 0.0)
-        self.assertIs(keepalive.tick(3.0, 10, news=False), Pulse.PING)
-        self.assertIs(keepalive.tick(6.0, 20, news=False), Pulse.PING)
-        self.assertIs(keepalive.tick(9.0, 30, news=True), Pulse.LIVELY)
+        self.assertIs(keepalive.check(3.0, 10, receivedOther=False), KeepaliveStatus.PING)
+        self.assertIs(keepalive.check(6.0, 20, receivedOther=False), KeepaliveStatus.PING)
+        self.assertIs(keepalive.check(9.0, 30, receivedOther=True), KeepaliveStatus.LIVELY)
 
     def test_wholeTimeout(self) -> None:
-        """Silence counts from the last sign of life, not from before it."""
+        """SilentLogger counts from the last sign of life, not from before it."""
         keepalive = Keepalive(1.0, 9.0, 0.0)
         for now in range(1, 4):
-            keepalive.tick(float(now), now, news=True)
+            keepalive.check(float(now), now, receivedOther=True)
         for now in range(4, 12):
-            self.assertIs(keepalive.tick(float(now), 3, news=False), Pulse.PING)
-        self.assertIs(keepalive.tick(12.0, 3, news=False), Pulse.OVERDUE)
+            self.assertIs(keepalive.check(float(now), 3, receivedOther=False), KeepaliveStatus.PING)
+        self.assertIs(keepalive.check(12.0, 3, receivedOther=False), KeepaliveStatus.OVERDUE)
 
     def test_stallsAndPauses(self) -> None:
         """A late tick counts as one; a pause of ours as none."""
         keepalive = Keepalive(3.0, 9.0, 0.0)
-        keepalive.tick(3.0, 10, news=True)
-        self.assertIs(keepalive.tick(1000.0, 10, news=False), Pulse.PING)
-        self.assertIs(keepalive.tick(2000.0, 10, news=False, reading=False), Pulse.LIVELY)
-        self.assertIs(keepalive.tick(2003.0, 10, news=False), Pulse.PING)
+        keepalive.check(3.0, 10, receivedOther=True)
+        self.assertIs(keepalive.check(1000.0, 10, receivedOther=False), KeepaliveStatus.PING)
+        self.assertIs(
+            keepalive.check(2000.0, 10, receivedOther=False, reading=False), KeepaliveStatus.LIVELY
+        )
+        self.assertIs(keepalive.check(2003.0, 10, receivedOther=False), KeepaliveStatus.PING)

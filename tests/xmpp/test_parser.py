@@ -282,6 +282,20 @@ ELEMENTS = st.recursive(
 )  # fmt: skip
 
 
+class Children(SynchronousTestCase):
+    """Looking for an element."""
+
+    def test_exactName(self) -> None:
+        """Name and namespace must both be right."""
+        right = Element("query", "right")
+        element = Element(
+            "iq", "", {}, [Element("query", "wrong"), Element("other", "right"), right]
+        )
+        self.assertIs(element.child("query", "right"), right)
+        self.assertEqual(list(element.named("query", "right")), [right])
+        self.assertIsNone(element.child("other", "wrong"))
+
+
 class Writing(SynchronousTestCase):
     """Elements to XML."""
 

@@ -1,5 +1,5 @@
 """
-Pings whose answers are known by sight, beside the same ones read by the parser.
+Pings whose answers are recognized by their bytes, beside the same ones read by the parser.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.net.addresses import RoutingId
-from iris_twisted.xmpp.acknowledgements import Acknowledging
+from iris_twisted.xmpp.acknowledgements import Acknowledgements
 from iris_twisted.xmpp.elements import BIND, CLIENT, SASL, STREAM, Element
 from iris_twisted.xmpp.events import IqRequest, SessionSettings
 from iris_twisted.xmpp.pings import Pings
@@ -36,23 +36,27 @@ ANSWERS = (
     "<a xmlns='urn:xmpp:sm:3' h='2'/>",
     "<iq{ns} id='{id}' type='get'><ping xmlns='urn:xmpp:ping'/></iq>",
 )
-SEEN, ASKS = Pings.seen, Acknowledging.asks
+RECOGNIZED, ANSWERS_REQUEST = Pings.recognized, Acknowledgements.answersRequest
 
 
 class Pinging(SynchronousTestCase):
-    """The answers to pings, known by sight or read."""
+    """The answers to pings, recognized by their bytes, or parsed."""
 
     def heard(self, sight: bool, framed: bool, script: list[Any]) -> tuple[list[Any], int]:
         seen = 0
 
         def look(pings: Pings, message: bytes) -> float | None:
             nonlocal seen
-            sent = SEEN(pings, message) if sight else None
+            sent = RECOGNIZED(pings, message) if sight else None
             seen += sent is not None
             return sent
 
-        self.patch(Pings, "seen", look)
-        self.patch(Acknowledging, "asks", ASKS if sight else lambda self, message: False)
+        self.patch(Pings, "recognized", look)
+        self.patch(
+            Acknowledgements,
+            "answersRequest",
+            ANSWERS_REQUEST if sight else lambda self, message: False,
+        )
         ids = (f"{n:016x}" for n in itertools.count(1))
         self.session = XmppSession(
             SessionSettings(
@@ -61,7 +65,7 @@ class Pinging(SynchronousTestCase):
                 "token",
                 secure=True,
                 newId=ids.__next__,
-                beatsSoon=True,
+                pingsOften=True,
             )
         )
         self.session.start()
@@ -113,8 +117,8 @@ class Pinging(SynchronousTestCase):
         """The same events and the same words of ours, whatever comes, cut anywhere."""
         self.assertEqual(self.heard(True, framed, script)[0], self.heard(False, framed, script)[0])
 
-    def test_seen(self) -> None:
-        """From the second on, the usual answers are known by sight, in both dialects."""
+    def test_recognized(self) -> None:
+        """From the second on, the usual answers are recognized by their bytes, in both dialects."""
         for framed in (True, False):
             for usual in ANSWERS[:2]:
                 said, seen = self.heard(True, framed, [(usual, 0, [], [])] * 5)
@@ -132,3 +136,13 @@ class Pinging(SynchronousTestCase):
             said, seen = self.heard(True, False, script)
             self.assertEqual(seen, 0)
             self.assertEqual((said, 0), self.heard(False, False, script))
+
+    def test_stranger(self) -> None:
+        """What differs by a letter besides the id is read, and a stranger's answer is none."""
+        usual = ANSWERS[1]
+        strange = usual.replace("example", "exbmple")
+        for framed in (True, False):
+            said, seen = self.heard(True, framed, [(usual, 0, [], [])] * 2 + [(strange, 0, [], [])])
+            self.assertEqual(seen, 1)
+            answered = [word for word in said if str(word).startswith("PingAnswered")]
+            self.assertEqual(answered, ["PingAnswered(sent=0.0)", "PingAnswered(sent=1.0)"])

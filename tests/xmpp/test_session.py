@@ -384,6 +384,25 @@ class Iqs(SessionCase):
             self.assertEqual(session.receive(right), [])
         self.assertEqual(session.receive(b'<iq type="result"/>'), [])
 
+    def test_errorWithoutCondition(self) -> None:
+        """An error that names no condition is one all the same."""
+        session = self.up()
+        id = session.sendIq("set", [], 0.0)
+        for error in ("<error/>", ""):
+            events = session.receive(f"<iq type='error' id='{id}'>{error}</iq>".encode())
+            assert isinstance(events[0], IqFailed)
+            self.assertIn("undefined-condition", events[0].error.message)
+            id = session.sendIq("set", [], 0.0)
+
+    def test_endless(self) -> None:
+        """Neither an id nor a sender may be so long that it could not be repeated."""
+        for attributes in (
+            f"id='{'x' * 1100}'",
+            f"id='1' from='x@y.test/{'x' * 3100}'",
+        ):
+            iq = f"<iq type='get' {attributes}><query xmlns='x'/></iq>"
+            self.endsWith(self.up(), iq.encode(), ProtocolViolation)
+
     def test_pingsThatNobodyAnswers(self) -> None:
         """They do not pile up."""
         session = self.up()

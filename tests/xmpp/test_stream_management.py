@@ -1,5 +1,5 @@
 """
-L{iris_twisted.xmpp.stream_management}: the books of XEP-0198.
+L{iris_twisted.xmpp.stream_management}: the state of XEP-0198.
 """
 
 from __future__ import annotations
@@ -28,54 +28,54 @@ class Books(SynchronousTestCase):
 
     def test_acknowledged(self) -> None:
         """What the peer is done with is forgotten; more than was sent is a violation."""
-        books = StreamManagement()
+        state = StreamManagement()
         sent = [b"<message n='%d'/>" % n for n in range(5)]
         for one in sent:
-            books.sent(one)
-        books.acknowledge("2")
-        self.assertEqual(list(books.unacknowledged), sent[2:])
-        books.acknowledge("2")
-        self.assertRaises(ProtocolViolation, books.acknowledge, "6")
-        books.acknowledge("5")
-        self.assertEqual(list(books.unacknowledged), [])
+            state.sent(one)
+        state.acknowledge("2")
+        self.assertEqual(list(state.unacknowledged), sent[2:])
+        state.acknowledge("2")
+        self.assertRaises(ProtocolViolation, state.acknowledge, "6")
+        state.acknowledge("5")
+        self.assertEqual(list(state.unacknowledged), [])
 
     def test_asking(self) -> None:
         """A flood of ours makes the peer be asked before it is over."""
-        books = StreamManagement()
+        state = StreamManagement()
         for count in range(600):
-            self.assertEqual(books.sent(b"<iq/>"), count >= 249)
-        books.asked()
-        self.assertFalse(books.sent(b"<iq/>"))
+            self.assertEqual(state.sent(b"<iq/>"), count >= 249)
+        state.requested()
+        self.assertFalse(state.sent(b"<iq/>"))
 
     def test_noHurry(self) -> None:
         """Neither side's stanzas are acknowledged one by one."""
-        books = StreamManagement()
+        state = StreamManagement()
         for count in range(1, 25):
-            books.sent(b"<iq/>")
-            self.assertEqual(books.wantsAnswer, count >= 20)
+            state.sent(b"<iq/>")
+            self.assertEqual(state.shouldRequest, count >= 20)
             pong = stanza()
-            books.arrived(pong)
-            books.done(pong)
-            self.assertEqual(books.owesNews, count >= 20)
-        self.assertEqual(books.handled, "24")
-        self.assertFalse(books.owesNews)
-        books.acknowledge("24")
-        self.assertFalse(books.wantsAnswer)
+            state.arrived(pong)
+            state.done(pong)
+            self.assertEqual(state.hasUnreportedStanzas, count >= 20)
+        self.assertEqual(state.handled, "24")
+        self.assertFalse(state.hasUnreportedStanzas)
+        state.acknowledge("24")
+        self.assertFalse(state.shouldRequest)
 
     def test_modulus(self) -> None:
         """Counters go round at 2^32, both ways."""
-        books = StreamManagement()
-        books._acknowledged = 2**32 - 2
-        books._received = 2**32 - 1
+        state = StreamManagement()
+        state._acknowledged = 2**32 - 2
+        state._received = 2**32 - 1
         for _ in range(4):
-            books.sent(b"<message/>")
-        books.acknowledge("1")
-        self.assertEqual(len(tuple(books.unacknowledged)), 1)
-        self.assertEqual(books.handled, str(2**32 - 1))
+            state.sent(b"<message/>")
+        state.acknowledge("1")
+        self.assertEqual(len(tuple(state.unacknowledged)), 1)
+        self.assertEqual(state.handled, str(2**32 - 1))
         one = stanza()
-        books.arrived(one)
-        books.done(one)
-        self.assertEqual(books.handled, "0")
+        state.arrived(one)
+        state.done(one)
+        self.assertEqual(state.handled, "0")
 
     def test_nonsense(self) -> None:
         """A count that is none is a violation."""
@@ -88,23 +88,23 @@ class Books(SynchronousTestCase):
         Whatever is done in whatever order, and whenever it is cut: the peer's
         resending by our h makes each stanza arrive once.
         """
-        books = StreamManagement()
+        state = StreamManagement()
         sent: list[Element] = []
         delivered: list[Element] = []
         undone: list[Element] = []
         for cut, number in script:
             if cut:
-                for again in sent[int(books.resuming()) :]:
-                    if books.arrived(again):
+                for again in sent[int(state.resuming()) :]:
+                    if state.arrived(again):
                         delivered.append(again)
             else:
                 one = stanza()
                 sent.append(one)
-                if books.arrived(one):
+                if state.arrived(one):
                     delivered.append(one)
                     undone.append(one)
                 if undone and number:
-                    books.done(undone.pop(number % len(undone)))
+                    state.done(undone.pop(number % len(undone)))
         self.assertEqual([id(s) for s in delivered], [id(s) for s in sent])
 
 
@@ -133,7 +133,9 @@ class Wire(SessionCase):
         session.receive(f'<enabled xmlns="{SM}" id="i" resume="true" max="60"/>'.encode())
         resumption = session.resumption
         assert resumption is not None
-        self.assertEqual((resumption.management.id, resumption.management.patience), ("i", 60.0))
+        self.assertEqual(
+            (resumption.management.id, resumption.management.resumeTimeout), ("i", 60.0)
+        )
         session.receive(b"<message/><presence/><iq type='get' id='1'><x xmlns='y'/></iq>")
         session.receive(f'<r xmlns="{SM}"/>'.encode())
         self.assertEqual(session.takeOutgoing()[-1], f'<a xmlns="{SM}" h="2"/>'.encode())
@@ -229,3 +231,38 @@ class Wire(SessionCase):
             session = self.up()
             (event,) = session.receive(asking.encode())
             self.assertIsInstance(event, Ended)
+
+    def test_answeredAtTheBeat(self) -> None:
+        """An <r/> after nothing but answers to us is answered too, with the next beat."""
+        session, _ = self.managed(pingsOften=True)
+        session.receive(BOUND)
+        session.receive(f'<enabled xmlns="{SM}" id="i" resume="true"/>'.encode())
+        session.takeOutgoing()
+        id = self.ping(session)
+        session.receive(f"<iq type='result' id='{id}' from='example.test'/>".encode())
+        session.receive(f'<r xmlns="{SM}"/>'.encode())
+        self.assertEqual(session.takeOutgoing(), [])
+        session.requestAcknowledgement()
+        self.assertEqual(session.takeOutgoing(), [f'<a xmlns="{SM}" h="1"/>'.encode()])
+        session.requestAcknowledgement()
+        self.assertEqual(session.takeOutgoing(), [])
+
+    def test_newWords(self) -> None:
+        """What the extension does not know ends it, before it is on too."""
+        session, _ = self.managed()
+        session.receive(BOUND)
+        (event,) = session.receive(f'<x xmlns="{SM}"/>'.encode())
+        self.assertIsInstance(event, Ended)
+
+    def test_toldUnasked(self) -> None:
+        """A peer that never asks is told at the beat how far we are, after so many."""
+        session, _ = self.managed()
+        session.receive(BOUND)
+        session.receive(f'<enabled xmlns="{SM}" id="i" resume="true"/>'.encode())
+        session.takeOutgoing()
+        session.receive(b"<message/>" * 19)
+        session.requestAcknowledgement()
+        self.assertEqual(session.takeOutgoing(), [])
+        session.receive(b"<message/>")
+        session.requestAcknowledgement()
+        self.assertEqual(session.takeOutgoing(), [f'<a xmlns="{SM}" h="20"/>'.encode()])

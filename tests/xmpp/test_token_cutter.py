@@ -187,6 +187,19 @@ class Cut(SynchronousTestCase):
                     self.assertEqual(parser.read(good), [{"x": ">"}, {"y": "1"}])
                 self.assertIsNone(parser.read(message))
 
+    def test_refusedByBeginning(self) -> None:
+        """What is allowed nowhere is refused by how it begins, byte by byte too."""
+        for kind in (Deferring, Complete, _create):
+            self.patch(expat, "ParserCreate", kind)
+            for before in (b"", b"<message>"):
+                for beginning in (b"<!--", b"<?"):
+                    parser = StreamParser(Limits())
+                    parser.feed(HEADER + before)
+                    for n in range(len(beginning) - 1):
+                        self.assertEqual(parser.feed(beginning[n : n + 1]), [], beginning)
+                    (item,) = parser.feed(beginning[-1:])
+                    self.assertIsInstance(item, Violation, beginning)
+
     def test_noStanza(self) -> None:
         """What no stanza can begin with is refused at once; whitespace and beginnings are not."""
         for data in (b"hello", b" h", b"<1", b"< ", b"&", b"\xef", b"]", b"<!--", b"<a/>hello"):

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["remark"]
+__all__ = ["serverMessage"]
 
 
-def remark(answer: Any, *secrets: str) -> str:
+def serverMessage(answer: Any, *secrets: str) -> str:
     """
     The server's own words, in brackets, fit to be shown.
 

@@ -14,7 +14,7 @@ from ..discovery.server_info import ServerInfo
 from ..net.addresses import RoutingId
 from ..rtc.interfaces import INotificationSyntax
 from ..rtc.private_iqs import PrivateIqs
-from ..rtc.senders import Senders
+from ..rtc.senders import TrustedSenders
 from ..transport.registry import TransportRegistry
 from ..xmpp.events import Resumption
 from ..xmpp.interfaces import IXmppSession
@@ -22,10 +22,10 @@ from .attempt import Attempt, Target
 from .link import Link, LinkOwner
 from .settings import Settings
 
-__all__ = ["Floors"]
+__all__ = ["ProtocolStack"]
 
 
-class Floors:
+class ProtocolStack:
     """
     Everything below the connection, for one routing id at one event manager.
 
@@ -50,7 +50,7 @@ class Floors:
 
     def syntax(self, host: str) -> INotificationSyntax:
         """The language of a session with this websocket server."""
-        senders = Senders(self.routingId, host, self._settings.trustedSenders)
+        senders = TrustedSenders(self.routingId, host, self._settings.trustedSenders)
         return PrivateIqs(self.routingId, senders)
 
     def attempt(
@@ -58,9 +58,9 @@ class Floors:
         token: str,
         owner: LinkOwner,
         resumption: Resumption | None = None,
-        hop: tuple[str, ServerInfo, str] | None = None,
+        redirect: tuple[str, ServerInfo, str] | None = None,
     ) -> Attempt:
-        """One attempt with this token; C{resumption} and C{hop} as in L{Target}."""
+        """One attempt with this token; C{resumption} and C{redirect} as in L{Target}."""
         settings = self._settings
         target = Target(
             token,
@@ -71,7 +71,7 @@ class Floors:
             TransportRegistry(None if settings.transport is None else [settings.transport]),
             self._dialects,
             resumption,
-            hop,
+            redirect,
         )
 
         def newLink(session: IXmppSession) -> Link:
