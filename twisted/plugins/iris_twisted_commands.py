@@ -38,3 +38,10 @@ irisCluster = ServiceMaker(
     "Look after the accounts and members of a cluster of twist iris.",
     "iris-cluster",
 )
+
+irisClusterDemo = ServiceMaker(
+    "iris-twisted cluster demo",
+    "iris_twisted.cluster.demo_tap",
+    "Watch a cluster of twist iris whose members are killed, and no call is missed.",
+    "iris-cluster-demo",
+)
