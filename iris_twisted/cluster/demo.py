@@ -6,11 +6,6 @@ time, and now and then a member that is killed.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,20 +15,13 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, deferLater
-from twisted.internet.threads import deferToThreadPool
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from ..net.http.serving import QuietSite
 from ..net.steady_time import steadyTime
-from ..sandbox.server import Sandbox, startSandbox
-from . import accounts, schema
-from .accounts import ClusterAccount
-from .conninfo import connect
 from .failures import DatabaseFailed
-from .key_file import Keys, addKey
-from .overview import statusOf
-from .private_postgresql import PrivatePostgreSQL, dyingWithUs
+from .local_cluster import LocalCluster
 
 __all__ = ["ClusterDemo", "Settings"]
 
@@ -99,18 +87,16 @@ class ClusterDemo(Service):
         self._time = steadyTime(reactor)
         self._settings = settings
         self._write = write
-        self._folder = self._key = ""
-        self._postgresql: PrivatePostgreSQL | None = None
-        self._sandbox: Sandbox | None = None
+        self._cluster = LocalCluster(reactor)
         self._port: Any = None
         self._receiver = _Receiver(self._taken)
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._owed: dict[str, float] = {}
         self._order: deque[str] = deque()
         self._status: dict[str, Any] = {"members": [], "waiting": 0}
         self._killed: tuple[str, float] | None = None
         self._loops: list[LoopingCall | _Once] = []
         self._turn = 0
+        self._accounts: list[str] = []
         self.placed = self.delivered = self.missed = 0
         self.started: Deferred[None] | None = None
 
@@ -125,30 +111,29 @@ class ClusterDemo(Service):
         super().startService()
         self.started = Deferred.fromCoroutine(self._start())
 
-    def _thread(self, work: Callable[[], Any]) -> Deferred[Any]:
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
-
     async def _start(self) -> None:
-        settings = self._settings
-        self._folder = tempfile.mkdtemp(prefix="iris-demo-")
-        self._key = os.path.join(self._folder, "key")
-        # Where another user can reach it: PostgreSQL refuses root.
-        self._postgresql = PrivatePostgreSQL(tempfile.mkdtemp(prefix="iris-demo-pg-"))
+        settings, cluster = self._settings, self._cluster
         self._write("Starting a PostgreSQL in a folder of its own ...")
-        await self._thread(self._postgresql.start)
-        self._sandbox = await startSandbox(self._reactor)
+        await cluster.start()
         self._port = self._reactor.listenTCP(0, QuietSite(self._receiver), interface="127.0.0.1")
-        await self._thread(self._fill)
+        self._accounts = [f"user{number}@sandbox.test" for number in range(settings.accounts)]
+        await cluster.add(self._accounts, settings.copies)
         names = [f"member-{number}" for number in range(1, settings.members + 1)]
-        self._write(f"Starting {', '.join(names)}; their logs are in {self._folder}")
+        self._write(f"Starting {', '.join(names)}; their logs are in {cluster.folder}")
         for name in names:
             self._startMember(name)
         self._loop(self._look, _LOOK)
-        await self._allConnected()
+        wanted = settings.accounts * min(settings.copies, settings.members)
+        while self.running and cluster.connected < wanted:
+            await deferLater(self._time, 0.1)
         self._write("All accounts are connected: calls from now on.")
         self._loop(self._place, 1.0 / settings.rate)
         self._loop(self._kill, settings.killEvery, now=False)
         self._loop(lambda: self._write(self.lines()[-1]), _TELL, now=False)
+
+    def _startMember(self, name: str) -> None:
+        hook = f"webhook:http://127.0.0.1:{self._port.getHost().port}/"
+        self._cluster.startMember(name, hook)
 
     def _loop(self, work: Callable[[], Any], seconds: float, *, now: bool = True) -> None:
         if self.running:
@@ -156,51 +141,6 @@ class ClusterDemo(Service):
             loop.clock = self._time
             loop.start(seconds, now)
             self._loops.append(loop)
-
-    def _fill(self) -> None:
-        """In a thread."""
-        assert self._postgresql is not None
-        addKey(self._key)
-        with connect(self._postgresql.conninfo, "demo") as connection, connection.transaction():
-            schema.migrate(connection)
-            some = [
-                ClusterAccount(self._account(n), "any", copies=self._settings.copies)
-                for n in range(self._settings.accounts)
-            ]
-            accounts.add(connection, Keys(self._key), some)
-
-    @staticmethod
-    def _account(number: int) -> str:
-        return f"user{number}@sandbox.test"
-
-    def _startMember(self, name: str) -> None:
-        assert self._postgresql is not None and self._sandbox is not None
-        hook = f"webhook:http://127.0.0.1:{self._port.getHost().port}/"
-        options = {
-            "event-manager": self._sandbox.url,
-            "cluster": self._postgresql.conninfo,
-            "cluster-key-file": self._key,
-            "member": name,
-            "sink": hook,
-            "output": "none",
-        }
-        words = [part for key, value in options.items() for part in (f"--{key}", value)]
-        program = [sys.executable, "-m", "twisted", "--log-level=info", "iris", *words]
-        with open(os.path.join(self._folder, f"{name}.log"), "ab") as log:
-            self._processes[name] = subprocess.Popen(
-                [*dyingWithUs(), *program],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # Ctrl-C is for us, and we end it then.
-                start_new_session=True,
-            )
-
-    async def _allConnected(self) -> None:
-        wanted = self._settings.accounts * min(self._settings.copies, self._settings.members)
-        assert self._sandbox is not None
-        while self.running and len(self._sandbox.platform.sessions) < wanted:
-            await deferLater(self._time, 0.1)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -214,24 +154,15 @@ class ClusterDemo(Service):
             with suppress(Exception):
                 # Whoever looks at it is told.
                 await self.started
-        for process in self._processes.values():
-            process.kill()
-            process.wait()
         if self._port is not None:
             await self._port.stopListening()
-        if self._sandbox is not None:
-            await self._sandbox.stop()
-        if self._postgresql is not None:
-            await self._thread(self._postgresql.stop)
-        if not self.missed:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        await self._cluster.stop(keepLogs=bool(self.missed))
 
     # What happens
 
     def _place(self) -> None:
-        assert self._sandbox is not None
-        to = self._account(self.placed % self._settings.accounts)
-        call = self._sandbox.placeCall(to)
+        to = self._accounts[self.placed % len(self._accounts)]
+        call = self._cluster.sandbox.placeCall(to)
         self.placed += 1
         trace = str(call.info["traceid"])
         # It may be delivered already.
@@ -257,26 +188,18 @@ class ClusterDemo(Service):
             self._order.popleft()
 
     def _kill(self) -> None:
-        names = sorted(self._processes)
+        names = self._cluster.names
         name = names[self._turn % len(names)]
         self._turn += 1
-        self._processes[name].kill()
-        self._processes[name].wait()
+        self._cluster.kill(name)
         self._killed = name, self._time.seconds()
         self._write(f"{name} was killed: kill -9")
         again = self._time.callLater(_DOWN, self._startMember, name)
         self._loops.append(_Once(again))
 
     async def _look(self) -> None:
-        assert self._postgresql is not None
-        conninfo = self._postgresql.conninfo
-
-        def look() -> dict[str, Any]:
-            with connect(conninfo, "demo") as connection, connection.transaction():
-                return statusOf(connection)
-
         with suppress(DatabaseFailed):
-            self._status = await self._thread(look)
+            self._status = await self._cluster.status()
         if self._killed is None:
             return
         name, at = self._killed
