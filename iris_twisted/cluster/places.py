@@ -78,7 +78,7 @@ def claim(
     Take places that nobody keeps.
 
     Whoever takes a place of an account locks that account, so that two who take two of its
-    copies at the same time see each other.
+    copies at the same time see each other. What somebody proves just now is left out.
 
     @return: those that it got.
     """
@@ -105,7 +105,7 @@ def _claimSome(
         "WHERE (p.owner IS NULL OR p.owner = ANY(%s)) AND NOT EXISTS (SELECT 1 FROM "
         "iris_places q WHERE q.account = p.account AND "
         "(q.owner = ANY(%s) OR q.successor = ANY(%s))) "
-        "LIMIT %s FOR NO KEY UPDATE OF a SKIP LOCKED",
+        "LIMIT %s FOR NO KEY UPDATE OF a, p SKIP LOCKED",
         (dead, avoided, avoided, most),
     ).fetchall()
     chosen = choose(me, members, _siblings(connection, rows), most)
