@@ -17,17 +17,19 @@ from twisted.internet.task import react
 from twisted.logger import LogLevel, jsonFileLogObserver, textFileLogObserver
 from twisted.python.usage import UsageError
 
+from .command_line.exit_status import statusFor, stopWith
 from .command_line.options import PlainOptions
 from .command_line.terminal import lineWriter
 from .daemon.accounts import Account
 from .daemon.configuration import Configuration
 from .daemon.daemon import Daemon, sinkContext, tokensOf
 from .daemon.hang_ups import EarlyHangUps, HangUps
+from .daemon.interfaces import ICluster
 from .daemon.log_lines import jsonLines
 from .daemon.operator_site import checkEndpoint
 from .daemon.option_table import OPTIONS
 from .daemon.terminal_output import LogLines, TerminalOutput
-from .errors import IncorrectParameters
+from .errors import IncorrectParameters, IrisError
 from .net.addresses import checkToken
 from .outbox.spool import checkSpool
 from .sinks.registry import makeSink
@@ -42,6 +44,26 @@ To use a real platform, put an iris token into a file and type:
     twist iris --event-manager https://EVENT.MANAGER --routing-id USER@DOMAIN --token-file FILE
 Ctrl-C ends.
 """
+
+
+def checkCluster(configuration: Configuration) -> None:
+    """
+    @raise IncorrectParameters: when its connection string or key file is none, or the
+        packages are missing.
+    """
+    where = configuration.origins.get("cluster", "--cluster")
+    try:
+        from .cluster.conninfo import checkConninfo
+        from .cluster.key_file import Keys
+    except ImportError as e:
+        raise IncorrectParameters(
+            f"{where} needs {e.name}: pip install iris-twisted[cluster]"
+        ) from None
+    try:
+        checkConninfo(configuration["cluster"])
+    except IncorrectParameters as e:
+        raise IncorrectParameters(f"{where} {e.message}") from None
+    Keys(configuration["cluster-key-file"])
 
 
 class Options(PlainOptions):
@@ -117,6 +139,8 @@ class Options(PlainOptions):
             if self.configuration["spool"] is not None:
                 # Not when it is read again: then the spool is ours, and in use.
                 checkSpool(self.configuration["spool"], inUse=bool(self["check"]))
+            if self.configuration["cluster"] is not None:
+                checkCluster(self.configuration)
             if self.configuration["operators"] is not None:
                 # Nor these: a mistake in their file keeps no account from being read again.
                 from .operators import readOperators
@@ -233,11 +257,29 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     configuration = options.configuration
     if configuration["event-manager"] is None:
         return _demo(options, reactor, terminalOutput, complain)
-    daemon = Daemon(configuration, options.tokens, reactor, terminalOutput, complain, os.environ)
+    cluster: ICluster | None = None
+    if configuration["cluster"] is not None:
+        cluster = _cluster(configuration, reactor, complain)
+    daemon = Daemon(
+        configuration, options.tokens, reactor, terminalOutput, complain, os.environ, cluster
+    )
     services = MultiService()
     for part in (daemon, HangUps(reactor, daemon, options.read, options.hangUps)):
         part.setServiceParent(services)
     return services
+
+
+def _cluster(
+    configuration: Configuration, reactor: Any, complain: Callable[[str], None]
+) -> ICluster:
+    # Only now: it needs psycopg, and not everybody has it.
+    from .cluster.daemon_member import DaemonMember
+
+    def failed(error: IrisError) -> None:
+        complain(error.message)
+        stopWith(reactor, statusFor(error))
+
+    return DaemonMember(reactor, configuration, failed)
 
 
 def _demo(

@@ -20,6 +20,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,8 @@ class PostgreSQL:
     def thaw(self) -> None:
         """Let them go on."""
         for pid in self._children():
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def remove(self) -> None:
         """Nothing of it is left."""

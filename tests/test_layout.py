@@ -36,6 +36,7 @@ BELOW = {
     "sandbox": "net command_line discovery transport xmpp rtc connection fleet",
     "aio": "connection rtc sandbox",
     "testing": "aio connection sandbox",
+    "cluster": "net command_line connection sandbox sinks outbox daemon",
     "daemon": "net command_line discovery xmpp rtc connection fleet login sinks outbox operators console sandbox",
 }
 # What stands at the top, and may import any room.

@@ -38,11 +38,11 @@ def authManager(
     url = configuration["auth-manager"]
     if url is None or account.token is not None or account.tokenFile is not None:
         return None
-    secret = password = None
+    secret, password = None, account.password
     if account.email is not None:
         secret = readSecretFile("the app secret", configuration["app-secret-file"])
-        assert account.passwordFile is not None
-        password = readSecretFile("the password", account.passwordFile)
+        if account.passwordFile is not None:
+            password = readSecretFile("the password", account.passwordFile)
     return AuthManagerClient(
         url,
         configuration["app-key"],

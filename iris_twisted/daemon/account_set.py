@@ -18,12 +18,14 @@ from twisted.internet.defer import (
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from ..connection.connection import IrisListener
 from ..connection.interfaces import IIrisListener
 from ..connection.state import ConnectionState
 from ..errors import ConnectionFailed, IncorrectParameters, IrisError
 from ..fleet.fleet import IrisFleet
+from ..fleet.service import IrisRtcService
 from ..login.platform_login import LoggedIn
 from ..net.steady_time import steadyTime
 from ..outbox.outbox import Outbox
@@ -31,6 +33,7 @@ from .account_login import AccountLogin
 from .accounts import Account
 from .callback_fan_out import CallbackFanOut
 from .configuration import Configuration
+from .interfaces import IAccountSet, ICluster
 from .json_report import JsonReport
 from .text_report import TextReport
 from .token_files import TokenFiles
@@ -45,6 +48,7 @@ _CLOSING = 500
 _TELL = 5.0
 
 
+@implementer(IAccountSet)
 class AccountSet:
     """
     @param fleet: where the connections are kept.
@@ -52,6 +56,7 @@ class AccountSet:
     @param write: writes a line to stdout.
     @param lastEnded: called with the reason when no account is left that could connect.
     @param callHistory: writes down what the console shows.
+    @param cluster: where the accounts come from, if they are not the configuration's.
     """
 
     _log = Logger()
@@ -65,6 +70,7 @@ class AccountSet:
         write: Callable[[str], None],
         lastEnded: Callable[[IrisError], None],
         callHistory: CallHistory | None = None,
+        cluster: ICluster | None = None,
     ) -> None:
         self._reactor = reactor
         self._configuration = configuration
@@ -73,6 +79,7 @@ class AccountSet:
         self._write = write
         self._lastEnded = lastEnded
         self._callHistory = callHistory
+        self._cluster = cluster
         self._one = not configuration.many
         self._files = TokenFiles(reactor)
         self._files.startService()
@@ -111,8 +118,18 @@ class AccountSet:
         self._living.update(come)
         await self._close([self._leaving.pop(account) for account in gone])
         for account in come:
-            self._add(account, tokens[account])
+            self.add(account, tokens[account])
         return len(come), len(gone)
+
+    # IAccountSet
+
+    def serviceOf(self, routingId: str) -> IrisRtcService | None:
+        return self._fleet.accounts.get(routingId)
+
+    def remove(self, account: Account) -> Deferred[Any]:
+        self._living.discard(account)
+        leave = self._leaving.pop(account, None)
+        return succeed(None) if leave is None else leave()
 
     async def _close(self, leaving: list[Callable[[], Deferred[Any]]]) -> None:
         """Each takes a few seconds where the platform says nothing: so all together."""
@@ -143,8 +160,8 @@ class AccountSet:
             if account not in self._connected:
                 await self._leaving[account]()
 
-    def _add(self, account: Account, token: str | None) -> None:
-        """Keep a connection for an account, once it is logged in and subscribed."""
+    def add(self, account: Account, token: str | None) -> None:
+        # Once it is logged in and subscribed.
         self._living.add(account)
         configuration = self._configuration
         report = self._report(account)
@@ -191,21 +208,27 @@ class AccountSet:
             report.onConnectionError(error.code, error.message)
             raise error
         sinks = self._configuration["sink"] if account.sinks is None else account.sinks
-        offer = None
-        if sinks and self._outbox is not None:
+        offer: Callable[[dict[str, Any]], Deferred[None]] | None = None
+        if self._cluster is not None:
+            offer = partial(self._cluster.offer, routingId, specs=sinks)
+        elif sinks and self._outbox is not None:
             offer = partial(self._outbox.offer, routingId, specs=sinks)
         history = None if self._callHistory is None else self._callHistory.open(routingId)
         if account.tokenFile is not None:
             # It was read a while ago, if others had to be closed or subscribed first.
             token, seen = self._files.current(account.tokenFile, token)
         listeners = [report] if history is None else [report, history]
+        if self._cluster is not None:
+            listeners.append(self._cluster.listener(account))
         text = report if isinstance(report, TextReport) else None
         service = self._fleet.add(
             routingId,
             token,
             CallbackFanOut(listeners, offer),
             provider,
-            waitForToken=account.tokenFile is not None or provider is not None,
+            waitForToken=(
+                account.tokenFile is not None or provider is not None or self._cluster is not None
+            ),
             waiting=text.waiting if text is not None else lambda seconds: None,
         )
         if history is not None:
@@ -250,5 +273,7 @@ class AccountSet:
         self._living.discard(account)
         if self._configuration.output == "none":
             self._log.error("{name}: {reason}", name=account.name, reason=error.message)
-        if not self._living:
+        if self._cluster is not None:
+            self._cluster.ended(account)
+        elif not self._living:
             self._lastEnded(error)

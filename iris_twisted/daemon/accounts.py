@@ -30,7 +30,8 @@ class Account:
     @ivar sinks: where its calls go; C{None} for where all go.
     @ivar email: whom to log in as, at the auth manager.
     @ivar passwordFile: of the password for that.
-    @ivar token: the iris token itself, from the environment or stdin.
+    @ivar token: the iris token itself, from the environment, stdin or a cluster.
+    @ivar password: the password itself, of a cluster.
     """
 
     routingId: str | None = None
@@ -39,6 +40,7 @@ class Account:
     email: str | None = None
     passwordFile: str | None = None
     token: str | None = attrs.field(default=None, repr=False)
+    password: str | None = attrs.field(default=None, repr=False)
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ from .accounts import Account
 from .option_checks import (
     Values,
     accountsFor,
+    checkCluster,
     checkLogin,
     checkOperators,
     checkServices,
@@ -118,11 +119,12 @@ class Configuration:
         cls, found: Values, content: dict[str, Any], path: str | None, token: str | None
     ) -> Configuration:
         values = found.values
+        checkCluster(found, content)
         checkServices(found, content, values["insecure"])
         settings = settingsFor(found)
         accounts = accountsFor(found, content, path, token)
         checkLogin(found, accounts)
-        many = "account" in content or values["accounts"] is not None
+        many = "account" in content or any(values[n] is not None for n in ("accounts", "cluster"))
         configuration = cls(values, found.origins, tuple(accounts), settings, many)
         checkTopics(found, configuration.topics)
         checkOperators(found)

@@ -31,6 +31,7 @@ from .account_set import AccountSet
 from .accounts import Account
 from .configuration import Configuration
 from .fleet_report import FleetReport
+from .interfaces import ICluster
 from .operator_site import Health
 from .operator_sites import OperatorSites
 from .systemd import SystemdNotifier
@@ -88,6 +89,7 @@ class Daemon(Service):
     @param terminalOutput: where text goes.
     @param complain: writes a line to stderr.
     @param environment: of which systemd's variables count.
+    @param cluster: where the accounts come from, if they are not the configuration's.
     @ivar fleet: the connections, once it runs.
     """
 
@@ -101,6 +103,7 @@ class Daemon(Service):
         terminalOutput: TerminalOutput,
         complain: Callable[[str], None],
         environment: Mapping[str, str],
+        cluster: ICluster | None = None,
     ) -> None:
         self.configuration = configuration
         self._tokens = tokens
@@ -109,6 +112,7 @@ class Daemon(Service):
         terminalOutput.broken = lambda: stopWith(reactor, int(ExitStatus.EX_IOERR))
         self._complain = complain
         self._environment = environment
+        self._cluster = cluster
         self.fleet = IrisFleet(
             configuration["event-manager"],
             reactor=reactor,
@@ -146,7 +150,9 @@ class Daemon(Service):
                 await self._serveMetrics()
             if configuration["console"] is not None:
                 await self._serveConsole()
-            if configuration.sinks:
+            if self._cluster is not None and not await self._cluster.prepare():
+                return
+            if configuration.sinks or self._cluster is not None:
                 self._openOutbox()
                 self._checking = Deferred.fromCoroutine(checkSinks(self._sinks))
                 await self._checking
@@ -164,9 +170,13 @@ class Daemon(Service):
             self._terminalOutput.write,
             lambda error: stopWith(self._reactor, statusFor(error)),
             self._callHistory,
+            self._cluster,
         )
         await self._accountSet.adopt(self._tokens)
         self.fleet.startService()
+        if self._cluster is not None:
+            assert self._outbox is not None
+            self._cluster.begin(self._accountSet, self._outbox)
         if configuration.output == "text":
             self._terminalOutput.show(self._accountSet.look, self._reactor)
             if configuration.many and not self._terminalOutput.isTerminal:
@@ -184,9 +194,12 @@ class Daemon(Service):
             self._sinks.append(makeSink(spec, context))
             return self._sinks[-1]
 
+        store = configuration["spool"]
+        if self._cluster is not None:
+            store = self._cluster.store(configuration["forget-keys-after"])
         self._outbox = Outbox(
             self._reactor,
-            configuration["spool"],
+            store,
             make,
             retryFor=configuration["retry-for"],
             forgetKeysAfter=configuration["forget-keys-after"],
@@ -201,7 +214,7 @@ class Daemon(Service):
         # Only now: it takes a while, and not everybody wants it.
         from .metrics import Metrics
 
-        self._metrics = Metrics(self.fleet)
+        self._metrics = Metrics(self.fleet, self._cluster)
         root = Resource()
         root.putChild(b"metrics", self._sites.guarded(self._metrics.resource(self._reactor)))
         # Open to probes, which have no password: they tell numbers, and no names.
@@ -230,12 +243,17 @@ class Daemon(Service):
     async def _stop(self) -> None:
         if self._checking is not None:
             self._checking.cancel()
+        if self._cluster is not None:
+            self._cluster.giveUp()
         if self.started is not None:
             await self.started
         if self._notifier.running:
             self._notifier.stopService()
         if self._lines is not None:
             self._lines.stopService()
+        if self._cluster is not None:
+            await self._cluster.drain()
+            await self._cluster.stop()
         if self._accountSet is not None:
             await self._accountSet.stop()
         if self._outbox is not None:
@@ -244,6 +262,8 @@ class Daemon(Service):
         await self.fleet.stopService()
         if self._outbox is not None:
             await self._outbox.stop()
+        if self._cluster is not None:
+            await self._cluster.leave()
         if self._callHistory is not None:
             self._callHistory.stop()
         self._terminalOutput.stop()
@@ -255,17 +275,27 @@ class Daemon(Service):
         """Ready is who would hear of the calls of most accounts."""
         found = self.fleet.states
         states = {state.value: found[state] for state in ConnectionState}
-        accounts = len(self.configuration.accounts)
+        accounts = self._accounts
         # 0.55 of 100 is 55, whatever binary fractions make of it.
-        wanted = max(1.0, round(self.configuration["ready-share"] * accounts, 6))
-        facts = {"accounts": accounts, "connections": states}
-        return states["connected"] >= wanted, facts
+        wanted = round(self.configuration["ready-share"] * accounts, 6)
+        facts: dict[str, Any] = {"accounts": accounts, "connections": states}
+        if self._cluster is None:
+            return states["connected"] >= max(1.0, wanted), facts
+        # Others may have all of them.
+        well, facts["cluster"] = self._cluster.facts()
+        return well and states["connected"] >= wanted, facts
+
+    @property
+    def _accounts(self) -> int:
+        if self._cluster is not None:
+            return self._cluster.accounts
+        return len(self.configuration.accounts)
 
     def _connectedOfAll(self) -> tuple[int, int, int]:
         """How many are connected, how many can be, and how many there are."""
         able = 0 if self._accountSet is None else self._accountSet.living
         connected = self.fleet.states[ConnectionState.CONNECTED]
-        return connected, able, len(self.configuration.accounts)
+        return connected, able, self._accounts
 
     def _status(self) -> str:
         connected = self.fleet.states[ConnectionState.CONNECTED]
@@ -317,7 +347,7 @@ class Daemon(Service):
                 self._log.error(
                     "{reason}; calls wait until somebody has mended it", reason=e.message
                 )
-        if self._accountSet is None:
+        if self._accountSet is None or self._cluster is not None:
             return
         # Before it waits for those that go: they are not wanted any more to be ready.
         self.configuration = attrs.evolve(before, accounts=configuration.accounts)

@@ -37,6 +37,7 @@ from ..version import __version__
 
 if TYPE_CHECKING:
     from ..outbox.outbox import Outbox
+    from .interfaces import ICluster
 
 __all__ = ["Metrics"]
 
@@ -55,12 +56,14 @@ _COUNTERS = {
 class Metrics(OutboxObserver):
     """
     @param fleet: whose connections are counted.
+    @param cluster: which it belongs to, if any.
     @ivar outbox: whose depth is shown, once there is one.
     """
 
-    def __init__(self, fleet: IrisFleet) -> None:
+    def __init__(self, fleet: IrisFleet, cluster: ICluster | None = None) -> None:
         self.outbox: Outbox | None = None
         self._fleet = fleet
+        self._cluster = cluster
         self._depths: dict[tuple[str, bool], int] = {}
         self._ages: dict[str, float] = {}
         self._snapshot: list[Metric] = []
@@ -125,6 +128,8 @@ class Metrics(OutboxObserver):
             except NotKept:
                 self._depths, self._ages = {}, {}  # Told already, by whoever needed it.
         self._snapshot = [self._about, *self._connections(), *self._outboxDepth()]
+        if self._cluster is not None:
+            self._snapshot += self._cluster.metrics()
 
     def _connections(self) -> Iterable[Metric]:
         states = GaugeMetricFamily(

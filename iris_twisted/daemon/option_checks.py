@@ -19,6 +19,7 @@ from .option_table import OPTIONS, Option
 __all__ = [
     "Values",
     "accountsFor",
+    "checkCluster",
     "checkLogin",
     "checkOperators",
     "checkServices",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 _SERVICES = ("auth-manager", "identity-manager", "notification-manager")
+_CLUSTER = ("member", "capacity", "zone", "cluster-key-file", "drain-timeout")
 # What one account has, when there is only one.
 _ONE = ("routing-id", "token-file", "email", "password-file")
 
@@ -91,6 +93,29 @@ def checkOperators(found: Values) -> None:
         )
 
 
+def checkCluster(found: Values, content: dict[str, Any]) -> None:
+    """
+    @raise IncorrectParameters: naming what a cluster needs, or leaves no room for.
+    """
+    values, where = found.values, found.where
+    if values["cluster"] is None:
+        for name in _CLUSTER:
+            if name in found.origins:
+                raise IncorrectParameters(f"{where(name)} needs --cluster")
+        return
+    for name in ("event-manager", "cluster-key-file"):
+        if values[name] is None:
+            raise IncorrectParameters(f"{where('cluster')} needs --{name}")
+    for name in ("accounts", "spool", *_ONE):
+        if values[name] is not None:
+            raise IncorrectParameters(
+                f"{where('cluster')} and {where(name)} exclude each other: accounts and calls "
+                "are in the database"
+            )
+    if "account" in content:
+        raise IncorrectParameters(f"{where('cluster')} and [[account]] exclude each other")
+
+
 def _check(where: str, parse: Any, *args: Any) -> Any:
     try:
         return parse(*args)
@@ -134,6 +159,8 @@ def accountsFor(
     found: Values, content: dict[str, Any], path: str | None, token: str | None
 ) -> list[Account]:
     values, where = found.values, found.where
+    if values["cluster"] is not None:
+        return []
     many = []
     if values["accounts"] is not None:
         many.append(where("accounts"))

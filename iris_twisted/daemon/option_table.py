@@ -155,6 +155,18 @@ OPTIONS = (
            "from other machines."),
     Option("open-to-all", "flag", "Show the console and the metrics to whoever can reach them: a "
            "proxy asks who may.", False),
+    Option("cluster", "text", "A PostgreSQL database, as libpq writes it (host=HOST dbname=NAME), "
+           "whose accounts are shared with the other daemons that name it: see twist "
+           "iris-cluster."),
+    Option("member", "text", "The name of this daemon in the cluster, another one for each; "
+           "the host's name."),
+    Option("capacity", "count", "How many accounts of the cluster this daemon may have.", 5000),
+    Option("zone", "text", "What fails together with this daemon: two copies of an account are "
+           "in two zones, where there are two."),
+    Option("cluster-key-file", "path", "The file with the keys that decrypt the accounts' "
+           "secrets: twist iris-cluster key."),
+    Option("drain-timeout", "seconds", "How long this daemon hands its accounts over to others "
+           "before it ends.", 30.0),
     Option("auth-manager", "text", "The auth manager to log in at."),
     Option("app-key", "text", "The application's key for that."),
     Option("app-secret-file", "path", "A file with the application's secret."),

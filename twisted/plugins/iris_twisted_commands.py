@@ -38,3 +38,17 @@ irisOperator = ServiceMaker(
     "Say who may look at twist iris, and who may reject calls there.",
     "iris-operator",
 )
+
+irisCluster = ServiceMaker(
+    "iris-twisted cluster",
+    "iris_twisted.cluster.tap",
+    "Look after the accounts and members of a cluster of twist iris.",
+    "iris-cluster",
+)
+
+irisClusterDemo = ServiceMaker(
+    "iris-twisted cluster demo",
+    "iris_twisted.cluster.demo_tap",
+    "Watch a cluster of twist iris whose members are killed, and no call is missed.",
+    "iris-cluster-demo",
+)

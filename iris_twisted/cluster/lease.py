@@ -1,0 +1,43 @@
+"""
+How long a member may rely on what it owns, when it hears nothing of the database.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..net.steady_time import steadyTime
+from .values import LEASE
+
+__all__ = ["Lease"]
+
+
+class Lease:
+    """
+    Counted on the member's own clock, from before each renewal was sent: so it ends here
+    before it ends by the database's clock, and before anybody else takes anything.
+    """
+
+    def __init__(self, reactor: Any, seconds: float = LEASE) -> None:
+        self._time = steadyTime(reactor)
+        self._seconds = seconds
+        self._sent: float | None = None
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the last renewal was sent; C{None} before the first."""
+        return None if self._sent is None else self._time.seconds() - self._sent
+
+    @property
+    def holds(self) -> bool:
+        """Whether it has not ended."""
+        age = self.age
+        return age is not None and age < self._seconds
+
+    def renewed(self, sent: float) -> None:
+        """The database has a renewal that was sent at that time of the steady clock."""
+        self._sent = sent
+
+    def lost(self) -> None:
+        """It is no member any more."""
+        self._sent = None

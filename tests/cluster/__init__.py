@@ -1,0 +1,3 @@
+"""
+Many machines: the rules by themselves, and members that share a real PostgreSQL.
+"""

@@ -1,0 +1,85 @@
+"""
+C{twist iris-cluster-demo}: a cluster to look at.
+"""
+
+from __future__ import annotations
+
+import os
+
+from twisted.python.usage import UsageError
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
+
+from iris_twisted.cluster import private_postgresql
+from iris_twisted.cluster.demo_tap import Options, makeService
+from iris_twisted.cluster.private_postgresql import PrivatePostgreSQL
+from iris_twisted.errors import IncorrectParameters
+
+from ..postgresql import MISSING
+from ..processes import startTwist
+
+
+class Demo(TestCase):
+    """The program, run."""
+
+    timeout = 180
+
+    async def test_run(self) -> None:
+        """A member is killed, the others take its places, no call is missed; nothing is left."""
+        if MISSING:
+            raise SkipTest(MISSING)
+        arguments = [
+            "iris-cluster-demo",
+            "--accounts",
+            "6",
+            "--rate",
+            "5",
+            "--kill-every",
+            "20",
+            "--seconds",
+            "38",
+        ]
+        # A socket's path must be short.
+        program = startTwist(self, *arguments, env={"TMPDIR": "/tmp"})
+        self.assertEqual(await program.ended, 0, program.stderr)
+        self.assertEqual(program.stderr, "")
+        self.assertIn("member-1 was killed: kill -9", program.stdout)
+        self.assertIn("others have all places of member-1", program.stdout)
+        self.assertIn(" 0 missed,", program.stdout.splitlines()[-1])
+        logs = program.stdout.partition("logs are in ")[2].splitlines()[0]
+        self.assertFalse(os.path.exists(logs))
+
+    async def test_interrupted(self) -> None:
+        """Ctrl-C ends it while it starts, with all that it started."""
+        if MISSING:
+            raise SkipTest(MISSING)
+        program = startTwist(self, "iris-cluster-demo", env={"TMPDIR": "/tmp"})
+        await program.until("Starting member-1")
+        self.assertEqual(await program.signal("INT"), -2)
+        logs = program.stdout.partition("logs are in ")[2].splitlines()[0]
+        self.assertFalse(os.path.exists(logs))
+
+
+class Small(SynchronousTestCase):
+    """What it says."""
+
+    def test_mistakes(self) -> None:
+        """Each is named."""
+        for arguments, words in (
+            (["--members", "1"], "--members must be a number from 2 to 20, not '1'"),
+            (["--rate", "x"], "--rate must be a number"),
+            (["more"], "'more' is no option"),
+        ):
+            with self.assertRaises(UsageError) as caught:
+                Options().parseOptions(arguments)
+            self.assertIn(words, str(caught.exception))
+        options = Options()
+        options.parseOptions([])
+        self.assertTrue(makeService(options))
+
+    def test_missing(self) -> None:
+        """Where PostgreSQL is not installed, it names the package."""
+        self.patch(private_postgresql.glob, "glob", lambda pattern: [])
+        self.patch(private_postgresql.shutil, "which", lambda name: None)
+        with self.assertRaises(IncorrectParameters) as caught:
+            PrivatePostgreSQL("/nowhere")
+        self.assertIn("apt-get install postgresql", caught.exception.message)

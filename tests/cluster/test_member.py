@@ -1,0 +1,358 @@
+"""
+Members of one process that share a real PostgreSQL, with connections that are played.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from iris_twisted.cluster import accounts, membership, schema
+from iris_twisted.cluster.accounts import ClusterAccount, Kept
+from iris_twisted.cluster.conninfo import connect
+from iris_twisted.cluster.failures import DatabaseFailed
+from iris_twisted.cluster.interfaces import IPlaceRunner
+from iris_twisted.cluster.key_file import Keys, addKey
+from iris_twisted.cluster.member import ClusterMember
+from iris_twisted.cluster.membership import Identity
+from iris_twisted.errors import NotKept
+
+from .databases import freshDatabase
+
+
+@attrs.define(eq=False)
+class Platform:
+    """
+    Who is connected for whom.
+
+    @ivar dark: the accounts that were connected once and were not, at some time.
+    """
+
+    connected: dict[str, set[str]] = attrs.field(factory=dict)
+    dark: set[str] = attrs.field(factory=set)
+
+
+@implementer(IPlaceRunner)
+class Connections:
+    """Connections that are up in the next turn, unless C{hangs}."""
+
+    def __init__(self, platform: Platform, name: str) -> None:
+        self.platform = platform
+        self.name = name
+        self.up: set[str] = set()
+        self.hangs = False
+        self.accounts: dict[str, ClusterAccount] = {}
+        self.adopted: list[Sequence[str]] = []
+        self.started = 0
+
+    def start(self, kept: Kept) -> Deferred[None]:
+        self.started += 1
+        self.accounts[kept.account.routingId] = kept.account
+        up: Deferred[None] = Deferred()
+        if not self.hangs:
+            reactor.callLater(0, self._up, kept, up)  # type: ignore[attr-defined]
+        return up
+
+    def _up(self, kept: Kept, up: Deferred[None]) -> None:
+        name = kept.account.routingId
+        if name in self.accounts:
+            self.up.add(name)
+            self.platform.connected.setdefault(name, set()).add(self.name)
+            up.callback(None)
+
+    def change(self, kept: Kept) -> None:
+        self.accounts[kept.account.routingId] = kept.account
+
+    def stop(self, kept: Kept) -> Deferred[None]:
+        name = kept.account.routingId
+        self.accounts.pop(name, None)
+        self.up.discard(name)
+        others = self.platform.connected.get(name, set())
+        others.discard(self.name)
+        if not others:
+            self.platform.dark.add(name)
+        return succeed(None)
+
+    def isUp(self, kept: Kept) -> bool:
+        return kept.account.routingId in self.up
+
+    def adopt(self, names: Sequence[str]) -> None:
+        self.adopted.append(names)
+
+
+class Members(TestCase):
+    """Members that come and go."""
+
+    timeout = 90
+
+    def setUp(self) -> None:
+        self.conninfo = freshDatabase(self)
+        self.connection = connect(self.conninfo, "test")
+        self.addCleanup(self.connection.close)
+        path = os.path.abspath(self.mktemp())
+        addKey(path)
+        self.keys = Keys(path)
+        self.platform = Platform()
+        self.members: dict[str, ClusterMember] = {}
+        self.runners: dict[str, Connections] = {}
+        self.ended: list[DatabaseFailed] = []
+        # Before the database is dropped.
+        self.addCleanup(self._stopAll)
+
+    def _stopAll(self) -> Any:
+        return gatherResults([self.leave(m) for m in self.members.values()])
+
+    async def _leave(self, member: ClusterMember) -> None:
+        if member.running:
+            await member.stopService()
+        await member.close()
+        await member.close()
+
+    def leave(self, member: ClusterMember) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._leave(member))
+
+    def do(self, work: Any, *args: Any) -> Any:
+        with self.connection.transaction():
+            return work(self.connection, *args)
+
+    def accounts(self, number: int, copies: int = 1) -> None:
+        self.do(schema.migrate)
+        some = [ClusterAccount(f"{n}@x.test", f"t{n}", copies=copies) for n in range(number)]
+        self.do(accounts.add, self.keys, some)
+
+    def join(self, name: str, capacity: int = 1000, **others: Any) -> Connections:
+        runner = Connections(self.platform, name)
+        member = ClusterMember(
+            reactor,
+            self.conninfo,
+            Identity(name, capacity, **others),
+            self.keys,
+            runner,
+            self.ended.append,
+            runner.adopt,
+        )
+        self.members[name], self.runners[name] = member, runner
+        member.startService()
+        return runner
+
+    async def until(self, met: Callable[[], bool], seconds: float = 30.0) -> None:
+        """Wait until that holds."""
+        for _ in range(int(seconds * 50)):
+            if met():
+                return
+            await deferLater(reactor, 0.02)  # type: ignore[arg-type]
+        self.fail(f"not met: {[(n, m.owned, m.sight) for n, m in self.members.items()]}")
+
+    def owned(self) -> list[int]:
+        return [member.owned for member in self.members.values()]
+
+    def settled(self, *owned: int) -> Callable[[], bool]:
+        """Each member has so many places, and all connected."""
+
+        def met() -> bool:
+            up = [len(self.runners[name].up) for name in self.members]
+            return self.owned() == list(owned) == up
+
+        return met
+
+    async def test_alone(self) -> None:
+        """The first member makes the tables, and has all; new accounts come, others go."""
+        self.accounts(5)
+        runner = self.join("a")
+        verifyObject(IPlaceRunner, runner)
+        await self.until(self.settled(5))
+        self.assertEqual(runner.accounts["3@x.test"].token, "t3")
+        self.do(accounts.add, self.keys, [ClusterAccount("new@x.test", "t")])
+        self.do(accounts.remove, ["0@x.test"])
+        self.do(accounts.change, self.keys, ClusterAccount("1@x.test", "other"))
+        await self.until(lambda: "new@x.test" in runner.up, 2.0)
+        await self.until(lambda: "0@x.test" not in runner.up, 2.0)
+        await self.until(lambda: runner.accounts["1@x.test"].token == "other", 2.0)
+        self.assertEqual(runner.started, 6)
+
+    async def test_share(self) -> None:
+        """Who joins gets its share, a few at a time, and nobody is without a connection."""
+        self.accounts(90)
+        self.join("a")
+        await self.until(self.settled(90))
+        self.join("b")
+        await self.until(self.settled(45, 45))
+        self.join("c")
+        await self.until(self.settled(30, 30, 30))
+        self.assertEqual(self.platform.dark, set())
+        counts = [member.counts for member in self.members.values()]
+        self.assertEqual([c.claimed for c in counts], [90, 0, 0])
+        self.assertEqual([c.moved for c in counts], [0, 45, 30])
+        self.assertEqual(sum(c.gone for c in counts), 75)
+        self.assertEqual(sum(c.lost for c in counts), 0)
+
+    async def test_drain(self) -> None:
+        """Who leaves hands everything over first, with no account ever without a connection."""
+        self.accounts(60)
+        for name in "abc":
+            self.join(name)
+        await self.until(lambda: sum(self.owned()) == 60 and not self.platform.dark)
+        await self.until(self.settled(20, 20, 20))
+        leaving = self.members.pop("b")
+        await leaving.drain(20.0)
+        self.assertEqual(leaving.owned, 0)
+        await self.leave(leaving)
+        self.assertEqual(self.platform.dark, set())
+        await self.until(self.settled(30, 30))
+
+    async def test_nobodyLeft(self) -> None:
+        """The last one has nobody to wait for."""
+        self.accounts(3)
+        self.join("a")
+        await self.until(self.settled(3))
+        await self.members["a"].drain(60.0)
+        await self.leave(self.members.pop("a"))
+        self.assertEqual(
+            self.connection.execute("SELECT count(*) FROM iris_members").fetchone(), (0,)
+        )
+        rows = self.connection.execute("SELECT DISTINCT owner FROM iris_places").fetchall()
+        self.assertEqual(rows, [(None,)])
+
+    async def test_copies(self) -> None:
+        """Each copy has another member; what nobody can have waits."""
+        self.accounts(10, copies=2)
+        self.join("a")
+        await self.until(self.settled(10))
+        self.join("b")
+        await self.until(self.settled(10, 10))
+        self.assertEqual({len(who) for who in self.platform.connected.values()}, {2})
+
+    async def test_capacity(self) -> None:
+        """Nobody has more than it can; it is said that something waits."""
+        self.accounts(10)
+        self.join("a", 3)
+        self.join("b", 4)
+        await self.until(self.settled(3, 4))
+        await self.until(lambda: self.members["a"].decisions.shortage == 3)
+        self.join("c", 9)
+        await self.until(self.settled(3, 4, 3))
+        await self.until(lambda: self.members["a"].decisions.shortage == 0)
+
+    async def test_dies(self) -> None:
+        """What a dead member had is claimed within a lease; its name is told for its calls."""
+        self.accounts(30)
+        runners = [self.join(name) for name in "abc"]
+        await self.until(self.settled(10, 10, 10))
+        dead = self.members.pop("c")
+        await dead._rounds.stop()
+        began = reactor.seconds()  # type: ignore[attr-defined]
+        await self.until(lambda: self.owned() == [15, 15])
+        self.assertLess(reactor.seconds() - began, 12.0)  # type: ignore[attr-defined]
+        self.assertEqual([runner.adopted for runner in runners[:2]], [[["c"]], [["c"]]])
+        # It wakes up: nothing of it is its own any more.
+        place = dead.right("0@x.test") if "0@x.test" in runners[2].up else None
+        dead._rounds._stopped = False
+        dead._rounds.wake()
+        self.members["c"] = dead
+        await self.until(lambda: dead.counts.lost == 10)
+        if place is not None:
+            self.assertEqual(dead.holding(self.connection, [place]), [False])
+        await self.until(self.settled(10, 10, 10))
+
+    async def test_sameName(self) -> None:
+        """A second process of a name waits, and is refused while the first lives."""
+        self.accounts(1)
+        self.join("a")
+        await self.until(self.settled(1))
+        first = self.members["a"]
+        self.join("a")
+        second = self.members["a"]
+        await self.until(lambda: bool(self.ended))
+        self.assertIn("choose another name with --member", self.ended[0].message)
+        self.assertIsNone(second.me)
+        await self.leave(second)
+        self.members["a"] = first
+
+    async def test_away(self) -> None:
+        """While it cannot reach the database it takes no call, and closes nothing."""
+        self.accounts(2)
+        runner = self.join("a")
+        await self.until(self.settled(2))
+        member = self.members["a"]
+        self.assertEqual(member.right("0@X.test").epoch, 1)
+        with self.assertRaises(NotKept) as caught:
+            member.right("none@x.test")
+        self.assertIn("another member keeps none@x.test", str(caught.exception))
+        # As if nothing had come back for as long as a lease lasts.
+        member._lease._sent = member._time.seconds() - 10.0
+        with self.assertRaises(NotKept) as caught:
+            member.right("0@x.test")
+        self.assertIn("out of reach", str(caught.exception))
+        self.assertEqual(len(runner.up), 2)
+
+    async def test_forgotten(self) -> None:
+        """Who is forgotten drops everything, and begins anew."""
+        self.accounts(2)
+        self.join("a")
+        await self.until(self.settled(2))
+        self.connection.execute("DELETE FROM iris_members")
+        await self.until(lambda: self.members["a"].counts.lost == 2)
+        await self.until(self.settled(2))
+        self.assertEqual(len(self.flushLoggedErrors()), 0)
+
+    async def test_successorHangs(self) -> None:
+        """Who cannot connect does not become the owner."""
+        self.accounts(4)
+        self.join("a")
+        await self.until(self.settled(4))
+        self.join("b").hangs = True
+        b = self.members["b"]
+        await self.until(lambda: len(b._holdings.keys) == 2)
+        for holding in b._holdings._held.values():
+            holding.since -= 60.0
+        await self.until(lambda: not b.sight or not b._holdings.hopeless())
+        self.assertEqual(self.platform.dark, set())
+        self.assertEqual(self.members["a"].owned, 4)
+
+    async def test_drainCommand(self) -> None:
+        """A member that is asked to hands over, and stays."""
+        self.accounts(4)
+        self.join("a")
+        self.join("b")
+        await self.until(self.settled(2, 2))
+        self.do(membership.drain, "a", True)
+        await self.until(self.settled(0, 4))
+        self.do(membership.drain, "a", False)
+        await self.until(self.settled(2, 2))
+        self.assertEqual(self.platform.dark, set())
+
+
+class Ends(TestCase):
+    """What ends the program."""
+
+    timeout = 60
+
+    async def test_lasting(self) -> None:
+        """What somebody has to change ends it with a sentence."""
+        conninfo = freshDatabase(self)
+        path = os.path.abspath(self.mktemp())
+        addKey(path)
+        told: Deferred[DatabaseFailed] = Deferred()
+        member = ClusterMember(
+            reactor,
+            conninfo.replace("dbname=", "dbname=no"),
+            Identity("a", 1),
+            Keys(path),
+            Connections(Platform(), "a"),
+            told.callback,
+            lambda names: None,
+        )
+        member.startService()
+        error = await told
+        self.assertIn("there is no such database", error.message)
+        await member.stopService()
+        await member.close()
