@@ -3,7 +3,7 @@ All of it, in one run:
 
     python -m benchmarks [--short] [NAME ...]
 
-NAME is one of hot-path, tricks, sizes, latency, many, idling, reconnects, start-up. It
+NAME is one of hot-path, tricks, sizes, calls, latency, many, idling, reconnects, start-up. It
 prints tables, and writes C{RESULTS.md}, C{results/results.json} and plots; with C{--short}
 it only shows that everything works, with counts too small for the numbers to mean anything.
 """
@@ -21,6 +21,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from .programs import ROOT, Clients, Firehose, Program
@@ -106,6 +107,40 @@ class Run:
             rows.append([size, got[BASE], got[OURS], got[OURS] / got[BASE]])
         self.values["sizes"] = values
         return ["bytes", f"us, {BASE}", f"us, {OURS}", "relative"], rows
+
+    def calls(self) -> Table:
+        """CPU per call, from the websockets of 100 accounts through the spool to a sink."""
+        count, bare = 200 if self.short else 5000, "bare treq, 8 at a time"
+        command = [sys.executable, "-m", "benchmarks.clients.calls"]
+        taken: dict[str, list[float]] = {}
+        with (
+            Program([sys.executable, "-m", "benchmarks.clients.hook"]) as hook,
+            TemporaryDirectory(prefix="iris-twisted-benchmarks-") as folder,
+        ):
+            url = f"http://127.0.0.1:{hook.value()['port']}/"
+            sinks = {
+                "without a sink": [],
+                "spool and file": [f"{folder}/spool", f"file:{folder}/calls"],
+                "spool and webhook": [f"{folder}/spool", f"webhook:{url}"],
+            }
+            for _ in range(1 if self.short else 5):
+                with Program([*command, "bare", url, str(count)]) as client:
+                    taken.setdefault(bare, []).append(client.value()["cpu"] / count * 1e6)
+                for name, words in sinks.items():
+                    for path in Path(folder).iterdir():
+                        path.unlink()
+                    with Firehose() as firehose:
+                        assert isinstance(firehose, Firehose)
+                        with Program([*command, firehose.url, "100", str(count), *words]) as client:
+                            while client.line() != "up":
+                                pass
+                            firehose.tell("calls", count)
+                            taken.setdefault(name, []).append(client.value()["cpu"] / count * 1e6)
+        values = {name: statistics.median(times) for name, times in taken.items()}
+        self.values["calls"] = values
+        return ["", "us per call", f"relative to {bare}"], [
+            [name, value, value / values[bare]] for name, value in values.items()
+        ]
 
     # Many
 
@@ -288,6 +323,7 @@ def main() -> None:
         "hot-path": Run.hotPath,
         "tricks": Run.tricks,
         "sizes": Run.sizes,
+        "calls": Run.calls,
         "latency": Run.latency,
         "many": Run.many,
         "idling": Run.idling,

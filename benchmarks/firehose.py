@@ -5,7 +5,8 @@ them log in, then prepared bytes go straight to the socket.
     python -m benchmarks.firehose
 
 It prints its URL, then obeys lines on stdin: C{flood COUNT SIZE} pushes so many
-notifications of about so many bytes to the newest client, C{rate PER_SECOND SECONDS}
+notifications of about so many bytes to the newest client, C{calls COUNT} so many different
+ones, spread over all clients, at once, C{rate PER_SECOND SECONDS}
 spreads them over all clients, each with the time of its sending; C{restart SECONDS} stops
 it for so long, and C{report} tells who came back when; C{management yes} or C{no} lets the
 sandbox offer XEP-0198.
@@ -159,6 +160,14 @@ class Firehose(LineOnlyReceiver):
         client = self.clients[-1]
         self._deaf(client)
         Flood(client, int(count), int(size))
+
+    def calls(self, count: str) -> None:
+        clients = [client for client in self.clients if client.state == client.STATE_OPEN]
+        for client in clients:
+            self._deaf(client)
+        for number in range(int(count)):
+            client = clients[number % len(clients)]
+            client.transport.write(frame(stanza(number, client.dialect or "stream", USERDATA)))
 
     def rate(self, perSecond: str, seconds: str) -> None:
         # What a server of our own would not do for a second.

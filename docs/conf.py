@@ -25,33 +25,28 @@ author = "the founders of iris-twisted"
 release = version = iris_twisted.__version__
 extensions = [
     "myst_parser",
+    "sphinx.ext.autodoc",
     "sphinx.ext.graphviz",
-    "sphinx.ext.intersphinx",
-    "pydoctor.sphinx_ext.build_apidocs",
+    "docstrings",
 ]
-# The build asks no other host.
-intersphinx_mapping: dict[str, Any] = {}
+# An option is --email, not an en dash; a message stands as it is printed.
+smartquotes = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+add_module_names = False
+autodoc_class_signature = "mixed"
+python_maximum_signature_line_length = 88
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "iris-twisted"
 html_static_path = ["_static"]
+html_css_files = ["iris.css"]
 graphviz_output_format = "svg"
 exclude_patterns = ["prosody", "systemd"]
 suppress_warnings = ["myst.header"]
-
-pydoctor_args = [
-    "--project-name=iris-twisted",
-    f"--project-base-dir={HERE.parent}",
-    "--docformat=epytext",
-    "--theme=readthedocs",
-    "--privacy=HIDDEN:iris_twisted.**.tap",
-    "--html-output={outdir}/api",
-    "--quiet",
-    "--quiet",
-    str(HERE.parent / "iris_twisted"),
-]
-pydoctor_url_path = "/api/"
 
 
 class Lifecycle(SphinxDirective):

@@ -8,6 +8,8 @@ read from the source itself. A test compares the two.
 from __future__ import annotations
 
 import ast
+import inspect
+import re
 from pathlib import Path
 
 import iris_twisted
@@ -22,14 +24,61 @@ KINDS = {
 HEAD = """\
 # Errors
 
-What `onConnectionError` and the Deferreds of the API can say, made from the source by
-`docs/make_errors.py`. What stands in braces is filled in; a secret never is. *Fault* says
-who has to change something; *retry* whether the same call can succeed later: while
-reconnecting, only these are tried again.
+For whoever sees one: in a log, on the console, from `onConnectionError`, or from a Deferred of
+the API. Look for its words with the search of this page, or for its number below. Made from the
+source by `docs/make_errors.py`: every message is here. What stands in braces is filled in; a
+secret never is.
 
-| code | error | message | fault | retry |
-|---|---|---|---|---|
+Every error is an exception of `iris_twisted.errors` with a `code`, a `message`, a `fault` (who
+has to change something) and `retryable` (whether the same can succeed later: while
+reconnecting, only these are tried again).
+
 """
+# What to do about each kind, for people.
+ADVICE = {
+    "ApiParameters": "Something answers at the event manager's address, and it is no event "
+    "manager, or a newer one. Ask with `curl` what `twist iris --verbose` asks.",
+    "BackendError": "The server ended the session, or refused to begin one, with the reason that "
+    "the message gives: ask who runs it.",
+    "CertificateRefused": "Look at the reason in the message. A certificate of your own authority "
+    "is trusted with `--ca-file FILE` (`trustRoot=`); a wrong date may be that of this machine.",
+    "ConnectionFailed": "Look at the reason in the message: name, address, port, proxy and "
+    "firewall, in this order. It is tried again by itself while reconnecting.",
+    "Conflict": "Two programs are connected with the same resource, or one of them twice: end "
+    "one. It does not come back by itself, because it would throw the other one out.",
+    "DatabaseFailed": "The PostgreSQL database of the cluster: the message gives its words. What "
+    "somebody has to change ends a member when it starts; while it runs it tries again.",
+    "IncorrectParameters": "Change what the message names. `twist iris --check` says the same "
+    "without connecting.",
+    "InvalidState": "Call `connect()` first, or wait for the `close()` under way.",
+    "NoAnswer": "The network, or the server, is slow or hangs at the step that is named. Raise "
+    "`connectTimeout` only if it is slow for a good reason.",
+    "NotAuthorized": "Discovery was asked again already, so it is no stale websocket token: the "
+    "user may be unknown to the XMPP server, or the password wrong.",
+    "NotConnected": "The session is down for now: wait for `onConnected`. A call that was to be "
+    "rejected meanwhile is over, or rings again after a resumed session.",
+    "NotHeld": "Another member of the cluster has the account now, and is told of its calls.",
+    "NotKept": "The disk of the spool is full or broken, or too many calls wait: see the message. "
+    "The platform was told, so nothing was lost silently.",
+    "NotSupported": "The server speaks no dialect, or no SASL mechanism, that may be used: a "
+    "password needs TLS, `ANONYMOUS` needs `--anonymous`. Ask who runs the server.",
+    "NotTaken": "The sink's receiver did not take a call now. It is tried again with backoff; "
+    "what nobody takes in time is a dead letter: `twist iris-outbox`.",
+    "PeerClosed": "The server, or something between, closed the socket without a word. It is tried "
+    "again by itself; when it happens at the same step each time, look there.",
+    "ProtocolViolation": "The peer sent what XMPP, the websocket protocol or a limit forbids: a "
+    "broken server, or something between that is no XMPP server. Three times without a session "
+    "up in between end the retrying.",
+    "ServerLeaving": "Nothing: the server restarts, and the connection comes back by itself.",
+    "SeeOther": "Nothing, if the host is one you trust: name it in `allowedHosts`.",
+    "SinkRefused": "The receiver said that it will never take this call (another 4xx, status 65): "
+    "look at what it answers. The call is a dead letter.",
+    "StanzaError": "The server refused a request, for the reason that it gives: `item-not-found` "
+    "after a reject means that the call is over.",
+    "TokenRefused": "Get a new iris token: write it into the token file, call `updateToken()`, or "
+    "let the program log in (`--auth-manager`). The steps stand in [the runbook]"
+    "(../production/runbook.md#minus-116).",
+}
 
 
 def template(node: ast.expr, scope: ast.AST) -> list[str]:
@@ -79,13 +128,32 @@ def messages() -> list[tuple[str, str]]:
 
 def page() -> str:
     """The whole page."""
-    rows = []
+    found: dict[str, list[str]] = {}
     for name, message in messages():
+        found.setdefault(name, []).append(message)
+    text = [HEAD, "| code | errors |\n|---|---|\n"]
+    codes: dict[int, list[str]] = {}
+    for name in found:
+        codes.setdefault(KINDS[name].code, []).append(name)
+    for code, names in codes.items():
+        links = ", ".join(f"[`{name}`](#{name.lower()})" for name in names)
+        text.append(f"| {code} `{KINDS[names[0]].name}` | {links} |\n")
+    for name, texts in found.items():
         kind = KINDS[name]
-        shown = message.replace("|", "\\|")
-        retry = "yes" if kind.retryable else "no"
-        rows.append(f"| {kind.code} | `{name}` | {shown} | {kind.fault.value} | {retry} |\n")
-    return HEAD + "".join(rows)
+        meaning = inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        meaning = re.sub(r"C\{([^}]*)\}", r"`\1`", meaning)
+        again = "it can succeed later" if kind.retryable else "trying again cannot help"
+        text.append(
+            f"\n({name.lower()})=\n## {kind.code} `{name}`\n\n{meaning}\n"
+            f"Fault: {kind.fault.value}; {again}.\n\n{ADVICE[name]}\n\n"
+        )
+        text += [f"* {escaped(message)}\n" for message in texts]
+    return "".join(text)
+
+
+def escaped(message: str) -> str:
+    """A message as Markdown shows it."""
+    return re.sub(r"([\\`*_<\[\]])", r"\\\1", message)
 
 
 if __name__ == "__main__":

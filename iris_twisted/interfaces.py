@@ -9,7 +9,12 @@ from .connection.interfaces import IIrisListener, IRetryPolicy
 from .discovery.interfaces import IEventManager
 from .net.interfaces import ITlsTrust
 from .rtc.interfaces import INotificationSyntax
-from .sinks.interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
+from .sinks.interfaces import (
+    ICheckedSink,
+    INotificationSink,
+    INotificationSinkProvider,
+    IOrderedSink,
+)
 from .transport.interfaces import IMessageReceiver, IMessageTransport, ITransportProvider
 from .xmpp.interfaces import IXmppSession
 
@@ -22,6 +27,7 @@ __all__ = [
     "INotificationSink",
     "INotificationSinkProvider",
     "INotificationSyntax",
+    "IOrderedSink",
     "IRetryPolicy",
     "ITlsTrust",
     "ITransportProvider",

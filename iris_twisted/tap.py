@@ -5,16 +5,16 @@ C{twist iris}: connections whose calls are written down, or given to sinks.
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import attrs
-from twisted.application.service import IService, MultiService, Service
+from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger, LogLevel, textFileLogObserver
+from twisted.internet.task import react
+from twisted.logger import LogLevel, jsonFileLogObserver, textFileLogObserver
 from twisted.python.usage import UsageError
 
 from .command_line.exit_status import statusFor, stopWith
@@ -23,7 +23,9 @@ from .command_line.terminal import lineWriter
 from .daemon.accounts import Account
 from .daemon.configuration import Configuration
 from .daemon.daemon import Daemon, sinkContext, tokensOf
+from .daemon.hang_ups import EarlyHangUps, HangUps
 from .daemon.interfaces import ICluster
+from .daemon.log_lines import jsonLines
 from .daemon.operator_site import checkEndpoint
 from .daemon.option_table import OPTIONS
 from .daemon.terminal_output import LogLines, TerminalOutput
@@ -70,6 +72,7 @@ class Options(PlainOptions):
 
     @ivar configuration: what they say, with the environment and the file.
     @ivar tokens: of its accounts.
+    @ivar hangUps: notes SIGHUP as soon as options are read.
     """
 
     command = "twist iris"
@@ -89,7 +92,12 @@ class Options(PlainOptions):
     ]  # fmt: skip
     optFlags = [
         *([o.name, o.short, o.help] for o in OPTIONS if o.kind == "flag"),
-        ["check", None, "Check everything, print the effective configuration, and end."],
+        [
+            "check",
+            None,
+            "Check everything, print the effective configuration, and end. With "
+            "--check=online try the platform too, and say which step fails.",
+        ],
     ]
 
     configuration: Configuration
@@ -97,6 +105,7 @@ class Options(PlainOptions):
 
     def __init__(self) -> None:
         super().__init__()
+        self.hangUps = EarlyHangUps()
         self["sink"], self["trusted-sender"] = [], []
 
     def opt_trusted_sender(self, sender: str) -> None:
@@ -104,16 +113,27 @@ class Options(PlainOptions):
         self["trusted-sender"].append(sender)
 
     def opt_sink(self, sink: str) -> None:
-        """Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL; may be repeated."""
+        """Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL, amqp:URL,
+        kafka:BROKERS/TOPIC, redis:URL/STREAM; may be repeated."""
         self["sink"].append(sink)
 
     opt_s = opt_sink
+
+    _online = False
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> Any:
+        words = sys.argv[1:] if options is None else list(options)
+        # getopt knows no option that may have a value, or none.
+        self._online = "--check=online" in words
+        return super().parseOptions(["--check" if w == "--check=online" else w for w in words])
 
     def parseArgs(self, *surplus: str) -> None:
         if surplus:
             raise UsageError(f"{surplus[0]!r} is no option; see --help")
 
     def postOptions(self) -> None:
+        if self.parent is not None:
+            self.hangUps.begin()
         try:
             self.configuration, self.tokens = self.read()
             if self.configuration["spool"] is not None:
@@ -128,10 +148,29 @@ class Options(PlainOptions):
                 readOperators(self.configuration["operators"])
         except IncorrectParameters as e:
             raise UsageError(e.message) from None
+        if self.configuration["event-manager"] is None:
+            # The demonstration ends with its terminal.
+            self.hangUps.end()
         if self["check"]:
+            if self._online and self.configuration["event-manager"] is None:
+                raise UsageError("--check=online needs --event-manager: whom to ask")
             print("\n".join(self.configuration.lines()))
+            if self._online:
+                self._tryOnline()
             raise SystemExit(0)
         self._quietLogs()
+
+    def _tryOnline(self) -> None:
+        """Ends with the status of what failed first."""
+        from .daemon.online_check import OnlineCheck
+
+        say = lineWriter(sys.stdout)
+
+        async def trying(reactor: Any) -> None:
+            check = OnlineCheck(reactor, self.configuration, self.tokens, say)
+            raise SystemExit(await check.run())
+
+        react(lambda reactor: Deferred.fromCoroutine(trying(reactor)))
 
     def read(self) -> tuple[Configuration, dict[Account, str | None]]:
         """
@@ -200,51 +239,10 @@ class Options(PlainOptions):
             if not given("--log-fo"):
                 # Its own default is JSON where nobody looks: a journal is read by people too.
                 twist["fileLogObserverFactory"] = textFileLogObserver
+        if twist.get("fileLogObserverFactory") is jsonFileLogObserver:
+            twist["fileLogObserverFactory"] = jsonLines
         if not given("--log-l"):
             twist["logLevel"] = LogLevel.warn
-
-
-class _HangUps(Service):
-    """
-    Reads everything again on SIGHUP.
-
-    @param read: gives the new configuration and its tokens.
-    """
-
-    _log = Logger()
-
-    def __init__(
-        self,
-        reactor: Any,
-        daemon: Daemon,
-        read: Callable[[], tuple[Configuration, dict[Account, str | None]]],
-    ) -> None:
-        self._reactor = reactor
-        self._daemon = daemon
-        self._read = read
-        self._before: Any = None
-
-    def startService(self) -> None:
-        super().startService()
-        self._before = signal.signal(signal.SIGHUP, self._hungUp)
-
-    def stopService(self) -> None:
-        super().stopService()
-        signal.signal(signal.SIGHUP, self._before)
-
-    def _hungUp(self, *_: object) -> None:
-        self._reactor.callFromThread(self.reload)
-
-    def reload(self) -> None:
-        """Read everything again; what is wrong with it is logged, and changes nothing."""
-        self._daemon.reopen()
-        try:
-            configuration, tokens = self._read()
-        except IncorrectParameters as e:
-            self._log.error("not reloaded: {reason}", reason=e.message)
-            return
-        adopting: Deferred[None] = self._daemon.adopt(configuration, tokens)
-        adopting.addErrback(lambda failure: self._log.failure("a bug in reloading", failure))
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:
@@ -266,7 +264,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         configuration, options.tokens, reactor, terminalOutput, complain, os.environ, cluster
     )
     services = MultiService()
-    for part in (daemon, _HangUps(reactor, daemon, options.read)):
+    for part in (daemon, HangUps(reactor, daemon, options.read, options.hangUps)):
         part.setServiceParent(services)
     return services
 

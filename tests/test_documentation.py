@@ -84,6 +84,8 @@ class Snippets(Documented):
             if page.name == "tutorial.md":
                 continue
             for text in fences(page, "python"):
+                if text.startswith("# test_"):
+                    continue  # Run by pytest, in test_testing.
                 program = self.run_(sys.executable, "-c", text)
                 status = await program.ended
                 self.assertEqual(status, 0, f"{page.name}:\n{text}\n{program.stdout}")

@@ -30,12 +30,13 @@ BELOW = {
     "fleet": "net discovery connection",
     "login": "net discovery connection",
     "sinks": "net connection",
-    "outbox": "command_line connection sinks",
+    "outbox": "net command_line connection sinks",
     "operators": "net command_line",
     "console": "net rtc connection fleet operators",
     "sandbox": "net command_line discovery transport xmpp rtc connection fleet",
     "aio": "connection rtc sandbox",
     "cluster": "net command_line connection sandbox sinks outbox daemon",
+    "testing": "aio connection sandbox",
     "daemon": "net command_line discovery xmpp rtc connection fleet login sinks outbox operators console sandbox",
 }
 # What stands at the top, and may import any room.

@@ -55,6 +55,7 @@ class Wheel(Running):
         names = await self.run_(python, "-m", "zipfile", "-l", str(wheel))
         for name in (
             "iris_twisted/py.typed",
+            "iris_twisted/testing/pytest_plugin.py",
             "twisted/plugins/iris_twisted_commands.py",
             "twisted/plugins/iris_twisted_transports.py",
             "LICENSE",

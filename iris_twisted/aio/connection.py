@@ -14,9 +14,9 @@ from twisted.internet.defer import Deferred
 
 from ..connection import IrisRtcConnection
 from ..connection.interfaces import IIrisListener
-from ..connection.settings import Settings
+from ..connection.settings import Settings, checkProvider
 from ..connection.state import ConnectionState
-from ..errors import IncorrectParameters, InvalidState, IrisError
+from ..errors import InvalidState, IrisError
 from .calls import CallIterator, CallQueue
 from .loop_reactor import loopReactor
 
@@ -119,8 +119,7 @@ class AsyncioConnection:
         tokenProvider: Callable[[], Any] | None = None,
         **keywords: Any,
     ) -> None:
-        if tokenProvider is not None and not callable(tokenProvider):
-            raise IncorrectParameters(f"tokenProvider must be callable, not {tokenProvider!r}")
+        checkProvider("tokenProvider", tokenProvider)
         self._where = irisToken, routingId, eventManagerUrl
         self._listener = listener
         self._reactor = reactor

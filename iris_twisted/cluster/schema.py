@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import psycopg
 
+from ..errors import DatabaseFailed
 from ..outbox import postgresql_schema as outbox
-from .failures import DatabaseFailed
 
 __all__ = ["VERSION", "checkSchema", "migrate"]
 

@@ -119,7 +119,7 @@ class Attempt:
         try:
             if waits:
                 # Not within the release of another: thousands may fail one after the other.
-                await deferLater(self._reactor, 0)
+                await deferLater(steadyTime(self._reactor), 0)
             return await self._withDeadline()
         finally:
             gate.release()

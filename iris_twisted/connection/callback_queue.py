@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import NotKept, NotTaken
+from ..net.steady_time import steadyTime
 
 __all__ = ["CallbackQueue"]
 
@@ -34,7 +35,7 @@ class CallbackQueue:
         target: object,
         failed: Callable[[], None],
     ) -> None:
-        self._reactor = reactor
+        self._time = steadyTime(reactor)
         self._target = target
         self._failed = failed
         self._items: list[tuple[Callable[[], None], bool]] = []
@@ -142,7 +143,7 @@ class CallbackQueue:
                 self._schedule()
 
     def _schedule(self) -> None:
-        self._turn = self._reactor.callLater(0, self._drain)
+        self._turn = self._time.callLater(0.0, self._drain)
 
     def _make(self, name: str, args: tuple[object, ...]) -> Deferred[object] | None:
         """As L{now} does."""

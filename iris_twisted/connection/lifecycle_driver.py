@@ -141,12 +141,12 @@ class LifecycleDriver:
             self._waitForFirstToken = waitForToken
             self.tokens.begin(token)
         deferred = self._connects.add()
-        self._input(self._machine.connect)
+        self._inputByCall(self._machine.connect)
         return deferred
 
     def close(self) -> Deferred[Any]:
         deferred = self._closes.add()
-        self._input(self._machine.close)
+        self._inputByCall(self._machine.close)
         return deferred
 
     def reject(self, payload: Any) -> Deferred[None]:
@@ -180,14 +180,25 @@ class LifecycleDriver:
     def _input(self, transition: Any, *args: object) -> None:
         transition(*args)
         self.counters.enter(self._machine.state())
-        if self._performing:
-            return
-        self._performing = True
+        if not self._performing:
+            self._performAll()
+
+    def _inputByCall(self, transition: Any) -> None:
+        """
+        An input that the application gave. It may be called from within an effect, by its
+        event manager or retry policy: the next call must not find half of this one undone.
+        """
+        transition()
+        self.counters.enter(self._machine.state())
+        self._performAll()
+
+    def _performAll(self) -> None:
+        outer, self._performing = self._performing, True
         try:
             while self._core.effects:
                 self._perform(self._core.effects.pop(0))
         finally:
-            self._performing = False
+            self._performing = outer
 
     def _attemptUp(self, reached: Connected) -> None:
         self._attempt = None
@@ -230,7 +241,7 @@ class LifecycleDriver:
         """Nobody waits for connect() any more; before the first session that ends it."""
         early = self.state in (ConnectionState.CONNECTING, ConnectionState.DISCONNECTED)
         if self._stack is not None and early:
-            self._input(self._machine.close)
+            self._inputByCall(self._machine.close)
 
     def _observe(self, event: dict[str, Any]) -> None:
         self._calls.sendStatistics(self._aliveLink(), event)
@@ -287,6 +298,9 @@ class LifecycleDriver:
         attempt = self._stack.attempt(self._tokenTried, self, resumption, redirect).run()
         self._attempt = attempt
         attempt.addCallbacks(self._attemptUp, self._attemptFailed)
+        if self._attemptStopped and self._attempt is not None:
+            # By whom it asked to begin with.
+            self._attempt.cancel()
         attempt.addErrback(lambda failure: self._log.failure("a bug", failure=failure))
 
     def _sessionUp(self, again: bool) -> None:
@@ -302,6 +316,9 @@ class LifecycleDriver:
 
     def _scheduleRetry(self, error: IrisError, first: bool) -> None:
         plan = self._retries.next(error)
+        if not self._retries.isWanted:
+            # The policy closed the connection.
+            return
         if plan is None:
             self._input(self._machine.gaveUp, self._retries.giveUp("by the retry policy"))
             return
@@ -311,8 +328,10 @@ class LifecycleDriver:
         self._tell.queue.do(lambda: self._retries.wait(delay))
 
     def _end(self) -> None:
+        self._retries.sessionEnded()
         self._stack = None
         self.jid = None
+        self._reached = None
         self._abandonLost()
         self.tokens.stop()
 

@@ -107,6 +107,9 @@ class Link:
         self._pingScheduler: PingScheduler | None = None
         self._closing: IDelayedCall | None = None
         self._receivedOther = True
+        self._mayAsk = False
+        self._checked = 0.0
+        self._lastCheck: IDelayedCall | None = None
         self._pending: dict[str, tuple[Deferred[Element], IDelayedCall]] = {}
         self._successor: Link | None = None
         self.resumed = False
@@ -238,10 +241,15 @@ class Link:
             return
         events = self.session.receive(message)
         self._flush()
-        # What comes with each ping of ours does not make the next one needless.
-        self._receivedOther |= not events and message not in ASKING
+        if not events:
+            # What comes with each ping of ours does not make the next one needless: servers
+            # ask how far we are after each answer to it.
+            expected = self._mayAsk and message in ASKING
+            self._mayAsk &= not expected
+            self._receivedOther |= not expected
         for event in events:
             if isinstance(event, PingAnswered):
+                self._mayAsk = True
                 self._owner.pingAnswered(now - event.sent)
             else:
                 self._receivedOther = True
@@ -250,6 +258,7 @@ class Link:
     def transportLost(self, error: Exception) -> None:
         if self._pingScheduler is not None:
             self._pingScheduler.remove(self._checkKeepalive)
+            self._cancelLastCheck()
         if self._closing is not None and self._closing.active():
             self._closing.cancel()
         reason = self._reason
@@ -317,18 +326,38 @@ class Link:
         for event in self.session.expire(self._time.seconds()):
             self._handleEvent(event)
 
+    def _checkSilence(self) -> None:
+        """The silence is as long as it may be, before the next check is due."""
+        transport = self._transport
+        if transport is not None and self._keepalive is not None:
+            received = transport.bytesReceived
+            if self._keepalive.checkLast(self._time.seconds(), received, reading=self._reading):
+                self._abortSilent()
+
+    def _cancelLastCheck(self) -> None:
+        if self._lastCheck is not None and self._lastCheck.active():
+            self._lastCheck.cancel()
+
+    def _abortSilent(self) -> None:
+        self.abort(NoAnswer(f"the server was silent for {self._times.pingTimeout:g} seconds"))
+
     def _checkKeepalive(self) -> None:
-        if self._transport is None or self._keepalive is None:
+        if self._transport is None or self._keepalive is None or self._keepalive.overdue:
             return
+        self._cancelLastCheck()
         now = self._time.seconds()
-        receivedOther, self._receivedOther = self._receivedOther, False
+        # Data without a message: a websocket ping, or a part of one; our pings brought none.
+        receivedOther = self._receivedOther or self.lastHeard < self._checked
+        self._receivedOther, self._checked = False, now
         pulse = self._keepalive.check(
             now, self._transport.bytesReceived, receivedOther=receivedOther, reading=self._reading
         )
         if pulse is KeepaliveStatus.OVERDUE:
-            self.abort(NoAnswer(f"the server was silent for {self._times.pingTimeout:g} seconds"))
+            self._abortSilent()
         elif pulse is KeepaliveStatus.PING and self.session.isUp:
             self.session.sendPing(now)
+            if self._keepalive.left <= self._times.pingInterval:
+                self._lastCheck = self._time.callLater(self._keepalive.left, self._checkSilence)
         events = self.session.requestAcknowledgement()
         self._flush()
         for event in events:

@@ -84,5 +84,7 @@ class PendingDeferreds:
         for deferreds in (self._waiting, *(batch.deferreds for batch in self._batches)):
             if deferred in deferreds:
                 deferreds.remove(deferred)
-        if not self._waiting and not self._batches:
+        # Those who will be told that it failed wait for nothing.
+        hopeful = any(batch.deferreds for batch in self._batches if batch.error is None)
+        if not self._waiting and not hopeful:
             self._abandoned()

@@ -43,7 +43,8 @@ class RetrySchedule:
         self._due = due
         self._gaveUp = gaveUp
         self._attempts = 0
-        self._upSince = 0.0
+        # While a session is up.
+        self._upSince: float | None = None
         self._lastError: IrisError | None = None
         self._retry: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
@@ -70,10 +71,15 @@ class RetrySchedule:
         self._violations = 0
         self._upSince = self._time.seconds()
 
-    def sessionLost(self) -> None:
-        """The clock of C{giveUpAfter} starts; the count of attempts too, if it was stable."""
-        if self._time.seconds() - self._upSince >= self._settings.stableAfter:
+    def sessionEnded(self) -> None:
+        """The session that was up, if any, was lost or closed; if it was stable, count anew."""
+        since, self._upSince = self._upSince, None
+        if since is not None and self._time.seconds() - since >= self._settings.stableAfter:
             self._attempts = 0
+
+    def sessionLost(self) -> None:
+        """The session ended, and the clock of C{giveUpAfter} starts."""
+        self.sessionEnded()
         self._patienceLeft = self._settings.giveUpAfter
         self.startGiveUpTimer()
 
@@ -85,11 +91,16 @@ class RetrySchedule:
         """
         self._lastError = error
         self._attempts += 1
-        delay = delayBefore(self._settings.retryPolicy, self._attempts)
-        if delay is None:
-            return None
+        # The policy may close the connection, which stops this.
         self._wanted = True
-        return self._attempts, delay
+        attempt = self._attempts
+        delay = delayBefore(self._settings.retryPolicy, attempt)
+        return None if delay is None else (attempt, delay)
+
+    @property
+    def isWanted(self) -> bool:
+        """Whether it was not stopped since L{next}."""
+        return self._wanted
 
     def wait(self, delay: float) -> None:
         """Call C{due} after so many seconds, unless stopped since L{next}."""
@@ -113,7 +124,8 @@ class RetrySchedule:
         """No more attempts are wanted."""
         _stop(self._retry)
         _stop(self._deadline)
-        self._retry = self._deadline = self._patienceLeft = None
+        # An error keeps, by its traceback, all that the attempt was made with.
+        self._retry = self._deadline = self._patienceLeft = self._lastError = None
         self._wanted = False
 
     def giveUp(self, why: str) -> ConnectionFailed:

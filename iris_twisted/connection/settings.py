@@ -124,7 +124,8 @@ class Settings:
     @ivar giveUpAfter: from a loss until reconnecting ends; C{None} for never.
     @ivar stableAfter: a session that stayed up as long starts the count of attempts anew.
     @ivar pingInterval: of silence before a ping; shorter than C{pingTimeout}.
-    @ivar pingTimeout: of silence until the session counts as lost.
+    @ivar pingTimeout: of silence until the session counts as lost; that it began is known
+        within C{pingInterval}.
     @ivar iqTimeout: until a request counts as unanswered.
     @ivar closeTimeout: for a polite close, before the socket is cut.
     @ivar tokenWarning: before the token's expiry, to call C{onTokenAboutToExpire}; at nine

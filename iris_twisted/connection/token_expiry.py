@@ -9,12 +9,12 @@ from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 
-from ..net.jwt import claimsOf, expiryOf
+from ..net.jwt import expiryOf, issuedOf
 from ..net.steady_time import steadyTime, wallSeconds
 
 __all__ = ["TokenWatch", "warningDue"]
 
-# A timer is never set further ahead: the wall clock may be set, a laptop may sleep.
+# A timer is never set further ahead: the wall clock may be set slowly, which nobody notices.
 _LONGEST_WAIT = 3600.0
 
 # The part of a token's life after which it may be called about to expire.
@@ -29,8 +29,8 @@ def warningDue(token: str, expiry: float, now: float, warning: float) -> float:
     @param now: when the token was got: its life begins then, or at its C{iat} (RFC 7519
         section 4.1.6) where that makes sense.
     """
-    begin = claimsOf(token).get("iat")
-    if isinstance(begin, bool) or not isinstance(begin, (int, float)) or not begin < now:
+    begin = issuedOf(token)
+    if begin is None or begin > now:
         begin = now
     return max(expiry - warning, expiry - (1 - _OLD) * (expiry - begin))
 
@@ -62,13 +62,26 @@ class TokenWatch:
         """Watch nothing."""
         if self._call is not None and self._call.active():
             self._call.cancel()
-        self._call = None
+        self._await(None)
 
     def _look(self, expiry: float, due: float) -> None:
         now = wallSeconds(self._reactor)
         if now >= due:
-            self._call = None
+            self._await(None)
             self._expiring(max(0.0, expiry - now))
         else:
             wait = min(due - now, _LONGEST_WAIT)
-            self._call = self._time.callLater(wait, self._look, expiry, due)
+            self._await(self._time.callLater(wait, self._look, expiry, due))
+
+    def _await(self, call: IDelayedCall | None) -> None:
+        """Look again then, or when the wall clock is set: the expiry is a date."""
+        self._call = call
+        if call is None:
+            self._time.unwatchDates(self._wallWasSet)
+        else:
+            self._time.watchDates(self._wallWasSet)
+
+    def _wallWasSet(self) -> None:
+        # In a turn of its own: it may have been noticed anywhere.
+        if self._call is not None and self._call.active():
+            self._call.reset(0.0)

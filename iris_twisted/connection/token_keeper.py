@@ -101,6 +101,8 @@ class TokenKeeper:
 
     def accepted(self) -> None:
         """A session came up with the token."""
+        # Refused later, it is as any other: the provider may have a better one by then.
+        self._provided = None
         self._refused.clear()
         if self._source is not None:
             self._source.satisfied()

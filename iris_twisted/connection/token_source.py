@@ -62,6 +62,7 @@ class TokenSource:
         self._question: _Question | None = None
         # Until the next question; while one is open, until it counts as failed.
         self._timer: IDelayedCall | None = None
+        # What goes on though it was stopped, until the next question or L{cancelStopped}.
         self._stopped: list[Deferred[Any]] = []
         self._failures = 0
         self._told = False
@@ -97,7 +98,13 @@ class TokenSource:
         """Cancel what was under way when it was stopped, which may be what stopped it."""
         stopped, self._stopped = self._stopped, []
         for answer in stopped:
+            self._cancel(answer)
+
+    def _cancel(self, answer: Deferred[Any]) -> None:
+        try:
             answer.cancel()
+        except Exception:
+            self._log.failure("the token provider's Deferred cannot be cancelled")
 
     def _wait(self, seconds: float, work: Callable[[], None]) -> None:
         self._cancelTimer()
@@ -111,11 +118,18 @@ class TokenSource:
     def _ask(self) -> None:
         self._timer = None
         self._question = question = _Question()
+        # One at a time: nobody wants what those say that were asked before an L{stop}.
+        self.cancelStopped()
+        if self._question is not question:
+            return
         answer = maybeDeferred(self._provider)
         answer.addCallback(lambda token: checkToken("the token provider's token", token))
         if self._question is question:
             question.answer = answer
             self._wait(self._patience, self._hangs)
+        else:
+            # The provider itself stopped it.
+            self._stopped.append(answer)
         answer.addCallbacks(
             self._answered, self._refused, callbackArgs=(question,), errbackArgs=(question,)
         )
@@ -123,9 +137,9 @@ class TokenSource:
     def _hangs(self) -> None:
         self._timer = None
         question, self._question = self._question, None
-        if question is not None and question.answer is not None:
-            question.answer.cancel()
         self._gaveNone(f"it did not answer within {self._patience:g} seconds")
+        if question is not None and question.answer is not None:
+            self._cancel(question.answer)
 
     def _answered(self, token: str, question: _Question) -> None:
         if self._question is question:

@@ -15,6 +15,7 @@ from twisted.internet.task import LoopingCall
 from ..connection.connection import IrisListener, IrisRtcConnection
 from ..connection.state import ConnectionState
 from ..net.addresses import withoutPath
+from ..net.steady_time import steadyTime, wallSeconds
 from ..rtc.caller_number import callerNumber
 
 __all__ = ["AccountHistory", "CallEntry", "CallHistory"]
@@ -159,7 +160,7 @@ class CallHistory:
     """
     All accounts and calls.
 
-    @param reactor: for the time, epoch seconds.
+    @param reactor: for dates and timers.
     @ivar accounts: by routing id.
     @ivar watchers: called when something changed, at most once a turn.
     """
@@ -172,12 +173,12 @@ class CallHistory:
         self._ids = itertools.count(1)
         self._telling = False
         self._sampling = LoopingCall(self._sample)
-        self._sampling.clock = reactor
+        self._time = steadyTime(reactor)
+        self._sampling.clock = self._time
 
     def now(self) -> float:
         """Epoch seconds."""
-        seconds: float = self._reactor.seconds()
-        return seconds
+        return wallSeconds(self._reactor)
 
     def start(self) -> None:
         """Begin to look at pings."""
@@ -202,7 +203,7 @@ class CallHistory:
         """Tell who watches, once for all of this turn."""
         if not self._telling and self.watchers:
             self._telling = True
-            self._reactor.callLater(0, self._tell)
+            self._time.callLater(0, self._tell)
 
     def _tell(self) -> None:
         self._telling = False

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ from twisted.web.server import Request
 
 from ..net.http.serving import headerOf
 
-__all__ = ["Entrance", "ForThisMachine", "isOurs"]
+__all__ = ["Entrance", "ForThisMachine", "isOurs", "learnFullName"]
 
 # No other host is needed for anything, and nobody may frame or guess.
 _HEADERS = {
@@ -27,13 +28,29 @@ _HEADERS = {
 }
 
 
+# What this machine is called in full, once it is known.
+_fullNames: set[str] = set()
+
+
+def learnFullName() -> threading.Thread:
+    """
+    Find out what this machine is called in full, for L{isOurs}. That may ask DNS, and take as
+    long as DNS does: so in a thread, which keeps no process from ending.
+    """
+    learning = threading.Thread(
+        target=lambda: _fullNames.add(socket.getfqdn().lower()), name="iris-full-name", daemon=True
+    )
+    learning.start()
+    return learning
+
+
 def isOurs(host: str) -> bool:
     """
     Whether a C{Host} names this machine by an address, or by its own name: any other may be a
-    stranger's, whose DNS says that it is here.
+    stranger's, whose DNS says that it is here. It asks nobody; see L{learnFullName}.
     """
     name = (urlsplit(f"//{host}").hostname or "").lower()
-    if name in ("localhost", socket.gethostname().lower(), socket.getfqdn().lower()):
+    if name in ("localhost", socket.gethostname().lower()) or name in _fullNames:
         return True
     try:
         ipaddress.ip_address(name)

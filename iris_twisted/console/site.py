@@ -24,8 +24,9 @@ from ..errors import IncorrectParameters, IrisError
 from ..fleet.fleet import IrisFleet
 from ..net.http.serving import headerOf
 from ..net.json_text import decodeJson
+from ..net.steady_time import steadyTime
 from .call_history import CallHistory
-from .entrance import Entrance, ForThisMachine
+from .entrance import Entrance, ForThisMachine, learnFullName
 
 if TYPE_CHECKING:
     from ..operators import Access
@@ -100,7 +101,7 @@ class _Stream:
         request: Request,
         look: Callable[[], dict[str, Any]],
     ) -> None:
-        self._reactor = reactor
+        self._time = steadyTime(reactor)
         self._callHistory = callHistory
         self._request = request
         self._look = look
@@ -130,16 +131,16 @@ class _Stream:
     def _changed(self) -> None:
         # Each looks at all accounts: of thousands something changes all the time.
         soonest = min(_LATEST, _SOONEST + _MORE * len(self._callHistory.accounts))
-        self._schedule(max(0.0, self._sent + soonest - self._reactor.seconds()))
+        self._schedule(max(0.0, self._sent + soonest - self._time.seconds()))
 
     def _schedule(self, delay: float) -> None:
         if self._timer is None or not self._timer.active():
-            self._timer = self._reactor.callLater(delay, self._send)
-        elif self._timer.getTime() > self._reactor.seconds() + delay:
+            self._timer = self._time.callLater(delay, self._send)
+        elif self._timer.getTime() > self._time.seconds() + delay:
             self._timer.reset(delay)
 
     def _send(self) -> None:
-        self._sent = self._reactor.seconds()
+        self._sent = self._time.seconds()
         if not self._full:
             text = json.dumps(self._look(), separators=(",", ":"), allow_nan=False)
             self._request.write(f"data: {text}\n\n".encode())
@@ -283,6 +284,7 @@ def consoleRoot(
     @param overview: gives what the page of the cluster shows, if there is one, of the accounts
         that have some words in their names, and of those a page.
     """
+    learnFullName()
     token = secrets.token_urlsafe(24)
     rejecting = _Reject(callHistory, fleet, token)
     everything = _root(reactor, callHistory, rejecting, token, overview)

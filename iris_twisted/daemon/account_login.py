@@ -20,6 +20,7 @@ from ..login.notification_manager import NotificationManagerClient
 from ..login.platform_login import LoggedIn, PlatformLogin
 from ..net.jwt import claimsOf
 from ..net.secret_files import readSecretFile, readToken
+from ..net.steady_time import steadyTime
 from .accounts import Account
 from .configuration import Configuration
 
@@ -125,4 +126,4 @@ class AccountLogin:
                     raise
                 self._log.info("trying again in {delay:.1f} seconds", delay=delay)
                 self._waiting(delay)
-                await deferLater(self._reactor, delay)
+                await deferLater(steadyTime(self._reactor), delay)

@@ -113,7 +113,9 @@ class AccountSet:
         """
         gone = [account for account in self._leaving if account not in tokens]
         come = [account for account in tokens if account not in self._leaving]
+        # Who comes counts at once: while others are closed the last of the rest may end.
         self._living.difference_update(gone)
+        self._living.update(come)
         await self._close([self._leaving.pop(account) for account in gone])
         for account in come:
             self.add(account, tokens[account])
@@ -199,7 +201,7 @@ class AccountSet:
         provider: Callable[[], Any] | None,
         who: LoggedIn,
     ) -> None:
-        routingId = who.routingId
+        routingId, token, seen = who.routingId, who.token, None
         if routingId in self._fleet.accounts:
             # Only who has logged in may be known so late.
             error = IncorrectParameters(f"another account is connected as {routingId} already")
@@ -212,13 +214,16 @@ class AccountSet:
         elif sinks and self._outbox is not None:
             offer = partial(self._outbox.offer, routingId, specs=sinks)
         history = None if self._callHistory is None else self._callHistory.open(routingId)
+        if account.tokenFile is not None:
+            # It was read a while ago, if others had to be closed or subscribed first.
+            token, seen = self._files.current(account.tokenFile, token)
         listeners = [report] if history is None else [report, history]
         if self._cluster is not None:
             listeners.append(self._cluster.listener(account))
         text = report if isinstance(report, TextReport) else None
         service = self._fleet.add(
             routingId,
-            who.token,
+            token,
             CallbackFanOut(listeners, offer),
             provider,
             waitForToken=(
@@ -234,7 +239,7 @@ class AccountSet:
             text.asking(self._configuration["event-manager"], routingId)
         unwatch: Callable[[], None] = lambda: None  # noqa: E731
         if account.tokenFile is not None:
-            unwatch = self._files.watch(account.tokenFile, service.updateToken)
+            unwatch = self._files.watch(account.tokenFile, service.updateToken, seen)
 
         def leave() -> Deferred[Any]:
             unwatch()
@@ -256,9 +261,10 @@ class AccountSet:
             return JsonReport(self._write, self._reactor.seconds, name)
         return TextReport(
             self._write,
-            self._reactor.seconds,
+            steadyTime(self._reactor).seconds,
             None if self._one else account.name,
             self._configuration["verbose"],
+            self._reactor.seconds,
         )
 
     def _ended(self, error: IrisError | None, account: Account) -> None:

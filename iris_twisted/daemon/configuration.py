@@ -30,6 +30,8 @@ from .option_table import OPTIONS
 __all__ = ["Configuration"]
 
 _BY_NAME = {option.name: option for option in OPTIONS}
+# What SIGHUP changes.
+_OF_ACCOUNTS = ("accounts", "routing-id", "token-file", "email", "password-file")
 
 
 @attrs.frozen
@@ -127,6 +129,14 @@ class Configuration:
         checkTopics(found, configuration.topics)
         checkOperators(found)
         return configuration
+
+    def changesSince(self, before: Configuration) -> list[str]:
+        """The names of the options that are others now, but for those of the accounts."""
+        return [
+            name
+            for name, value in self.values.items()
+            if value != before[name] and name not in _OF_ACCOUNTS
+        ]
 
     def lines(self) -> Iterable[str]:
         """The effective configuration as TOML, with where it came from, and without secrets."""

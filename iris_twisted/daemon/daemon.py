@@ -5,12 +5,11 @@ Everything that C{twist iris} keeps running, put together.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -21,7 +20,10 @@ from ..errors import IncorrectParameters
 from ..fleet.fleet import IrisFleet
 from ..net.secret_files import readSecretFile, readToken
 from ..outbox.outbox import Outbox
+from ..sinks.checking import checkSinks
 from ..sinks.context import SinkContext
+from ..sinks.formats import formatNamed
+from ..sinks.interfaces import INotificationSink
 from ..sinks.registry import makeSink
 from ..sinks.webhook import readSecret
 from .account_login import authManager
@@ -75,6 +77,7 @@ def sinkContext(
         execTimeout=configuration["exec-timeout"],
         webhookTimeout=configuration["webhook-timeout"],
         webhookSecret=secret,
+        format=formatNamed(configuration["format"]),
     )
 
 
@@ -118,6 +121,8 @@ class Daemon(Service):
         )
         self._notifier = SystemdNotifier(reactor, environment, self._status)
         self._outbox: Outbox | None = None
+        self._sinks: list[INotificationSink] = []
+        self._checking: Deferred[None] | None = None
         self._sites = OperatorSites(reactor, configuration)
         self._lines: FleetReport | None = None
         self._callHistory: Any = None
@@ -149,6 +154,10 @@ class Daemon(Service):
                 return
             if configuration.sinks or self._cluster is not None:
                 self._openOutbox()
+                self._checking = Deferred.fromCoroutine(checkSinks(self._sinks))
+                await self._checking
+        except CancelledError:
+            return  # It is stopped already.
         except IncorrectParameters as e:
             self._complain(e.message)
             stopWith(self._reactor, int(ExitStatus.EX_UNAVAILABLE))
@@ -183,12 +192,18 @@ class Daemon(Service):
         store = configuration["spool"]
         if self._cluster is not None:
             store = self._cluster.store(configuration["forget-keys-after"])
+
+        def make(spec: str) -> INotificationSink:
+            self._sinks.append(makeSink(spec, context))
+            return self._sinks[-1]
+
         self._outbox = Outbox(
             self._reactor,
             store,
-            partial(makeSink, context=context),
+            make,
             retryFor=configuration["retry-for"],
             forgetKeysAfter=configuration["forget-keys-after"],
+            strictOrder=configuration["strict-order"],
             observer=self._metrics,
         )
         self._outbox.use(configuration.sinks)
@@ -201,7 +216,7 @@ class Daemon(Service):
 
         self._metrics = Metrics(self.fleet, self._cluster)
         root = Resource()
-        root.putChild(b"metrics", self._sites.guarded(self._metrics.resource()))
+        root.putChild(b"metrics", self._sites.guarded(self._metrics.resource(self._reactor)))
         # Open to probes, which have no password: they tell numbers, and no names.
         root.putChild(b"healthz", Health(lambda: (True, {})))
         root.putChild(b"readyz", Health(self._readiness))
@@ -234,6 +249,8 @@ class Daemon(Service):
     async def _stop(self) -> None:
         if self._cluster is not None:
             self._cluster.giveUp()
+        if self._checking is not None:
+            self._checking.cancel()
         if self.started is not None:
             await self.started
         if self._notifier.running:
@@ -265,7 +282,8 @@ class Daemon(Service):
         found = self.fleet.states
         states = {state.value: found[state] for state in ConnectionState}
         accounts = self._accounts
-        wanted = self.configuration["ready-share"] * accounts
+        # 0.55 of 100 is 55, whatever binary fractions make of it.
+        wanted = round(self.configuration["ready-share"] * accounts, 6)
         facts: dict[str, Any] = {"accounts": accounts, "connections": states}
         if self._cluster is None:
             return states["connected"] >= max(1.0, wanted), facts
@@ -316,23 +334,29 @@ class Daemon(Service):
     async def _adopt(
         self, configuration: Configuration, tokens: Mapping[Account, str | None]
     ) -> None:
+        if self.started is not None:
+            await self.started  # Who comes with it is not there yet.
+        if not self.running:
+            return
         before = self.configuration
-        accountsOnly = ("accounts", "routing-id", "token-file", "email", "password-file")
-        for name, value in configuration.values.items():
-            if value != before[name] and name not in accountsOnly:
-                self._log.warn("{name} has changed, and needs a restart", name=name)
+        for name in configuration.changesSince(before):
+            self._log.warn("{name} has changed, and needs a restart", name=name)
         new = set(configuration.sinks) - set(before.sinks)
         if new and self._outbox is None:
             self._log.warn("the first sink needs a restart")
         elif new and self._outbox is not None:
+            known = len(self._sinks)
             self._outbox.use(new)
+            try:
+                await checkSinks(self._sinks[known:])
+            except IncorrectParameters as e:
+                self._log.error(
+                    "{reason}; calls wait until somebody has mended it", reason=e.message
+                )
         if self._accountSet is None or self._cluster is not None:
             return
-        come, gone = await self._accountSet.adopt(tokens)
+        # Before it waits for those that go: they are not wanted any more to be ready.
         self.configuration = attrs.evolve(before, accounts=configuration.accounts)
-        self._log.warn(
-            "reloaded: {accounts} accounts, {come} of them new, {gone} gone",
-            accounts=len(tokens),
-            come=come,
-            gone=gone,
-        )
+        come, gone = await self._accountSet.adopt(tokens)
+        words = "reloaded: {accounts} accounts, {come} of them new, {gone} gone"
+        self._log.warn(words, accounts=len(tokens), come=come, gone=gone)

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 
+from ..net.steady_time import steadyTime
 from ..sandbox.server import Sandbox, startSandbox
 
 __all__ = ["Demo"]
@@ -42,13 +43,14 @@ class Demo(Service):
         interval: float = 5.0,
     ) -> None:
         self._reactor = reactor
+        self._time = steadyTime(reactor)
         self._routingId = routingId
         self._makeClient = client
         self._placed = placed
         self._interval = interval
         self._callers = itertools.cycle(_CALLERS)
         self._calling = LoopingCall(self._call)
-        self._calling.clock = reactor
+        self._calling.clock = self._time
         self._first: IDelayedCall | None = None
         self._sandbox: Sandbox | None = None
         self._client: IService | None = None
@@ -66,7 +68,7 @@ class Demo(Service):
         self._sandbox = await startSandbox(self._reactor)
         self._client = self._makeClient(self._sandbox)
         self._client.startService()
-        self._first = self._reactor.callLater(1.0, self._calling.start, self._interval)
+        self._first = self._time.callLater(1.0, self._calling.start, self._interval)
 
     async def _stop(self) -> None:
         if self.started is not None:

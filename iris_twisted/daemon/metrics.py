@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
@@ -19,15 +20,18 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.twisted import MetricsResource
 from prometheus_client.utils import floatToGoString
 from twisted.internet.defer import Deferred
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import EncodingResourceWrapper, Resource
+from twisted.web.server import NOT_DONE_YET, GzipEncoderFactory, Request
 
 from ..connection.state import ConnectionState
 from ..errors import NotKept
 from ..fleet.fleet import IrisFleet
+from ..net.http.serving import headerOf
 from ..outbox.outbox import OutboxObserver
 from ..version import __version__
 
@@ -185,22 +189,48 @@ class Metrics(OutboxObserver):
             oldest.add_metric([sink], age)
         yield oldest
 
-    def resource(self) -> Resource:
+    def resource(self, reactor: Any) -> Resource:
         """For C{/metrics}."""
-        return _Looking(self)
+        return EncodingResourceWrapper(_Looking(reactor, self), [GzipEncoderFactory()])
 
 
 class _Looking(Resource):
-    """Prometheus's own resource, which collects in a thread, after a look."""
+    """The text that Prometheus reads, made in a thread after a look."""
 
     isLeaf = True
+    _log = Logger()
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, reactor: Any, metrics: Metrics) -> None:
         super().__init__()
+        self._reactor = reactor
         self._metrics = metrics
-        self._inner: Any = MetricsResource(metrics.registry)
 
     def render_GET(self, request: Request) -> int:
-        looked = Deferred.fromCoroutine(self._metrics.look())
-        looked.addCallback(lambda _: self._inner.render(request))
+        finished: list[object] = []
+        request.notifyFinish().addBoth(finished.append)
+
+        def answer(text: bytes) -> None:
+            # A scraper that goes away meanwhile is no error of ours.
+            if not finished:
+                request.write(text)
+                request.finish()
+
+        def failed(failure: Failure) -> None:
+            self._log.failure("a bug in metrics", failure)
+            request.setResponseCode(500)
+            answer(b"")
+
+        Deferred.fromCoroutine(self._text(request)).addCallbacks(answer, failed)
         return NOT_DONE_YET
+
+    async def _text(self, request: Request) -> bytes:
+        await self._metrics.look()
+        encode, kind = choose_encoder(headerOf(request, "accept"))
+        request.setHeader("content-type", kind)
+        names = [name.decode("utf-8", "replace") for name in request.args.get(b"name[]", [])]
+        registry: Any = self._metrics.registry
+        if names:
+            registry = registry.restricted_registry(names)
+        pool = self._reactor.getThreadPool()
+        text: bytes = await deferToThreadPool(self._reactor, pool, encode, registry)
+        return text

@@ -13,6 +13,7 @@ import attrs
 
 from ..errors import IncorrectParameters
 from ..net.durations import checkSeconds
+from ..sinks.formats import FORMATS
 from ..xmpp.events import DIALECTS
 
 __all__ = ["OPTIONS", "Option"]
@@ -127,14 +128,18 @@ OPTIONS = (
            "none. The default is text, and none when stdout is a sink.", None, "o",
            ("text", "json", "none")),
     Option("verbose", "flag", "Show more of what happens.", False, "v"),
-    Option("sink", "list", "Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL; may be "
-           "given repeatedly.", (), "s"),
+    Option("sink", "list", "Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL, "
+           "amqp:URL, kafka:BROKERS/TOPIC, redis:URL/STREAM; may be given repeatedly.", (), "s"),
+    Option("format", "text", "How sinks write calls: json, cloudevents or cloudevents-binary; "
+           "a sink may have its own, webhook+cloudevents:URL.", "json", None, tuple(FORMATS)),
     Option("spool", "path", "A file in which calls wait for their sinks: what is acknowledged "
            "survives a crash."),
     Option("retry-for", "seconds", "How long a sink is tried before a call is a dead letter; a "
            "day with --spool, otherwise a minute."),
     Option("forget-keys-after", "seconds", "For how long a call that is told again is known, so "
            "that sinks get it once: a day.", 86_400.0),
+    Option("strict-order", "flag", "Let the calls of an account wait while one before them is "
+           "tried again at a sink.", False),
     Option("exec-timeout", "seconds", "How long a program may take for a call.", 10.0),
     Option("webhook-timeout", "seconds", "How long a webhook may take for a call.", 10.0),
     Option("webhook-secret-file", "path", "A file with the secret that webhooks are signed "

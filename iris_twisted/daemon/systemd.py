@@ -13,6 +13,8 @@ from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from ..net.steady_time import steadyTime
+
 __all__ = ["SystemdNotifier"]
 
 # Seconds between two words on how we are, when the watchdog wants none sooner.
@@ -35,7 +37,7 @@ class SystemdNotifier(Service):
         self._status = status
         self._address = environment.get("NOTIFY_SOCKET", "")
         self._pulse = LoopingCall(self._tell)
-        self._pulse.clock = reactor
+        self._pulse.clock = steadyTime(reactor)
         self._watchdog = False
         self._interval = _PULSE
         micros = environment.get("WATCHDOG_USEC", "")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from twisted.internet.task import LoopingCall
 
 from ..errors import NotTaken
+from ..net.steady_time import steadyTime
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -114,7 +115,7 @@ class TerminalOutput:
         self._live = live
         live.start()
         self._refreshing = LoopingCall(live.refresh)
-        self._refreshing.clock = reactor
+        self._refreshing.clock = steadyTime(reactor)
         self._refreshing.start(1.0)
 
     def stop(self) -> None:

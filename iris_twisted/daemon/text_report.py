@@ -51,10 +51,11 @@ class TextReport(IrisListener):
     A line of plain words for what matters.
 
     @param write: takes a line.
-    @param seconds: tells the epoch seconds.
+    @param seconds: counts, for durations.
     @param account: whose callbacks they are, at the beginning of each line; C{None} where
         there is only one.
     @param verbose: everything has a line.
+    @param date: tells the epoch seconds; C{None} where C{seconds} does.
     @ivar connection: the connection reported on, once there is one.
     """
 
@@ -64,9 +65,11 @@ class TextReport(IrisListener):
         seconds: Callable[[], float],
         account: str | None = None,
         verbose: bool = False,
+        date: Callable[[], float] | None = None,
     ) -> None:
         self._write = write
         self._seconds = seconds
+        self._date = date or seconds
         self._prefix = "" if account is None else f"{account}  "
         self._verbose = verbose
         # Of many connections, one that comes up is no news.
@@ -176,7 +179,7 @@ class TextReport(IrisListener):
             self._ringing.pop(str(details.get("roomid")), None)
             self.say(f"Rejected:      the call for room {details.get('roomid')}")
         elif state == "SDK_SessionNotResumed" and self._verbose:
-            lost = self._seconds() - details["lostSince"]
+            lost = self._date() - details["lostSince"]
             self.say(f"Not resumed:   calls of the last {duration(lost)} may be lost")
 
     def onTokenAboutToExpire(self, secondsLeft: float) -> None:

@@ -34,13 +34,31 @@ class TokenFiles(Service):
         self._looking = LoopingCall(self._look)
         self._looking.clock = steadyTime(reactor)
 
-    def watch(self, path: str, changed: Callable[[str], None]) -> Callable[[], None]:
+    def current(self, path: str, old: str) -> tuple[str, object]:
         """
-        @param changed: called with each new token of this file from now on, like all
-            others that were given for it.
+        What stands in a file now, to be watched from there.
+
+        @param old: what stood there.
+        @return: the token, C{old} where there is none that can be used; and for L{watch},
+            what was seen.
+        """
+        seen = self._signature(path)
+        try:
+            return readToken(path), seen
+        except IncorrectParameters as e:
+            self._log.warn("{reason}; the old token stays", reason=e.message)
+            return old, seen
+
+    def watch(
+        self, path: str, changed: Callable[[str], None], seen: object = None
+    ) -> Callable[[], None]:
+        """
+        @param changed: called with each new token of this file, like all others that were
+            given for it.
+        @param seen: from where on, see L{current}; C{None} for from now on.
         @return: ends that.
         """
-        known, seen = self._files.get(path, ([], self._signature(path)))
+        known, seen = self._files.get(path, ([], seen or self._signature(path)))
         self._files[path] = [*known, changed], seen
 
         def unwatch() -> None:

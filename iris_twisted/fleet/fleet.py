@@ -87,6 +87,8 @@ class IrisFleet(Service):
         self._settings = one
         self._services: dict[str, IrisRtcService] = {}
         self._waiting: dict[str, IrisRtcService] = {}
+        # Those removed whose connections are not closed yet.
+        self._leaving: dict[IrisRtcService, None] = {}
         self._time = steadyTime(reactor)
         # How many may be started now; it grows by C{ramp} a second.
         self._most = max(1.0, self._ramp * _TICK)
@@ -162,7 +164,10 @@ class IrisFleet(Service):
         service = self._services.pop(routingId)
         self._waiting.pop(routingId, None)
         service.connection._driver.counters.leave()
-        return service.stopService()
+        stopped = service.stopService()
+        self._leaving[service] = None
+        service.connection.close().addCallback(lambda _: self._leaving.pop(service))
+        return stopped
 
     # All of them
 
@@ -214,7 +219,8 @@ class IrisFleet(Service):
     async def _stop(self) -> None:
         # Those first that wait for their turn: it shall not come to them now.
         services = reversed(self._services.values())
-        await gatherResults([service.stopService() for service in services])
+        stopping = [service.stopService() for service in services]
+        await gatherResults([*stopping, *(service.connection.close() for service in self._leaving)])
         if self._pool is not None:
             await self._pool.closeCachedConnections()
 

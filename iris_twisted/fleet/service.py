@@ -31,7 +31,8 @@ class IrisRtcService(Service):
 
     @param waiting: called with the seconds until the next first attempt.
     @param waitForToken: when the token is refused, wait for L{updateToken} instead
-        of ending.
+        of closing the connection and ending. A C{tokenProvider} is asked again in either
+        case, as long as the connection goes on.
     @param settings: see L{Settings<iris_twisted.connection.settings.Settings>}.
     @ivar connection: the L{IrisRtcConnection}.
     @ivar ended: fires with the L{IrisError} when trying on cannot help, or with
@@ -149,7 +150,9 @@ class IrisRtcService(Service):
             return
         state = self.connection.state
         if isinstance(error, TokenRefused) and state is not ConnectionState.DISCONNECTED:
-            if not self._waitForToken:
+            if not self._waitForToken and not self.connection._driver.tokens.hasProvider:
+                self._wasUp = False
+                self.connection.close()
                 self._end(error, self.ended)
         elif self._wasUp and state is ConnectionState.DISCONNECTED:
             self._wasUp = False

@@ -11,6 +11,8 @@ from typing import Any
 __all__ = ["MAX_DEPTH", "decodeJson", "decodeJsonToWrite"]
 
 MAX_DEPTH = 64
+# RFC 8259 section 2.
+_WHITESPACE = " \t\n\r"
 
 
 def _noConstant(name: str) -> None:
@@ -24,8 +26,14 @@ def _finite(text: str) -> float:
     return number
 
 
+def _whole(text: str) -> int:
+    # RFC 8259 section 6: readers that have doubles only make Infinity of it, or refuse it.
+    _finite(text)
+    return int(text)
+
+
 _decoder = json.JSONDecoder(parse_constant=_noConstant)
-_finiteDecoder = json.JSONDecoder(parse_constant=_noConstant, parse_float=_finite)
+_finiteDecoder = json.JSONDecoder(parse_constant=_noConstant, parse_float=_finite, parse_int=_whole)
 
 
 def _depthWithin(value: Any, depth: int) -> bool:
@@ -54,8 +62,8 @@ def decodeJson(text: str) -> Any:
 
 def decodeJsonToWrite(text: str) -> Any:
     """
-    The same, of what will be written again for others: without numbers that would become
-    Infinity, and without halves of surrogate pairs (RFC 8259 section 8.2), which strict
+    The same, of what will be written again for others: without numbers that no double holds,
+    whole or not, and without halves of surrogate pairs (RFC 8259 section 8.2), which strict
     readers refuse.
 
     @raise ValueError: for anything else.
@@ -67,15 +75,14 @@ def decodeJsonToWrite(text: str) -> Any:
 
 
 def _decode(text: str, decoder: json.JSONDecoder) -> Any:
+    # The decoder's own way around white space costs more than the decoding.
+    text = text.strip(_WHITESPACE)
     try:
         value, end = decoder.raw_decode(text)
-        if end != len(text):
-            value = decoder.decode(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
-    except ValueError:
-        # There may be white space before it, for which the raw way has no sense.
-        value = decoder.decode(text)
+    if end != len(text):
+        raise ValueError("something follows the value")
     # Without that many brackets it cannot be deep.
     if text.count("[") + text.count("{") > MAX_DEPTH and not _depthWithin(value, MAX_DEPTH):
         raise ValueError("nested too deep")

@@ -11,7 +11,7 @@ from typing import Any
 
 from .json_text import decodeJson
 
-__all__ = ["claimsOf", "expiryOf"]
+__all__ = ["claimsOf", "expiryOf", "issuedOf"]
 
 
 def claimsOf(token: str) -> dict[str, Any]:
@@ -33,11 +33,20 @@ def expiryOf(token: str) -> float | None:
 
     @return: epoch seconds, or C{None} when there is none that makes sense.
     """
-    exp = claimsOf(token).get("exp")
-    if isinstance(exp, bool) or not isinstance(exp, (int, float)):
+    return _date(token, "exp")
+
+
+def issuedOf(token: str) -> float | None:
+    """The same of the C{iat} claim (section 4.1.6)."""
+    return _date(token, "iat")
+
+
+def _date(token: str, claim: str) -> float | None:
+    date = claimsOf(token).get(claim)
+    if isinstance(date, bool) or not isinstance(date, (int, float)):
         return None
     try:
-        seconds = float(exp)
+        seconds = float(date)
     except OverflowError:
         return None
     return seconds if math.isfinite(seconds) else None

@@ -154,6 +154,8 @@ class SteadyTime:
     def __init__(self, reactor: Any) -> None:
         self.reactor = reactor
         self._calls: dict[_SteadyCall, None] = {}
+        # Who depends on dates, and is told when the wall clock is set.
+        self._dates: dict[Callable[[], object], None] = {}
         self._watch: _WallWatch | None = None
         self.seconds: Callable[[], float] = time.monotonic
         own = getattr(reactor, "monotonicSeconds", None)
@@ -189,6 +191,19 @@ class SteadyTime:
         """The wall clock was set: let the reactor wait for what is left of each timer."""
         for call in list(self._calls):
             call.arm()
+        for hear in list(self._dates):
+            hear()
+
+    def watchDates(self, hear: Callable[[], object]) -> None:
+        """
+        Call this each time that the wall clock was set, within a second of it, or the machine
+        has slept; as long as there are timers.
+        """
+        self._dates[hear] = None
+
+    def unwatchDates(self, hear: Callable[[], object]) -> None:
+        """Call it no more."""
+        self._dates.pop(hear, None)
 
 
 def steadyTime(reactor: Any) -> SteadyTime:

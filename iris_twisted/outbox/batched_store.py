@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 import attrs
@@ -16,9 +17,8 @@ from zope.interface import implementer
 
 from ..errors import NotHeld, NotKept
 from ..sinks.group_commit import GroupCommit
-from ..sinks.record import CallRecord
 from .interfaces import IOutboxStore
-from .values import Addition, Attempt, DeadLetter, Look, Place
+from .values import Addition, Attempt, DeadLetter, Look
 
 __all__ = ["BatchedStore", "StoreTables"]
 
@@ -49,7 +49,9 @@ class StoreTables(Protocol):
     def failed(self, attempts: Sequence[Attempt]) -> Sequence[bool]:
         """Sinks did not take these."""
 
-    def due(self, sink: str, now: float, most: int) -> Look: ...
+    def due(
+        self, sink: str, now: float, most: int, known: Sequence[int], skipped: Sequence[str]
+    ) -> Look: ...
 
     def forgetKey(self, key: str) -> None: ...
 
@@ -69,7 +71,7 @@ class StoreTables(Protocol):
 
 @attrs.frozen
 class _Work:
-    """One thing to do: of the many kinds together with others of its kind."""
+    """What is to be done: several of one of L{_MANY}, or something else."""
 
     kind: str
     argument: Any
@@ -96,21 +98,28 @@ class BatchedStore:
     def close(self) -> Deferred[None]:
         return self._commits.idle().addCallback(lambda _: self._tables.close())
 
-    def add(
-        self, record: CallRecord, sinks: Iterable[str], place: Place | None = None
-    ) -> Deferred[int | None]:
-        return self._commits.submit(_Work("add", Addition(record, tuple(sinks), place)))
+    def add(self, additions: Sequence[Addition]) -> Deferred[list[int | NotKept | None]]:
+        return self._commits.submit(_Work("add", additions))
 
-    def taken(self, id: int, sink: str) -> Deferred[bool]:
-        return self._commits.submit(_Work("taken", (id, sink)))
+    def taken(self, deliveries: Sequence[tuple[int, str]]) -> Deferred[list[bool]]:
+        return self._commits.submit(_Work("taken", deliveries))
 
-    def failed(self, id: int, sink: str, due: float | None, reason: str) -> Deferred[bool]:
+    def failed(self, attempt: Attempt) -> Deferred[bool]:
         # What no text column takes shall not keep a delivery from its next attempt.
-        plain = reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
-        return self._commits.submit(_Work("failed", Attempt(id, sink, due, plain)))
+        reason = attempt.reason.encode("utf-8", "backslashreplace").decode()
+        plain = attrs.evolve(attempt, reason=reason.replace("\0", "\\x00"))
+        failing = self._commits.submit(_Work("failed", [plain]))
+        return failing.addCallback(lambda ours: ours[0])
 
-    def due(self, sink: str, now: float, most: int) -> Deferred[Look]:
-        return self._do(lambda: self._tables.due(sink, now, most))
+    def due(
+        self,
+        sink: str,
+        now: float,
+        most: int,
+        known: Sequence[int] = (),
+        skipped: Sequence[str] = (),
+    ) -> Deferred[Look]:
+        return self._do(lambda: self._tables.due(sink, now, most, known, skipped))
 
     def forgetKey(self, key: str) -> Deferred[None]:
         return self._do(lambda: self._tables.forgetKey(key))
@@ -137,31 +146,40 @@ class BatchedStore:
 
     def _commit(self, works: Sequence[_Work]) -> list[Any]:
         try:
-            return [self._told(result) for result in self._transaction(works)]
+            return self._transaction(works)
         except Exception as e:
-            if self._tables.isOurs(e) or len(works) == 1:
-                return [self._failure(e) for _ in works]
+            if self._tables.isOurs(e):
+                return [self._refused(work, e) for work in works]
+            if len(works) == 1:
+                return [self._halved(works[0], e)]
         # One of them cannot be stored: it shall not keep the others out.
         middle = len(works) // 2
         return self._commit(works[:middle]) + self._commit(works[middle:])
 
-    def _failure(self, error: Exception) -> Failure:
-        words = f"the outbox {self.name} failed: {self._tables.reason(error)}"
-        return Failure(NotKept(words, cause=error))
+    def _halved(self, work: _Work, error: Exception) -> Any:
+        """The same within one addition of many."""
+        if work.kind != "add" or len(work.argument) == 1:
+            return self._refused(work, error)
+        middle = len(work.argument) // 2
+        halves = [_Work("add", work.argument[:middle]), _Work("add", work.argument[middle:])]
+        return [one for half in halves for one in self._commit([half])[0]]
 
-    @staticmethod
-    def _told(result: Any) -> Any:
-        return Failure(result) if isinstance(result, NotKept) else result
+    def _refused(self, work: _Work, error: Exception) -> Any:
+        words = f"the outbox {self.name} failed: {self._tables.reason(error)}"
+        if work.kind == "add":
+            return [NotKept(words, cause=error) for _ in work.argument]
+        return Failure(NotKept(words, cause=error))
 
     def _transaction(self, works: Sequence[_Work]) -> list[Any]:
         results: list[Any] = [None] * len(works)
         with self._tables.transaction():
             for kind in _MANY:
-                places = [n for n, work in enumerate(works) if work.kind == kind]
-                if places:
-                    found = getattr(self._tables, kind)([works[n].argument for n in places])
-                    for n, result in zip(places, found, strict=True):
-                        results[n] = result
+                numbers = [n for n, work in enumerate(works) if work.kind == kind]
+                if numbers:
+                    every = [one for n in numbers for one in works[n].argument]
+                    found = iter(getattr(self._tables, kind)(every))
+                    for n in numbers:
+                        results[n] = list(islice(found, len(works[n].argument)))
             for n, work in enumerate(works):
                 if work.kind == "do":
                     results[n] = work.argument()

@@ -13,8 +13,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from ..sinks.record import CallRecord
-from .values import DeadLetter, Look, Place
+from ..errors import NotKept
+from .values import Addition, Attempt, DeadLetter, Look, Place
 
 __all__ = ["IFence", "IOutboxStore"]
 
@@ -22,50 +22,52 @@ __all__ = ["IFence", "IOutboxStore"]
 class IOutboxStore(Interface):
     """
     Keeps calls and what of them is owed to whom. What is asked for in one turn of the reactor, or
-    while something else is being stored, is stored together; what cannot be stored fails
-    alone.
+    while something else is being stored, is stored together.
 
-    Each Deferred fires when it is stored as safely as it is going to be, and fails with
-    L{NotKept<iris_twisted.errors.NotKept>}, when nothing of it is, as far as anybody knows.
+    Each Deferred fires when it is stored as safely as it is going to be, and all but that of L{add}
+    fail with L{NotKept<iris_twisted.errors.NotKept>} when it is not, as far as anybody knows.
     """
 
     keeps: bool = Attribute("Whether what is stored here outlives the process.")
 
-    def add(
-        record: CallRecord, sinks: Iterable[str], place: Place | None = None
-    ) -> Deferred[int | None]:
+    def add(additions: Sequence[Addition]) -> Deferred[list[int | NotKept | None]]:
         """
-        A call came.
+        Calls came. What cannot be stored keeps no other out.
 
-        @param sinks: who is owed it, as they are configured.
-        @param place: by which right it is added; only a store that others write to asks.
-        @return: fires with its id, or with C{None} when its key is known: it is kept, or was
-            delivered already. Fails with L{NotHeld<iris_twisted.errors.NotHeld>} when somebody
-            else has that place.
+        @return: fires with what became of each: its id, which follow their order; C{None} when its
+            key is known, since it is kept, or was delivered already; or why it is not kept, of
+            which L{NotHeld<iris_twisted.errors.NotHeld>} means that somebody else has its place.
         """
 
-    def due(sink: str, now: float, most: int) -> Deferred[Look]:
+    def due(
+        sink: str,
+        now: float,
+        most: int,
+        known: Sequence[int] = (),
+        skipped: Sequence[str] = (),
+    ) -> Deferred[Look]:
         """
         What that sink is to be given: what came first comes first, then what is tried again.
 
         @param now: epoch seconds.
         @param most: how many deliveries at most.
+        @param known: the ids of calls that are left out, and C{skipped}: accounts.
         """
 
-    def taken(id: int, sink: str) -> Deferred[bool]:
+    def taken(deliveries: Sequence[tuple[int, str]]) -> Deferred[list[bool]]:
         """
-        That sink has the call.
+        Sinks have these calls.
 
-        @return: fires with whether the delivery was ours; C{False} when somebody else has
+        @param deliveries: the ids of the calls, and the sinks.
+        @return: fires with whether each delivery was ours; C{False} when somebody else has
             adopted it.
         """
 
-    def failed(id: int, sink: str, due: float | None, reason: str) -> Deferred[bool]:
+    def failed(attempt: Attempt) -> Deferred[bool]:
         """
-        That sink did not take it.
+        A sink did not take a call. In strict order what came later of its account is due no
+        sooner.
 
-        @param due: when to try again, epoch seconds; C{None} for a dead letter.
-        @param reason: for an operator, without a secret.
         @return: as of L{taken}.
         """
 

@@ -4,23 +4,25 @@ The outbox: takes each call, and gives it to all its sinks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..connection.interfaces import IRetryPolicy
 from ..connection.retry import FullJitter
 from ..errors import IrisError, NotKept
+from ..net.steady_time import steadyTime
 from ..sinks.interfaces import INotificationSink
 from ..sinks.record import CallRecord
 from .interfaces import IOutboxStore
 from .sink_worker import SinkWorker
 from .spool import Spool
-from .values import Due, Place
+from .values import Addition, Due, Place
 
 __all__ = ["Outbox", "OutboxObserver"]
 
@@ -52,9 +54,13 @@ class Outbox:
         day, and for one minute in memory, since somebody waits.
     @param forgetKeysAfter: seconds for which a call is known that is told again, also when
         it was delivered meanwhile. A store that is given has its own.
+    @param strictOrder: whether a call of an account waits while one before it is tried again.
+        A store that is given must know it too.
     @param observer: is told what happens.
     @raise IncorrectParameters: when the spool cannot be opened.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -65,19 +71,25 @@ class Outbox:
         policy: IRetryPolicy | None = None,
         retryFor: float | None = None,
         forgetKeysAfter: float = 24 * 3600.0,
+        strictOrder: bool = False,
         observer: OutboxObserver | None = None,
     ) -> None:
         self._reactor = reactor
+        self._time = steadyTime(reactor)
         if store is None or isinstance(store, str):
-            store = Spool(reactor, store, forgetKeysAfter)
+            store = Spool(reactor, store, forgetKeysAfter, strictOrder)
         self._store = store
         self._keeps = store.keeps
         self._make = make
         self._policy = policy or FullJitter(cap=300.0)
         self._retryFor = retryFor or (24 * 3600.0 if self._keeps else 60.0)
+        self._strict = strictOrder
+        self._stopped = False
         self._observer = observer or OutboxObserver()
         self._workers: dict[str, SinkWorker] = {}
-        self._waiting: dict[int, tuple[set[str], Deferred[None]]] = {}
+        # Without a store that keeps them, who must have taken a call before it is accepted.
+        self._waiting: dict[int, set[str]] = {}
+        self._coming: list[Addition] = []
         # By their keys, who waits for calls that are being kept.
         self._arriving: dict[str, list[Deferred[None]]] = {}
 
@@ -97,6 +109,7 @@ class Outbox:
                     self._policy,
                     self._retryFor,
                     partial(self._ended, spec),
+                    self._strict,
                 )
                 worker.wake()
 
@@ -104,7 +117,7 @@ class Outbox:
         self,
         account: str,
         notification: dict[str, Any],
-        specs: Iterable[str],
+        specs: Sequence[str],
         place: Place | None = None,
     ) -> Deferred[None]:
         """
@@ -115,7 +128,12 @@ class Outbox:
         @return: fires when the call may be acknowledged; fails with L{NotKept
             <iris_twisted.errors.NotKept>} when there is no room for it, and with what a
             sink said when that is the only place where it could have gone.
+        @raise ValueError: when a sink is not one of those that L{use} has made.
         """
+        if self._stopped:
+            return fail(NotKept("the outbox is closed"))
+        if not self._workers.keys() >= set(specs):
+            raise ValueError("a sink was not named to use() before")
         try:
             record = CallRecord.of(account, notification, self._reactor.seconds())
         except (TypeError, ValueError, RecursionError) as e:
@@ -127,29 +145,55 @@ class Outbox:
             waiting.append(told)
             return told
         self._arriving[record.key] = [told]
-        keeping = Deferred.fromCoroutine(self._keep(record, list(specs), place))
-        keeping.addBoth(self._arrived, record.key)
+        if not self._coming:
+            # What else comes in this turn goes along.
+            self._time.callLater(0, self._add)
+        self._coming.append(Addition(record, tuple(specs), place))
         return told
 
+    def _add(self) -> None:
+        coming, self._coming = self._coming, []
+        if not coming:
+            # Done at the end already.
+            return
+        adding = self._store.add(coming)
+        adding.addCallback(self._added, coming)
+        adding.addErrback(lambda failure: self._log.failure("a bug in keeping calls", failure))
+
+    def _added(
+        self, results: Sequence[int | NotKept | None], additions: Sequence[Addition]
+    ) -> None:
+        for result, addition in zip(results, additions, strict=True):
+            if result is None:
+                self._observer.repeated()
+                self._arrived(None, addition.record.key)
+            elif isinstance(result, NotKept):
+                self._arrived(Failure(result), addition.record.key)
+            else:
+                self._kept(result, addition)
+
+    def _kept(self, id: int, addition: Addition) -> None:
+        record, specs = addition.record, addition.sinks
+        durable = set[str]()
+        if not self._keeps:
+            durable = {spec for spec in specs if self._workers[spec].sink.durable}
+        if durable:
+            self._waiting[id] = durable
+        else:
+            self._accepted(record)
+        due = Due(id, 0, record)
+        for spec in specs:
+            self._workers[spec].give(due)
+
+    def _accepted(self, record: CallRecord) -> None:
+        # The clock may have been set back meanwhile.
+        self._observer.accepted(max(0.0, self._reactor.seconds() - record.received))
+        self._arrived(None, record.key)
+
     def _arrived(self, result: Failure | None, key: str) -> None:
+        """Whoever told of that call hears what became of it."""
         for told in self._arriving.pop(key):
             told.callback(result)
-
-    async def _keep(self, record: CallRecord, specs: list[str], place: Place | None) -> None:
-        id = await self._store.add(record, specs, place)
-        if id is None:
-            self._observer.repeated()
-            return
-        durable = {spec for spec in specs if self._workers[spec].sink.durable}
-        taken: Deferred[None] | None = None
-        if durable and not self._keeps:
-            taken = Deferred()
-            self._waiting[id] = durable, taken
-        for spec in specs:
-            self._workers[spec].wake()
-        if taken is not None:
-            await taken
-        self._observer.accepted(self._reactor.seconds() - record.received)
 
     def _ended(
         self, spec: str, due: Due, outcome: str, seconds: float, error: IrisError | None
@@ -157,21 +201,22 @@ class Outbox:
         self._observer.ended(self._workers[spec].sink.name, outcome, seconds)
         if outcome == "dead" and not self._keeps:
             # Nobody can look at it there.
-            self._store.taken(due.id, spec).addErrback(lambda failure: failure.trap(NotKept))
-        owed, taken = self._waiting.get(due.id, (set(), None))
-        if taken is None or spec not in owed or outcome == "failed":
+            forgotten = self._store.taken([(due.id, spec)])
+            forgotten.addErrback(lambda failure: failure.trap(NotKept))
+        owed = self._waiting.get(due.id)
+        if owed is None or spec not in owed or outcome == "failed":
             return
         if error is not None:
             del self._waiting[due.id]
             # It is not kept: told again, it is another attempt.
             forgetting = self._store.forgetKey(due.record.key)
             forgetting.addErrback(lambda failure: failure.trap(NotKept))
-            forgetting.addCallback(lambda _: taken.errback(error))
+            forgetting.addCallback(lambda _: self._arrived(Failure(error), due.record.key))
             return
         owed.discard(spec)
         if not owed:
             del self._waiting[due.id]
-            taken.callback(None)
+            self._accepted(due.record)
 
     async def depths(self) -> dict[tuple[str, bool], int]:
         """
@@ -207,9 +252,14 @@ class Outbox:
         return {spec: worker.sink.name for spec, worker in self._workers.items()}
 
     def wake(self) -> None:
-        """Something may be due that others put there."""
+        """Something may be due that came by another way: adopted, for one."""
         for worker in self._workers.values():
             worker.wake()
+
+    def refresh(self) -> None:
+        """Somebody else may have what is not under way: begin again with what is in the store."""
+        for worker in self._workers.values():
+            worker.refresh()
 
     def reopen(self) -> None:
         """Files may have been moved away."""
@@ -221,11 +271,13 @@ class Outbox:
         for _ in range(int(seconds / _GLANCE)):
             if not any(worker.isGiving for worker in self._workers.values()):
                 return
-            await deferLater(self._reactor, _GLANCE)
+            await deferLater(self._time, _GLANCE)
 
     async def stop(self) -> None:
         """Stop giving, and close everything; what is owed is kept, if there is a spool."""
         for worker in self._workers.values():
             await worker.stop()
+        self._stopped = True
+        self._add()
         self._waiting.clear()
         await self._store.close()

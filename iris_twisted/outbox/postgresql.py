@@ -75,11 +75,12 @@ class _Tables(Statements):
         member: str,
         fence: IFence,
         forgetAfter: float,
+        strictOrder: bool,
         connect: Callable[[], Any],
         policy: IRetryPolicy,
         monotonic: Callable[[], float],
     ) -> None:
-        super().__init__(member, fence, forgetAfter)
+        super().__init__(member, fence, forgetAfter, strictOrder)
         self._connect = connect
         self._policy = policy
         self._monotonic = monotonic
@@ -163,6 +164,8 @@ class PostgreSQLStore(BatchedStore):
     @param member: the name of this member of the cluster.
     @param fence: proves the places by which calls are added.
     @param forgetAfter: seconds for which the key of a call is remembered.
+    @param strictOrder: whether what this member owes of an account is due no sooner than what
+        came before it.
     @param patience: seconds that the server may take for a statement; twice as long until it
         counts as lost.
     @param policy: when to try to connect again; C{None} for full jitter up to two seconds.
@@ -177,6 +180,7 @@ class PostgreSQLStore(BatchedStore):
         fence: IFence,
         *,
         forgetAfter: float = 86_400.0,
+        strictOrder: bool = False,
         patience: float = 5.0,
         policy: IRetryPolicy | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -200,6 +204,7 @@ class PostgreSQLStore(BatchedStore):
             member,
             fence,
             forgetAfter,
+            strictOrder,
             connect,
             policy or FullJitter(base=0.1, cap=2.0),
             monotonic,

@@ -24,6 +24,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             notification text NOT NULL
         )
         """,
+        "CREATE INDEX outbox_account ON outbox_calls (account)",
         """
         CREATE TABLE outbox_deliveries (
             call bigint NOT NULL,
@@ -32,6 +33,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             due double precision,
             attempts integer NOT NULL DEFAULT 0,
             reason text NOT NULL DEFAULT '',
+            revived double precision,
             PRIMARY KEY (call, sink)
         )
         """,

@@ -7,14 +7,14 @@ about it: a member that was away for a while, and whose deliveries were adopted,
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import NotHeld
 from ..sinks.record import CallRecord
 from .interfaces import IFence
-from .values import Addition, Attempt, DeadLetter, Due, Look, Place
+from .postgresql_letters import LetterStatements, columns
+from .values import Addition, Attempt, Due, Look, Place
 
 __all__ = ["Statements", "adopt"]
 
@@ -57,6 +57,23 @@ _OWE = """
 INSERT INTO outbox_deliveries (call, sink, owner, due)
 SELECT call, sink, %s, 0 FROM unnest(%s::bigint[], %s::text[]) AS g (call, sink)
 """
+# With whatever comes before it of that account, if that waits.
+_OWE_STRICTLY = """
+INSERT INTO outbox_deliveries (call, sink, owner, due)
+SELECT g.call, g.sink, %s, coalesce((
+    SELECT max(due) FROM outbox_calls c JOIN outbox_deliveries d ON d.call = c.id
+    WHERE c.account = (SELECT account FROM outbox_calls WHERE id = g.call)
+    AND c.id < g.call AND d.sink = g.sink AND due IS NOT NULL
+), 0) FROM unnest(%s::bigint[], %s::text[]) AS g (call, sink)
+"""
+_PUSH_BACK = """
+UPDATE outbox_deliveries d SET due = g.due
+FROM unnest(%s::bigint[], %s::text[], %s::float8[]) AS g (call, sink, due)
+WHERE d.sink = g.sink AND d.due < g.due AND d.call > g.call AND d.call IN (
+    SELECT id FROM outbox_calls
+    WHERE account = (SELECT account FROM outbox_calls WHERE id = g.call)
+)
+"""
 _CLAIM = """
 UPDATE outbox_deliveries SET owner = %s WHERE (call, sink) IN (
     SELECT call, sink FROM outbox_deliveries
@@ -65,9 +82,10 @@ UPDATE outbox_deliveries SET owner = %s WHERE (call, sink) IN (
 )
 """
 _DUE = """
-SELECT id, attempts, key::text, account, received, notification
+SELECT id, attempts, key::text, account, received, notification, revived
 FROM outbox_deliveries JOIN outbox_calls ON id = call
-WHERE owner = %s AND sink = %s AND due <= %s ORDER BY due, call LIMIT %s
+WHERE owner = %s AND sink = %s AND due <= %s
+AND call <> ALL(%s::bigint[]) AND account <> ALL(%s::text[]) ORDER BY due, call LIMIT %s
 """
 _NEXT = """
 SELECT due FROM outbox_deliveries WHERE owner = %s AND sink = %s AND due > %s
@@ -76,10 +94,6 @@ ORDER BY due LIMIT 1
 _TAKEN = """
 DELETE FROM outbox_deliveries d USING unnest(%s::bigint[], %s::text[]) AS g (call, sink)
 WHERE d.call = g.call AND d.sink = g.sink AND d.owner = %s RETURNING d.call, d.sink
-"""
-_GONE = """
-DELETE FROM outbox_calls c WHERE id = ANY(%s)
-AND NOT EXISTS (SELECT FROM outbox_deliveries d WHERE d.call = c.id)
 """
 _FAILED = """
 UPDATE outbox_deliveries d SET due = g.due, reason = g.reason, attempts = attempts + 1
@@ -95,20 +109,6 @@ SELECT sink, received FROM outbox_calls JOIN (
     SELECT sink, min(call) AS first FROM outbox_deliveries
     WHERE owner = %s AND due IS NOT NULL GROUP BY sink
 ) AS f ON id = first
-"""
-_LETTERS = """
-SELECT id, sink, attempts, reason, key::text, account, received, notification
-FROM outbox_deliveries JOIN outbox_calls ON id = call
-WHERE due IS NULL AND (%s::bigint[] IS NULL OR call = ANY(%s::bigint[])) ORDER BY call, sink
-"""
-_REVIVE = """
-UPDATE outbox_deliveries d SET due = %s, attempts = 0, owner = NULL
-FROM unnest(%s::bigint[], %s::text[]) AS g (call, sink)
-WHERE d.call = g.call AND d.sink = g.sink AND d.due IS NULL
-"""
-_PURGE = """
-DELETE FROM outbox_deliveries d USING unnest(%s::bigint[], %s::text[]) AS g (call, sink)
-WHERE d.call = g.call AND d.sink = g.sink AND d.due IS NULL RETURNING d.call
 """
 _ADOPT = """
 UPDATE outbox_deliveries SET owner = %s WHERE (call, sink) IN (
@@ -134,22 +134,24 @@ def adopt(cursor: Any, fromMember: str, toMember: str | None, most: int) -> int:
     return count
 
 
-class Statements:
+class Statements(LetterStatements):
     """
     What L{StoreTables<iris_twisted.outbox.batched_store.StoreTables>} says, on C{self.cursor}.
 
     @param member: whose deliveries these are.
     @param fence: proves the places by which calls are added.
-    @param forgetAfter: see L{Tables<iris_twisted.outbox.tables.Tables>}.
+    @param forgetAfter: see L{Tables<iris_twisted.outbox.tables.Tables>}; C{strictOrder} too:
+        what other members owe of an account they give in an order of their own.
     @ivar cursor: of psycopg, in a transaction.
     """
 
     cursor: Any
 
-    def __init__(self, member: str, fence: IFence, forgetAfter: float) -> None:
+    def __init__(self, member: str, fence: IFence, forgetAfter: float, strictOrder: bool) -> None:
         self._member = member
         self._fence = fence
         self._forgetAfter = forgetAfter
+        self._strict = strictOrder
 
     def add(self, additions: Sequence[Addition]) -> list[int | NotHeld | None]:
         """Calls came; their ids, C{None} for each whose key is known, errors for the fenced."""
@@ -194,10 +196,7 @@ class Statements:
                 [record.key for record in records],
                 [record.account for record in records],
                 [record.received for record in records],
-                [
-                    json.dumps(record.notification, separators=(",", ":"), allow_nan=False)
-                    for record in records
-                ],
+                [record.text for record in records],
             ),
         )
         ids = {key: id for id, key in self.cursor.fetchall()}
@@ -205,16 +204,20 @@ class Statements:
             (ids[a.record.key], sink) for a in additions if a.record.key in ids for sink in a.sinks
         ]
         if owed:
-            self.cursor.execute(_OWE, (self._member, *_columns(owed, 2)))
+            self.cursor.execute(
+                _OWE_STRICTLY if self._strict else _OWE, (self._member, *columns(owed, 2))
+            )
         return ids
 
-    def due(self, sink: str, now: float, most: int) -> Look:
+    def due(
+        self, sink: str, now: float, most: int, known: Sequence[int], skipped: Sequence[str]
+    ) -> Look:
         """What a sink is to be given now; what is nobody's becomes ours."""
         self.cursor.execute(_CLAIM, (self._member, sink, now, most))
-        self.cursor.execute(_DUE, (self._member, sink, now, most))
+        self.cursor.execute(_DUE, (self._member, sink, now, list(known), list(skipped), most))
         due = [
-            Due(id, attempts, CallRecord(key, account, received, json.loads(notification)))
-            for id, attempts, key, account, received, notification in self.cursor.fetchall()
+            Due(id, attempts, CallRecord.stored(key, account, received, text), revived)
+            for id, attempts, key, account, received, text, revived in self.cursor.fetchall()
         ]
         self.cursor.execute(_NEXT, (self._member, sink, now))
         next = self.cursor.fetchone()
@@ -222,20 +225,19 @@ class Statements:
 
     def taken(self, deliveries: Sequence[tuple[int, str]]) -> list[bool]:
         """Sinks have these calls."""
-        self.cursor.execute(_TAKEN, (*_columns(deliveries, 2), self._member))
+        self.cursor.execute(_TAKEN, (*columns(deliveries, 2), self._member))
         ours = set(self.cursor.fetchall())
-        self._forget({id for id, _ in ours})
+        self.forget({id for id, _ in ours})
         return [delivery in ours for delivery in deliveries]
-
-    def _forget(self, ids: Iterable[int]) -> None:
-        # What another transaction leaves behind goes with its key.
-        self.cursor.execute(_GONE, (list(ids),))
 
     def failed(self, attempts: Sequence[Attempt]) -> list[bool]:
         """Sinks did not take these."""
         rows = [(a.id, a.sink, a.due, a.reason) for a in attempts]
-        self.cursor.execute(_FAILED, (*_columns(rows, 4), self._member))
+        self.cursor.execute(_FAILED, (*columns(rows, 4), self._member))
         ours = set(self.cursor.fetchall())
+        again = [(a.id, a.sink, a.due) for a in attempts if a.due is not None]
+        if self._strict and again:
+            self.cursor.execute(_PUSH_BACK, columns(again, 3))
         return [(attempt.id, attempt.sink) in ours for attempt in attempts]
 
     def forgetKey(self, key: str) -> None:
@@ -251,36 +253,3 @@ class Statements:
         """By sink, when the oldest call of ours came that is still to be delivered."""
         self.cursor.execute(_OLDEST, (self._member,))
         return dict(self.cursor.fetchall())
-
-    def deadLetters(self, ids: Sequence[int] = ()) -> list[DeadLetter]:
-        """Those given up, whoever's they are."""
-        wanted = list(ids) or None
-        self.cursor.execute(_LETTERS, (wanted, wanted))
-        return [
-            DeadLetter(
-                id,
-                sink,
-                attempts,
-                reason,
-                CallRecord(key, account, received, json.loads(notification)),
-            )
-            for id, sink, attempts, reason, key, account, received, notification in (
-                self.cursor.fetchall()
-            )
-        ]
-
-    def revive(self, letters: Iterable[DeadLetter], now: float) -> None:
-        """Try them again: whoever looks first."""
-        pairs = [(letter.id, letter.sink) for letter in letters]
-        self.cursor.execute(_REVIVE, (now, *_columns(pairs, 2)))
-
-    def purge(self, letters: Iterable[DeadLetter]) -> None:
-        """Forget them."""
-        pairs = [(letter.id, letter.sink) for letter in letters]
-        self.cursor.execute(_PURGE, _columns(pairs, 2))
-        self._forget({id for (id,) in self.cursor.fetchall()})
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> tuple[list[Any], ...]:
-    """An array for each column."""
-    return tuple([row[n] for row in rows] for n in range(width))

@@ -1,42 +1,47 @@
 """
-From the outbox to one sink: as many at a time as it takes, again with backoff, and to the
-dead letters when there is no hope.
+From the outbox to one sink: as many at a time as it takes, in the order of each account, again
+with backoff, and to the dead letters when there is no hope.
+
+What was kept just now is given at once, without reading it back, as long as nothing that came
+before it is still to be read.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..connection.interfaces import IRetryPolicy
-from ..errors import IrisError, NotKept, NotTaken, SinkRefused
-from ..sinks.interfaces import INotificationSink
+from ..errors import IrisError, NotTaken
+from ..net.steady_time import steadyTime
+from ..sinks.interfaces import INotificationSink, IOrderedSink
+from .attempts import Attempts
 from .interfaces import IOutboxStore
-from .values import Due
+from .lanes import Lanes
+from .store_retry import StoreRetry
+from .values import Attempt, Due
 
 __all__ = ["SinkWorker"]
 
 # Seconds after which it looks again anyway: somebody may have revived dead letters.
 _LOOK = 10.0
-# Seconds to wait when the outbox itself does not work.
-_MEND = 5.0
-_BATCH = 64
+# How many are read at a time.
+_BATCH = 256
 
 
 class SinkWorker:
     """
     @param spec: what the sink is called in the store.
     @param policy: when to try again.
-    @param retryFor: seconds from a call's arrival in which it is tried.
+    @param retryFor: see L{Attempts}.
     @param ended: called with the delivery, its outcome (C{taken}, C{failed}, C{dead}), the
         seconds that it took, and the error if there was one.
+    @param strictOrder: whether a call of an account waits while one before it is tried again.
     """
 
     _log = Logger()
@@ -50,151 +55,203 @@ class SinkWorker:
         policy: IRetryPolicy,
         retryFor: float,
         ended: Callable[[Due, str, float, IrisError | None], None],
+        strictOrder: bool = False,
     ) -> None:
         self.sink = sink
-        self._reactor = reactor
+        self._time = steadyTime(reactor)
         self._store = store
         self._spec = spec
-        self._policy = policy
-        self._retryFor = retryFor
+        self._attempts = Attempts(reactor, policy, retryFor)
         self._ended = ended
-        self._ready: deque[Due] = deque()
-        self._known: set[int] = set()
-        self._working: set[Deferred[None]] = set()
+        self._strict = strictOrder
+        # A sink that keeps the order by itself gets many calls of an account at a time.
+        self._lanes = Lanes(serial=strictOrder or not IOrderedSink.providedBy(sink))
+        self._taking: dict[int, Deferred[Any]] = {}
+        # What the sink has, and the store does not know yet.
+        self._unmarked: list[tuple[Due, float]] = []
+        self._storing = StoreRetry(reactor, sink.name)
+        # Whether the store may hold what is due and not known here.
+        self._more = True
+        # Whether the store may hold what is due later.
+        self._waitsForDate = True
         self._looking = False
         self._lookAgain = False
+        self._pumping = False
         self._timer: IDelayedCall | None = None
         self._stopped = False
-        self._failing = False
+
+    # What may be asked of it
 
     def wake(self) -> None:
-        """Something may be due."""
+        """Something may be due that is not known here."""
+        self._more = True
         if self._looking:
             self._lookAgain = True
-        elif not self._ready:
-            self._start(self._look())
+        elif not self._lanes.ready:
+            self._storing.start(self._look())
+
+    def give(self, due: Due) -> None:
+        """A call was kept just now, after all that was kept before."""
+        if self._strict or self._looking or self._more or self._lanes.isFull:
+            # What came before it is read first.
+            self.wake()
+        elif due.id not in self._lanes.known:
+            self._renewDates()
+            self._lanes.put(due)
+            self._pump()
+
+    def refresh(self) -> None:
+        """Forget what is known and not under way: somebody else may have it by now."""
+        self._lanes.forgetWaiting()
+        self.wake()
 
     @property
     def isGiving(self) -> bool:
-        """Whether the sink is being given something."""
-        return len(self._known) > len(self._ready)
+        """Whether the sink is being given something, or what it took is being marked."""
+        return bool(self._taking or self._unmarked or self._storing.writing)
 
     async def stop(self) -> None:
         """Leave what is under way to the next start, and close the sink."""
         self._stopped = True
         self._cancelTimer()
-        working = list(self._working)
-        for work in working:
-            work.cancel()
-        await gatherResults(working)
+        for taking in list(self._taking.values()):
+            taking.cancel()
+        self._markTaken()
+        await self._storing.stop()
         await self.sink.stop()
 
-    def _start(self, work: Any) -> None:
-        if self._stopped:
-            work.close()
-            return
-        working: Deferred[None] = Deferred.fromCoroutine(work)
-        self._working.add(working)
-
-        def ended(failure: Any) -> None:
-            self._working.discard(working)
-            if failure is not None and not failure.check(CancelledError):
-                self._log.failure("a bug in delivering to {name}", failure, name=self.sink.name)
-
-        working.addBoth(lambda result: ended(result))
+    # Reading what is due
 
     def _cancelTimer(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
 
+    def _lookAt(self, time: float) -> None:
+        """Look at that date of L{Attempts}, or before."""
+        wait = max(0.0, time - self._attempts.now())
+        if self._timer is not None and self._timer.active():
+            if self._timer.getTime() <= self._time.seconds() + wait:
+                return
+            self._timer.cancel()
+        self._timer = self._time.callLater(wait, self.wake)
+
     async def _look(self) -> None:
-        """Fetch what is due, and give the sink as much as it takes."""
+        """Read what is due."""
         self._looking = True
+        self._lookAgain = False
         self._cancelTimer()
+        lanes, now = self._lanes, self._attempts.now()
+        lanes.beforeLook()
         try:
-            while True:
-                self._lookAgain = False
-                now, most = self._reactor.seconds(), _BATCH + len(self._known)
-                look = await self._mended(partial(self._store.due, self._spec, now, most))
-                fresh = [due for due in look.due if due.id not in self._known]
-                self._ready.extend(fresh)
-                self._known.update(due.id for due in fresh)
-                if not self._lookAgain or self._ready:
-                    break
-            wait = _LOOK
-            if not self._ready and look.next is not None:
-                wait = min(wait, max(0.0, look.next - self._reactor.seconds()))
+            look = await self._storing.do(
+                lambda: self._store.due(
+                    self._spec, now, _BATCH, tuple(lanes.known), tuple(lanes.skipped)
+                )
+            )
+            for due in look.due:
+                if due.id not in lanes.known:
+                    lanes.put(due)
+            self._more = self._lookAgain or len(look.due) >= _BATCH
+            self._waitsForDate = look.next is not None
+            self._renewDates()
         finally:
             self._looking = False
         if self._stopped:
             return
-        if self._lookAgain and not self._ready:
-            wait = 0.0
-        self._timer = self._reactor.callLater(wait, self.wake)
+        self._lookAt(min(now + _LOOK, look.next or now + _LOOK))
         self._pump()
 
+    def _renewDates(self) -> None:
+        if not self._waitsForDate and not self._lanes.known:
+            self._attempts.renew()
+
+    # Giving it to the sink
+
     def _pump(self) -> None:
-        underWay = len(self._known) - len(self._ready)
-        while self._ready and underWay < self.sink.concurrency:
-            underWay += 1
-            self._start(self._deliver(self._ready.popleft()))
-
-    async def _mended(self, work: Callable[[], Deferred[Any]]) -> Any:
-        """Do that in the store, as soon as it works."""
-        while True:
-            try:
-                result = await work()
-            except NotKept as e:
-                if not self._failing:
-                    self._failing = True
-                    self._log.error("{reason}; trying again", reason=e.message)
-                await deferLater(self._reactor, _MEND)
-            else:
-                self._failing = False
-                return result
-
-    async def _deliver(self, due: Due) -> None:
-        began = self._reactor.seconds()
-        error: IrisError | None = None
-        outcome = "taken"
+        """Give the sink as much as it takes."""
+        if self._pumping or self._stopped:
+            # Below, whoever took it at once is in the loop already.
+            return
+        self._pumping = True
         try:
-            await maybeDeferred(self.sink.take, due.record)
-        except CancelledError:
-            raise
-        except IrisError as e:
-            error = e
-        except Exception as e:
-            self._log.failure("the sink {name} failed", name=self.sink.name)
-            error = NotTaken(f"{self.sink.name} failed: {type(e).__name__}", cause=e)
-        seconds = self._reactor.seconds() - began
-        if error is None:
-            await self._mended(lambda: self._store.taken(due.id, self._spec))
-        else:
-            again = self._again(due, error)
-            outcome = "dead" if again is None else "failed"
-            words = error.message
-            await self._mended(lambda: self._store.failed(due.id, self._spec, again, words))
-            self._tell(due, error, again)
-        self._known.discard(due.id)
+            while self._lanes.ready and len(self._taking) < self.sink.concurrency:
+                self._take(self._lanes.ready.popleft())
+        finally:
+            self._pumping = False
+        if self._more and not self._lanes.ready and not self._looking:
+            self._storing.start(self._look())
+
+    def _take(self, due: Due) -> None:
+        began = self._time.seconds()
+        taking = maybeDeferred(self.sink.take, due.record)
+        self._taking[due.id] = taking
+        taking.addCallbacks(
+            self._taken, self._notTaken, callbackArgs=(due, began), errbackArgs=(due, began)
+        )
+
+    def _taken(self, _: object, due: Due, began: float) -> None:
+        del self._taking[due.id]
+        if not self._unmarked:
+            # What else is taken in this turn is marked along with it.
+            self._time.callLater(0, self._markTaken)
+        self._unmarked.append((due, self._time.seconds() - began))
+        # The next one need not wait until this one is marked.
+        self._lanes.next(due.record.account)
+        self._pump()
+
+    def _markTaken(self) -> None:
+        if not self._unmarked:
+            # Done at the end already.
+            return
+        taken, self._unmarked = self._unmarked, []
+        deliveries = [(due.id, self._spec) for due, _ in taken]
+
+        def marked() -> None:
+            for due, seconds in taken:
+                self._done(due, "taken", seconds, None)
+
+        self._storing.write(lambda: self._store.taken(deliveries), marked)
+
+    def _notTaken(self, failure: Failure, due: Due, began: float) -> None:
+        del self._taking[due.id]
+        if self._stopped:
+            # It is given again at the next start.
+            return
+        error = failure.value
+        if not isinstance(error, IrisError):
+            self._log.failure("the sink {name} failed", failure, name=self.sink.name)
+            words = f"{self.sink.name} failed: {type(error).__name__}"
+            error = NotTaken(words, cause=error)
+        seconds = self._time.seconds() - began
+        again = self._attempts.again(due, error)
+        if not self._strict:
+            self._lanes.next(due.record.account)
+        attempt = Attempt(due.id, self._spec, again, error.message)
+        self._storing.write(
+            lambda: self._store.failed(attempt), lambda: self._failed(due, error, again, seconds)
+        )
+        self._pump()
+
+    def _done(self, due: Due, outcome: str, seconds: float, error: IrisError | None) -> None:
+        """It stands in the store as it is."""
+        self._lanes.forget(due.id)
         self._ended(due, outcome, seconds, error)
-        if self._ready:
-            self._pump()
-        else:
+        if self._lanes.wantsMoreOf(due.record.account):
             self.wake()
 
-    def _again(self, due: Due, error: IrisError) -> float | None:
-        """When to try again, epoch seconds; C{None} for never."""
-        if isinstance(error, SinkRefused):
-            return None
-        now: float = self._reactor.seconds()
-        delay = self._policy.delay(due.attempts + 1)
-        asked = error.retryAfter if isinstance(error, NotTaken) else None
-        if asked is not None:
-            delay = max(delay or 0.0, asked)
-        if delay is None or now + delay > due.record.received + self._retryFor:
-            return None
-        return now + delay
+    def _failed(self, due: Due, error: IrisError, again: float | None, seconds: float) -> None:
+        self._tell(due, error, again)
+        if self._strict:
+            if again is not None:
+                # The later ones are due with it now, and read again then.
+                self._lanes.forgetWaitingOf(due.record.account)
+            self._lanes.next(due.record.account)
+        self._done(due, "dead" if again is None else "failed", seconds, error)
+        if again is not None:
+            self._waitsForDate = True
+            self._lookAt(again)
+        self._pump()
 
     def _tell(self, due: Due, error: IrisError, again: float | None) -> None:
         if again is None:
@@ -208,5 +265,5 @@ class SinkWorker:
             self._log.warn(
                 "{reason}: trying again in {wait:.1f} seconds",
                 reason=error.message,
-                wait=again - self._reactor.seconds(),
+                wait=again - self._attempts.now(),
             )

@@ -23,12 +23,16 @@ _PATIENCE = 5000
 
 
 def openTables(
-    path: str | None, *, make: bool = True, forgetAfter: float = 86_400.0
+    path: str | None,
+    *,
+    make: bool = True,
+    forgetAfter: float = 86_400.0,
+    strictOrder: bool = False,
 ) -> tuple[sqlite3.Connection, Tables]:
     """
     @param path: C{None} for tables in memory.
     @param make: the file too, readable for its owner only.
-    @param forgetAfter: see L{Tables}.
+    @param forgetAfter: see L{Tables}; C{strictOrder} too.
     @raise IncorrectParameters: naming the file and what is wrong with it.
     """
     try:
@@ -43,7 +47,7 @@ def openTables(
             connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            tables = Tables(connection, forgetAfter)
+            tables = Tables(connection, forgetAfter, strictOrder)
         except BaseException:
             connection.close()
             raise
@@ -89,20 +93,29 @@ class Spool(BatchedStore):
     @param path: of the file, made when it is not there; C{None} for one in memory, which
         promises nothing.
     @param forgetAfter: seconds for which the key of a call is remembered.
+    @param strictOrder: see L{Tables}.
     @raise IncorrectParameters: when it cannot be opened, is something else, or another
         process has it.
     """
 
-    def __init__(self, reactor: Any, path: str | None, forgetAfter: float = 86_400.0) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        path: str | None,
+        forgetAfter: float = 86_400.0,
+        strictOrder: bool = False,
+    ) -> None:
         self._lock: int | None = None
         if path is not None:
             self._lock = _locked(path)
         try:
-            self._connection, tables = openTables(path, forgetAfter=forgetAfter)
+            self._connection, tables = openTables(
+                path, forgetAfter=forgetAfter, strictOrder=strictOrder
+            )
         except IncorrectParameters:
             self._unlock()
             raise
-        super().__init__(reactor, str(path), tables, keeps=path is not None)
+        super().__init__(reactor, path or "in memory", tables, keeps=path is not None)
 
     def _unlock(self) -> None:
         if self._lock is not None:

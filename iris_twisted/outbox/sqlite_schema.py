@@ -33,6 +33,7 @@ CREATE TABLE deliveries (
     due REAL,
     attempts INTEGER NOT NULL DEFAULT 0,
     reason TEXT NOT NULL DEFAULT '',
+    revived REAL,
     PRIMARY KEY (call, sink)
 ) WITHOUT ROWID;
 CREATE INDEX due ON deliveries (sink, due, call) WHERE due IS NOT NULL;
@@ -47,15 +48,17 @@ CREATE TABLE calls_2 {_CALLS}
 INSERT INTO calls_2 SELECT id, key, account, received, notification FROM calls;
 DROP TABLE calls;
 ALTER TABLE calls_2 RENAME TO calls;
+ALTER TABLE deliveries ADD COLUMN revived REAL;
 UPDATE deliveries SET due = 0 WHERE due IS NOT NULL AND attempts = 0;
 """
 
 
-def prepare(connection: sqlite3.Connection) -> None:
+def prepare(connection: sqlite3.Connection, strictOrder: bool = False) -> None:
     """
     Make the tables, if they are not there, or what is new of them.
 
     @param connection: in autocommit mode.
+    @param strictOrder: whether calls are looked for by their account.
     @raise sqlite3.DatabaseError: when there are others.
     """
 
@@ -72,6 +75,9 @@ def prepare(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"it is no outbox of the version {_VERSION}")
     elif version == 1:
         _run(connection, _FROM_1)
+    if strictOrder:
+        # Nobody else needs it, and it costs something with every call.
+        connection.execute("CREATE INDEX IF NOT EXISTS account ON calls (account)")
 
 
 def _run(connection: sqlite3.Connection, statements: str) -> None:

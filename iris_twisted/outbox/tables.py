@@ -21,18 +21,43 @@ __all__ = ["Tables"]
 _FORGET = 4
 
 
+# Due at once, whatever the clock says later, and in the order of the ids.
+_OWE = "INSERT INTO deliveries (call, sink, due) VALUES (?, ?, 0)"
+# With whatever comes before it of that account, if that waits.
+_OWE_STRICTLY = """
+INSERT INTO deliveries (call, sink, due) SELECT ?1, ?2, coalesce((
+    SELECT max(due) FROM calls AS other JOIN deliveries ON call = other.id
+    WHERE other.account = (SELECT account FROM calls WHERE id = ?1)
+    AND other.id < ?1 AND sink = ?2 AND due IS NOT NULL
+), 0)
+"""
+_PUSH_BACK = """
+UPDATE deliveries SET due = ?1 WHERE sink = ?2 AND due < ?1 AND call > ?3 AND call IN (
+    SELECT id FROM calls WHERE account = (SELECT account FROM calls WHERE id = ?3)
+)
+"""
+
+
 class Tables:
     """
     @param connection: in autocommit mode. Nobody else adds calls to these tables.
     @param forgetAfter: seconds for which a key is remembered, and longer while its call is
         still owed to somebody.
+    @param strictOrder: whether what is due of an account is due no sooner than what came
+        before it.
     @raise sqlite3.DatabaseError: when there are other tables.
     """
 
-    def __init__(self, connection: sqlite3.Connection, forgetAfter: float = 86_400.0) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        forgetAfter: float = 86_400.0,
+        strictOrder: bool = False,
+    ) -> None:
         self._connection = connection
         self._forgetAfter = forgetAfter
-        prepare(connection)
+        self._strict = strictOrder
+        prepare(connection, strictOrder)
         last = self._one(
             "SELECT max((SELECT coalesce(max(id), 0) FROM calls), "
             "(SELECT coalesce(max(call), 0) FROM keys))"
@@ -91,10 +116,8 @@ class Tables:
             next += 1
             ids.append(next)
             known.add(record.key)
-            text = json.dumps(record.notification, separators=(",", ":"), allow_nan=False)
-            calls.append((next, record.key, record.account, record.received, text))
+            calls.append((next, record.key, record.account, record.received, record.text))
             seen.append((record.key, next, record.received))
-            # Due at once, whatever the clock says later, and in the order of the ids.
             deliveries += [(next, sink) for sink in addition.sinks]
         many = self._connection.executemany
         many(
@@ -102,7 +125,7 @@ class Tables:
             calls,
         )
         many("INSERT INTO keys (key, call, seen) VALUES (?, ?, ?)", seen)
-        many("INSERT INTO deliveries (call, sink, due) VALUES (?, ?, 0)", deliveries)
+        many(_OWE_STRICTLY if self._strict else _OWE, deliveries)
         # An id that was rolled back is nobody's.
         self._lastId = next
         return ids
@@ -125,17 +148,25 @@ class Tables:
         """As if that call had never come."""
         self._connection.execute("DELETE FROM keys WHERE key = ?", (key,))
 
-    def due(self, sink: str, now: float, most: int) -> Look:
+    def due(
+        self,
+        sink: str,
+        now: float,
+        most: int,
+        known: Sequence[int] = (),
+        skipped: Sequence[str] = (),
+    ) -> Look:
         """What a sink is to be given now, the longest due first, and when there is more."""
         rows = self._connection.execute(
-            "SELECT id, attempts, key, account, received, notification "
-            "FROM deliveries JOIN calls ON id = call "
-            "WHERE sink = ? AND due <= ? ORDER BY due, call LIMIT ?",
-            (sink, now, most),
+            "SELECT id, attempts, key, account, received, notification, revived "
+            "FROM deliveries JOIN calls ON id = call WHERE sink = ? AND due <= ? "
+            "AND call NOT IN (SELECT value FROM json_each(?)) "
+            "AND account NOT IN (SELECT value FROM json_each(?)) ORDER BY due, call LIMIT ?",
+            (sink, now, json.dumps(known), json.dumps(skipped), most),
         )
         due = [
-            Due(id, attempts, CallRecord(key, account, received, json.loads(notification)))
-            for id, attempts, key, account, received, notification in rows
+            Due(id, attempts, CallRecord.stored(key, account, received, text), revived)
+            for id, attempts, key, account, received, text, revived in rows
         ]
         next = self._one(
             "SELECT due FROM deliveries WHERE sink = ? AND due > ? ORDER BY due LIMIT 1", sink, now
@@ -160,6 +191,9 @@ class Tables:
             "WHERE call = ? AND sink = ?",
             [(attempt.due, attempt.reason, attempt.id, attempt.sink) for attempt in attempts],
         )
+        if self._strict:
+            again = [(a.due, a.sink, a.id) for a in attempts if a.due is not None]
+            self._connection.executemany(_PUSH_BACK, again)
         return [True] * len(attempts)
 
     def depths(self) -> dict[tuple[str, bool], int]:
@@ -191,16 +225,16 @@ class Tables:
                 sink,
                 attempts,
                 reason,
-                CallRecord(key, account, received, json.loads(notification)),
+                CallRecord.stored(key, account, received, text),
             )
-            for id, sink, attempts, reason, key, account, received, notification in rows
+            for id, sink, attempts, reason, key, account, received, text in rows
             if not ids or id in ids
         ]
 
     def revive(self, letters: Iterable[DeadLetter], now: float) -> None:
         """Try them again, as if they had come now."""
         self._connection.executemany(
-            "UPDATE deliveries SET due = ?, attempts = 0 WHERE call = ? AND sink = ?",
+            "UPDATE deliveries SET due = 0, attempts = 0, revived = ? WHERE call = ? AND sink = ?",
             [(now, letter.id, letter.sink) for letter in letters],
         )
 

@@ -63,11 +63,13 @@ class Due:
     A delivery to be made.
 
     @ivar attempts: how many were made before.
+    @ivar revived: when it was a dead letter and is tried again since, epoch seconds.
     """
 
     id: int
     attempts: int
     record: CallRecord
+    revived: float | None = None
 
 
 @attrs.frozen

@@ -36,10 +36,11 @@ class Directory:
     logins: int = 0
     _subscribers: dict[str, str] = attrs.field(factory=dict)
 
-    def token(self, routingId: str, lifetime: float | None = None) -> str:
-        """A token for so many seconds."""
+    def token(self, routingId: str, lifetime: float | None = None, age: float | None = None) -> str:
+        """A token for so many seconds more, and so many old; C{None} for no word of that."""
+        now = self.now()
         seconds = self.lifetime if lifetime is None else lifetime
-        return makeToken(routingId, self.now() + seconds)
+        return makeToken(routingId, now + seconds, None if age is None else now - age)
 
     def knowsApp(self, key: str, secret: str | None) -> bool:
         """Whether an application may ask; without a secret, whether there is such."""

@@ -78,9 +78,9 @@ class Platform:
 
     # Tokens
 
-    def token(self, routingId: str, lifetime: float = 3600.0) -> str:
-        """An iris token that discovery accepts for so many seconds."""
-        return self.directory.token(routingId, lifetime)
+    def token(self, routingId: str, lifetime: float = 3600.0, age: float | None = None) -> str:
+        """An iris token that discovery accepts for so many seconds, and that is so many old."""
+        return self.directory.token(routingId, lifetime, age)
 
     def accepts(self, token: str) -> bool:
         """Whether discovery believes an iris token."""

@@ -49,6 +49,8 @@ class Sandbox:
         self.caFile: str | None = None
         self._tls = tls
         self._port: IListeningPort | None = None
+        self._interface = ""
+        self._number = 0
         self._certificates: Certificates | None = None
         root = Root()
         source = backend or self.platform
@@ -83,18 +85,26 @@ class Sandbox:
             self.caFile = certificates.caFile
             factory = TLSMemoryBIOFactory(certificates.options, False, factory, self._reactor)
         self._connections = Connections(factory)
-        endpoint = TCP4ServerEndpoint(self._reactor, port, interface=interface)
-        self._port = await endpoint.listen(self._connections)
-        address: Any = self._port.getHost()
+        self._interface = interface
+        address = await self._open(port)
+        self._number = address.port
         self.url = f"{'https' if self._tls else 'http'}://{interface}:{address.port}"
         return self
 
-    async def _stop(self) -> None:
+    async def _open(self, number: int) -> Any:
+        endpoint = TCP4ServerEndpoint(self._reactor, number, interface=self._interface)
+        self._port = await endpoint.listen(self._connections)
+        return self._port.getHost()
+
+    async def _close(self) -> None:
         port, self._port = self._port, None
         if port is not None:
             await maybeDeferred(port.stopListening)
         if self._connections is not None:
             await self._connections.abortAll()
+
+    async def _stop(self) -> None:
+        await self._close()
         certificates, self._certificates = self._certificates, None
         if certificates is not None:
             certificates.remove()
@@ -103,14 +113,33 @@ class Sandbox:
         """Close everything. Fires when nothing is left."""
         return Deferred.fromCoroutine(self._stop())
 
+    def goAway(self) -> Deferred[None]:
+        """
+        Be gone, as a platform that is down: every connection is cut, and new ones are refused.
+        Sessions are kept as for any loss. Fires when that is so.
+        """
+        return Deferred.fromCoroutine(self._close())
+
+    def comeBack(self) -> Deferred[None]:
+        """Listen again where it did before L{goAway}. Fires when it does."""
+        return Deferred.fromCoroutine(self._reopen())
+
+    async def _reopen(self) -> None:
+        if self._port is None:
+            await self._open(self._number)
+
     @property
     def sessions(self) -> list[UserSession]:
         """Who is connected and bound."""
         return list(self.platform.sessions.values())
 
-    def token(self, routingId: str, lifetime: float = 3600.0) -> str:
-        """An iris token that is accepted for so many seconds."""
-        return self.platform.token(routingId, lifetime)
+    def token(self, routingId: str, lifetime: float = 3600.0, age: float | None = None) -> str:
+        """An iris token that is accepted for so many seconds, and that is so many old."""
+        return self.platform.token(routingId, lifetime, age)
+
+    def refuseToken(self, token: str) -> None:
+        """From now on, discovery refuses this iris token, as one that has expired."""
+        self.platform.refusedTokens.add(token)
 
     def placeCall(self, to: str, **options: Any) -> Call:
         """See L{Platform.placeCall}."""
@@ -134,9 +163,14 @@ class Sandbox:
         self.platform.hang(step)
 
     def answerDiscovery(self, status: int, body: bytes = b"", **headers: str) -> None:
-        """Let discovery answer this, until C{platform.answer} is C{None} again."""
+        """Let discovery answer this, until L{behave}."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self.platform.answer = Answer(status, body, named)
+
+    def behave(self) -> None:
+        """Be good again: discovery answers the truth, and no step hangs."""
+        self.platform.answer = None
+        self.platform.hanging.clear()
 
 
 def startSandbox(

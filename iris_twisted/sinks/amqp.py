@@ -15,6 +15,7 @@ from zope.interface import implementer
 from ..errors import IncorrectParameters, NoAnswer, NotTaken, SinkRefused
 from ..net.deadline import deadlined
 from ..net.loopback import isLoopback
+from .amqp_place import AmqpMessage, AmqpPlace
 from .broker_url import BrokerUrl, requireExtra
 from .context import SinkContext
 from .interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
@@ -22,7 +23,7 @@ from .kept_connection import KeptConnection
 from .record import CallRecord
 
 if TYPE_CHECKING:
-    from .amqp_channel import AmqpChannel, AmqpMessage, AmqpPlace
+    from .amqp_channel import AmqpChannel
 
 __all__ = ["AmqpSink", "AmqpSinks"]
 
@@ -92,8 +93,6 @@ class AmqpSink:
             raise NotTaken(e.message, cause=e) from None
 
     def _message(self, record: CallRecord) -> AmqpMessage:
-        from .amqp_channel import AmqpMessage
-
         fields = {
             "account": record.account,
             "type": str(record.notification.get("type") or ""),
@@ -156,8 +155,6 @@ class AmqpSinks:
         heartbeat, timeout = url.count("heartbeat", 30), url.seconds("timeout", 10.0)
         virtualHost = unquote(url.path.removeprefix("/")) or "/"
         requireExtra(self.name, "pika", "pika")
-        from .amqp_channel import AmqpPlace
-
         place = AmqpPlace(
             url=url,
             name=f"amqp:{url.origin}",

@@ -9,6 +9,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["NAMESPACE", "callKey"]
@@ -24,6 +25,17 @@ _ADDRESSES = frozenset(("id", "rtcserver", "to", "xmlns"))
 _FLEETING = ("token", "time", "expir")
 
 
+_encode = json.JSONEncoder(
+    allow_nan=False,
+    check_circular=False,
+    ensure_ascii=False,
+    separators=(",", ":"),
+    sort_keys=True,
+).encode
+
+
+# There are a dozen in use, and a stranger cannot make it many.
+@lru_cache(maxsize=256)
 def _tells(name: str) -> bool:
     """Whether an attribute says which call it is."""
     lower = name.lower()
@@ -57,14 +69,12 @@ def callKey(account: str, notification: Mapping[str, Any]) -> str:
     if "roomid" not in fields and "traceid" not in fields:
         return str(uuid.uuid4())
     # JSON shows where each text ends, and what is no text; sorted, no order matters.
-    text = json.dumps(
-        [account, fields],
-        allow_nan=False,
-        ensure_ascii=False,
-        separators=(",", ":"),
-        sort_keys=True,
-    )
+    text = _encode([account, fields])
     # Halves of surrogate pairs, which UTF-8 has no place for, are told apart as well.
     data = NAMESPACE.bytes + text.encode("utf-8", "surrogatepass")
-    digest = hashlib.sha1(data, usedforsecurity=False).digest()
-    return str(uuid.UUID(bytes=digest[:16], version=5))
+    digest = bytearray(hashlib.sha1(data, usedforsecurity=False).digest()[:16])
+    # As uuid.UUID does, in a tenth of the time: the version, the variant, the dashes.
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    key = digest.hex()
+    return f"{key[:8]}-{key[8:12]}-{key[12:16]}-{key[16:20]}-{key[20:]}"

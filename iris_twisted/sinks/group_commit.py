@@ -11,6 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
+from ..net.steady_time import steadyTime
+
 __all__ = ["GroupCommit"]
 
 _Item = TypeVar("_Item")
@@ -48,7 +50,7 @@ class GroupCommit(Generic[_Item, _Result]):
         if not self._busy:
             self._busy = True
             # What else comes in this turn goes along.
-            self._reactor.callLater(0, self._begin)
+            steadyTime(self._reactor).callLater(0, self._begin)
         return done
 
     def idle(self) -> Deferred[None]:

@@ -14,7 +14,7 @@ from zope.interface import Attribute, Interface
 from .context import SinkContext
 from .record import CallRecord
 
-__all__ = ["ICheckedSink", "INotificationSink", "INotificationSinkProvider"]
+__all__ = ["ICheckedSink", "INotificationSink", "INotificationSinkProvider", "IOrderedSink"]
 
 
 class INotificationSink(Interface):
@@ -34,8 +34,10 @@ class INotificationSink(Interface):
         end of this process at any moment.
      4. The same record may be given again; it arrives again, with the same key, or not.
      5. Up to C{concurrency} records may be under way at a time, and each has an outcome of its
-        own. Whoever gives them keeps the order of an account's calls by giving one after the
-        other has been taken.
+        own. Calls of one account come in the order in which the platform told of them: the next
+        one after the one before was taken, or failed (then that comes again later; with
+        C{--strict-order} the next one waits for it), but at once to an L{IOrderedSink}.
+        Different accounts do not wait for each other.
      6. While the place cannot be reached, C{take} fails within a bounded time, with
         L{NotTaken<iris_twisted.errors.NotTaken>}; when it is back, the same sink takes again:
         nobody makes a new one.
@@ -45,13 +47,13 @@ class INotificationSink(Interface):
      8. A Deferred of C{take} may be cancelled: it fires soon, and the sink goes on. Whether the
         record arrived is open.
      9. C{reopen} may come at any time, and costs no record.
-    10. After C{stop} fired, no socket, timer, process, thread or file of the sink's is left.
+     10. After C{stop} fired, no socket, timer, process, thread or file of the sink's is left.
     """
 
     name: str = Attribute("What it is called in logs and metrics (1).")
     durable: bool = Attribute(
         "Whether what it took is safe (3), so that the platform may be told that the call "
-        "arrived. It may change while no record is under way; it is asked for each call."
+        "arrived. It is asked for each call, and may change."
     )
     concurrency: int = Attribute("How many records it may be given at a time (5); 1 or more.")
 
@@ -76,12 +78,19 @@ class INotificationSink(Interface):
         """
 
 
+class IOrderedSink(INotificationSink):
+    """
+    A sink that takes records in the order in which it is given them, though several are under
+    way: so it is given several of an account at a time.
+    """
+
+
 class ICheckedSink(INotificationSink):
     """A sink whose place can be asked whether everything is right, before the first call."""
 
     def check() -> Deferred[None]:
         """
-        Called once at the start, and never while a record is under way.
+        Called once at the start, where calls of earlier may be under way already.
 
         @return: fires when the sink would take a record now; fails with
             L{IncorrectParameters<iris_twisted.errors.IncorrectParameters>} when somebody has to

@@ -10,19 +10,20 @@ from collections.abc import Sequence
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.plugin import IPlugin
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import IncorrectParameters, NotTaken
 from .context import SinkContext
 from .formats import withoutHeaders
 from .group_commit import GroupCommit
-from .interfaces import INotificationSink, INotificationSinkProvider
+from .interfaces import INotificationSink, INotificationSinkProvider, IOrderedSink
 from .record import CallRecord
 
 __all__ = ["FileSink", "FileSinks", "StdoutSink", "StdoutSinks"]
 
 
-@implementer(INotificationSink)
+@implementer(IOrderedSink)
 class StdoutSink:
     """
     Writes to stdout. Whoever reads there may lose what was written: not durable.
@@ -55,7 +56,7 @@ def _cannotWrite(what: str, error: Exception) -> NotTaken:
     return NotTaken(f"{what} cannot be written: {reason}", cause=error)
 
 
-@implementer(INotificationSink)
+@implementer(IOrderedSink)
 class FileSink:
     """
     Appends to a file, which is flushed to the disk before a call counts as taken.
@@ -77,13 +78,13 @@ class FileSink:
         self._commits: GroupCommit[bytes, None] = GroupCommit(context.reactor, self._append)
 
     def take(self, record: CallRecord) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._take(record))
+        return self._commits.submit(self._format.encode(record).body).addErrback(self._failed)
 
-    async def _take(self, record: CallRecord) -> None:
-        try:
-            await self._commits.submit(self._format.encode(record).body)
-        except OSError as e:
-            raise _cannotWrite(self._path, e) from None
+    def _failed(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, OSError):
+            raise _cannotWrite(self._path, error) from None
+        failure.raiseException()
 
     def reopen(self) -> None:
         """Open the file anew before the next line: the old one may have been moved away."""

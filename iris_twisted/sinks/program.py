@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import IncorrectParameters, NotTaken, SinkRefused
+from ..net.steady_time import steadyTime
 from .context import SinkContext
 from .formats import withoutHeaders
 from .interfaces import INotificationSink, INotificationSinkProvider
@@ -112,7 +113,7 @@ class ExecSink:
             run.done.errback(NotTaken(f"{self.name} cannot be run: {e.strerror}", cause=e))
             return run.done
         self._running.add(run)
-        late = self._reactor.callLater(self._timeout, run.kill)
+        late = steadyTime(self._reactor).callLater(self._timeout, run.kill)
 
         def exited(_: Any) -> None:
             self._running.discard(run)

@@ -14,6 +14,8 @@ from .call_key import callKey
 
 __all__ = ["CallRecord", "timestamp"]
 
+_encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
+
 
 def timestamp(seconds: float) -> str:
     """Epoch seconds as RFC 3339 writes them, in UTC, to the millisecond."""
@@ -39,6 +41,8 @@ class CallRecord:
     received: float
     notification: dict[str, Any] = attrs.field(repr=False)
 
+    _text: str | None = attrs.field(default=None, eq=False, repr=False, alias="text")
+
     @classmethod
     def of(cls, account: str, notification: dict[str, Any], now: float) -> CallRecord:
         """
@@ -46,18 +50,24 @@ class CallRecord:
 
         @raise ValueError: when it holds what JSON cannot; C{TypeError} likewise.
         """
-        return cls(callKey(account, notification), account, now, notification)
+        key, text = callKey(account, notification), _encode(notification)
+        return cls(key, account, now, notification, text)
+
+    @classmethod
+    def stored(cls, key: str, account: str, received: float, text: str) -> CallRecord:
+        """A record of which the notification is L{text}."""
+        return cls(key, account, received, json.loads(text), text)
+
+    @property
+    def text(self) -> str:
+        """The notification as one JSON object on one line."""
+        return _encode(self.notification) if self._text is None else self._text
 
     @property
     def line(self) -> str:
         """The record as one JSON object on one line."""
-        return json.dumps(
-            {
-                "key": self.key,
-                "account": self.account,
-                "received": timestamp(self.received),
-                "notification": self.notification,
-            },
-            separators=(",", ":"),
-            allow_nan=False,
+        # The notification is the most of it, and was written down once already.
+        return (
+            f'{{"key":{_encode(self.key)},"account":{_encode(self.account)},'
+            f'"received":"{timestamp(self.received)}","notification":{self.text}}}'
         )

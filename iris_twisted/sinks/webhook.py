@@ -129,7 +129,7 @@ class WebhookSink:
         secret = self._context.webhookSecret
         if secret is not None:
             headers["Webhook-Signature"] = signature(secret, record.key, now, call.body)
-        sending = self._requests.send("POST", self._origin, self._url, headers, call.body)
+        sending = self._requests.post(self._origin, self._url, headers, call.body)
         try:
             answer = await deadlined(
                 reactor,

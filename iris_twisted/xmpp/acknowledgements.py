@@ -23,8 +23,8 @@ class Acknowledgements:
     @param pingsOften: whether L{requestIfBehind} is called every few seconds.
     @ivar state: from the time on when stream management was asked for.
     @ivar incoming: the same, from the time on when the peer's stanzas count.
-    @ivar hasUnreportedStanzas: whether anything but answers to us came, or was done with, since we
-        said how far we are.
+    @ivar hasUnreportedStanzas: whether anything but answers to our pings came, or was done with,
+        since we said how far we are.
     """
 
     def __init__(
@@ -72,6 +72,8 @@ class Acknowledgements:
             state.acknowledge(element.get("h"))
         elif name == "enabled" and self.incoming is None:
             self.incoming = state
+            # What came before does not count.
+            self.hasUnreportedStanzas = False
             if element.get("resume") in ("true", "1"):
                 state.resumptionEnabled(element)
         elif name == "failed" and self.incoming is None:

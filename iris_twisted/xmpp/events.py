@@ -28,6 +28,7 @@ __all__ = [
     "Resumption",
     "SessionEvent",
     "SessionSettings",
+    "StanzaReceived",
     "outcome",
 ]
 
@@ -49,6 +50,13 @@ class Established:
 @attrs.frozen
 class IqRequest:
     """An IQ that wants an answer (or has no type at all); pings are answered already."""
+
+    element: Element
+
+
+@attrs.frozen
+class StanzaReceived:
+    """A message or a presence: only told when C{settings.stanzas} asks for it."""
 
     element: Element
 
@@ -96,7 +104,9 @@ def outcome(iq: Element) -> IqAnswered | IqFailed:
     return IqFailed(id, StanzaError(f"the server answered with an error: {condition}", condition))
 
 
-SessionEvent = Established | IqRequest | IqAnswered | IqFailed | PingAnswered | Ended
+SessionEvent = (
+    Established | IqRequest | StanzaReceived | IqAnswered | IqFailed | PingAnswered | Ended
+)
 
 
 @attrs.frozen
@@ -124,6 +134,7 @@ class SessionSettings:
     @ivar streamManagement: whether to use XEP-0198 where it is offered.
     @ivar pingsOften: whether C{requestAcknowledgement} is called every few seconds.
     @ivar resumption: what to resume, where that is possible.
+    @ivar stanzas: whether to tell of messages and presence, which mean nothing to Iris.
     """
 
     dialect: str
@@ -137,3 +148,4 @@ class SessionSettings:
     streamManagement: bool = True
     pingsOften: bool = False
     resumption: Resumption | None = attrs.field(default=None, repr=False)
+    stanzas: bool = False

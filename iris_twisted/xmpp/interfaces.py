@@ -67,6 +67,13 @@ class IXmppSession(Interface):
         @return: its id, unpredictable; C{IqAnswered} or C{IqFailed} follows with it.
         """
 
+    def sendStanza(stanza: Element) -> None:
+        """
+        Queue a message or a presence.
+
+        @raise IncorrectParameters: for a character that XML does not allow.
+        """
+
     def sendPing(now: float) -> None:
         """Queue a ping (XEP-0199 section 4.2); C{PingAnswered} follows, if anything does."""
 

@@ -1,7 +1,7 @@
 """
 Liveness: when to ping, and when a silent peer counts as gone (contract promise 10).
 
-SilentLogger is measured by ticks on which the reactor really ran and reading was
+Silence is measured by checks on which the reactor really ran and reading was
 possible, not by the clock alone: a stall of our own, or a pause of our own
 making, is not the peer's silence.
 """
@@ -11,6 +11,9 @@ from __future__ import annotations
 from enum import Enum, auto
 
 __all__ = ["Keepalive", "KeepaliveStatus"]
+
+# Seconds that are none.
+_FRACTION = 1e-6
 
 
 class KeepaliveStatus(Enum):
@@ -23,7 +26,8 @@ class KeepaliveStatus(Enum):
 
 class Keepalive:
     """
-    Asked once per interval.
+    Asked once per interval, and once more when the last one of a silence would end too late:
+    so silence is noticed within the timeout and one interval, in which it began.
 
     @param interval: seconds between ticks, and of silence before a ping.
     @param timeout: seconds of silence after which the peer is gone.
@@ -39,7 +43,26 @@ class Keepalive:
     @property
     def overdue(self) -> bool:
         """Whether the peer has been silent for too long."""
-        return self._silence >= self._timeout
+        return self.left == 0.0
+
+    @property
+    def left(self) -> float:
+        """Seconds of silence, from the last check on, until the peer is overdue."""
+        left = self._timeout - self._silence
+        # Whatever binary fractions make of their sum.
+        return left if left > _FRACTION else 0.0
+
+    def checkLast(self, now: float, bytesReceived: int, *, reading: bool = True) -> bool:
+        """
+        Before the next L{check} is due, C{left} seconds after the last.
+
+        @return: whether the peer is overdue.
+        """
+        if bytesReceived == self._bytes and reading:
+            # However late this is, it stands for no more than it was to wait.
+            self._silence += min(now - self._last, self.left)
+            self._last = now
+        return self.overdue
 
     def check(
         self, now: float, bytesReceived: int, *, receivedOther: bool, reading: bool = True

@@ -94,6 +94,7 @@ class Tree:
                 self.headerSeen = True
                 self.roots += 1
                 self.expat.StartNamespaceDeclHandler = None
+                self._opened()
                 self.items.append(Header(attributes))
                 return
             if not self.headerSeen and self._rootsWanted and not self.items:
@@ -116,6 +117,9 @@ class Tree:
         self.open.append(element)
         self._texts.append([])
 
+    def _opened(self) -> None:
+        """A header came; its attributes are being told."""
+
     def _end(self, _name: str) -> None:
         if not self.open:
             self.roots -= 1
@@ -132,8 +136,9 @@ class Tree:
         elif text.strip(" \t\r\n"):
             raise ProtocolViolation("the server sent text between stanzas")
 
-    def _declare(self, prefix: str | None, uri: str) -> None:
-        self.declarations[prefix] = uri
+    def _declare(self, prefix: str | None, uri: str | None) -> None:
+        # None undeclares the default namespace.
+        self.declarations[prefix] = uri or ""
 
     def _doctype(self, *_: object) -> None:
         raise ProtocolViolation("the server sent a DOCTYPE")

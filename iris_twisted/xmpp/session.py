@@ -22,6 +22,7 @@ from .events import (
     Resumption,
     SessionEvent,
     SessionSettings,
+    StanzaReceived,
     outcome,
 )
 from .interfaces import IXmppSession
@@ -134,6 +135,9 @@ class XmppSession:
         self._send(stanzas.encoded(stanzas.iq(kind, id, payload, to)))
         self._iqs.sent(id, to, now)
         return id
+
+    def sendStanza(self, stanza: Element) -> None:
+        self._send(stanzas.encoded(stanza))
 
     def sendPing(self, now: float) -> None:
         id = self._settings.newId()
@@ -248,8 +252,9 @@ class XmppSession:
         if state is not None and not state.arrived(stanza):
             return
         acks.hasUnreportedStanzas |= stanza.name != "iq" or stanza.get("type") in ("get", "set")
-        # Messages and presence mean nothing here.
         if stanza.name != "iq" or not self._iq(stanza):
+            if stanza.name != "iq" and self._settings.stanzas and self.isUp:
+                self._events.append(StanzaReceived(stanza))
             if state is not None:
                 state.done(stanza)
 
@@ -263,8 +268,10 @@ class XmppSession:
                 self._login.answered(iq, account)
             elif (sent := self._pings.answered(iq, account)) is not None:
                 self._events.append(PingAnswered(sent))
-            elif self._iqs.answered(iq, account):
-                self._events.append(outcome(iq))
+            else:
+                self._acks.hasUnreportedStanzas = True
+                if self._iqs.answered(iq, account):
+                    self._events.append(outcome(iq))
             return False
         if stanzas.isEndless(iq):
             raise ProtocolViolation("the server sent an IQ with an endless id or sender")

@@ -21,6 +21,28 @@ __all__ = ["StreamParser"]
 
 _DECLARATION = re.compile(rb"<\?xml[\s].{0,120}?\?>", re.DOTALL)
 
+# In force where the peer declares nothing else.
+_OURS: dict[str | None, str] = {None: CLIENT, "stream": STREAM}
+# Bytes of what the header declares: each message is read inside it. Servers need 300.
+_LONGEST_ROOT = 2048
+
+
+# The name in a tag, with its prefix.
+_NAME = re.compile(rb"<([^\s/>]+)")
+
+
+def _rootOf(context: dict[str | None, str], name: str = "stream:stream") -> bytes:
+    """
+    The tag that begins a stream in which these namespaces are in force, by prefix.
+
+    @param name: what its end tag will be called.
+    """
+    declarations = (
+        f' xmlns{":" + prefix if prefix else ""}="{escape("xmlns", uri)}"'
+        for prefix, uri in context.items()
+    )
+    return f"<{name}{''.join(declarations)}>".encode()
+
 
 class StreamParser(Tree):
     """
@@ -38,6 +60,7 @@ class StreamParser(Tree):
         self._held = b""
         self._cutter = TokenCutter()
         self._sought = 0
+        self._root = _rootOf(_OURS)
         self._begun = False
         self._spent = False
         self.atRest = False
@@ -101,7 +124,8 @@ class StreamParser(Tree):
 
     def _putSpecial(self) -> bool:
         """
-        A comment, a processing instruction or a CDATA section begins what is held.
+        A comment, a processing instruction, a CDATA section or a declaration begins what is
+        held.
 
         @return: whether it was a whole CDATA section, which expat has now.
         @raise ProtocolViolation: nothing of that kind is allowed there.
@@ -111,7 +135,9 @@ class StreamParser(Tree):
         if self._held.startswith(b"<?"):
             self._instruction()
         if not self.open:
-            raise ProtocolViolation("the server sent text between stanzas")
+            checkBetween(self._held)
+        if not self._held.startswith(b"<![CDATA["):
+            raise ProtocolViolation("the server sent malformed XML: no markup begins with that")
         end = self._held.find(b"]]>", self._sought)
         if end < 0:
             # Its end may be cut too.
@@ -170,28 +196,26 @@ class StreamParser(Tree):
         if declaration:
             self._held = self._held[declaration.end() :]
             self._put(declaration[0])
-        self._root({None: CLIENT, "stream": STREAM})
+        self._enter(self._root)
         self._begun = True
         return True
 
-    def _root(self, context: dict[str | None, str]) -> None:
-        self._put(
-            (
-                "<stream:stream"
-                + "".join(
-                    f' xmlns{":" + prefix if prefix else ""}="{escape("xmlns", uri)}"'
-                    for prefix, uri in context.items()
-                )
-                + ">"
-            ).encode()
-        )
+    def _opened(self) -> None:
+        # RFC 6120 section 4.8.5: its prefix is the server's choice, and its end has the same.
+        name = _NAME.match(self._data, self.expat.CurrentByteIndex - self._dataStart)
+        assert name is not None
+        self._root = root = _rootOf(_OURS | self.declarations, name[1].decode())
+        if len(root) > _LONGEST_ROOT:
+            raise ProtocolViolation(
+                f"the server opened its stream with namespaces of more than {_LONGEST_ROOT} bytes"
+            )
+
+    def _enter(self, root: bytes) -> None:
+        self._put(root)
         self.stanzaStart = self._stanzaEnd = self._dataStart
 
     def _goOn(self) -> None:
         """Begin a new expat between stanzas, in the namespaces that the header declared."""
-        context = {None: CLIENT, "stream": STREAM}
-        if self.headerSeen:
-            context |= self.declarations
         self._begin()
         self._dataStart = 0
-        self._root(context)
+        self._enter(self._root)

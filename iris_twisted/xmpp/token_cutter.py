@@ -25,7 +25,7 @@ _TAGS = re.compile(
 _IN_TAG = re.compile(rb"""[<>"']""")
 _IN_VALUE = {ord('"'): re.compile(rb'["<]'), ord("'"): re.compile(rb"['<]")}
 # '<' and what can follow it between stanzas: a name, or what the cutter or expat refuses.
-_BEGINNING = re.compile(rb"<(?:[A-Za-z_:/!?\x80-\xff]|\Z)")
+_BEGINNING = re.compile(rb"<(?:[A-Za-z_:/?\x80-\xff]|\Z)")
 
 
 def checkBetween(data: bytes) -> None:
@@ -36,6 +36,11 @@ def checkBetween(data: bytes) -> None:
     rest = data.lstrip(_WHITESPACE)
     if rest and not rest.startswith(b"<"):
         raise ProtocolViolation("the server sent text between stanzas")
+    if rest.startswith(b"<!"):
+        # Expat may be given a part of such a token, and would wait for more.
+        raise ProtocolViolation(
+            "the server sent malformed XML: a DOCTYPE, a comment or CDATA between stanzas"
+        )
     if rest and not _BEGINNING.match(rest):
         raise ProtocolViolation("the server sent malformed XML: no element begins with that")
 
@@ -44,7 +49,8 @@ class TokenCutter:
     """
     Remembers how far it has looked, so that each byte is looked at once.
 
-    @ivar special: a comment, a processing instruction or a CDATA section begins at C{end}.
+    @ivar special: a comment, a processing instruction, a CDATA section, or what begins as
+        they do and is none of them, begins at C{end}.
     @ivar end: how many of the bytes are complete tokens.
     """
 
@@ -74,10 +80,11 @@ class TokenCutter:
                 self._at = at
                 begin = data[at : at + len(_CDATA)]
                 if begin[1:2] == b"!":
-                    if begin == _CDATA or begin.startswith(b"<!--"):
+                    # Or the beginning of one, of which more is to come.
+                    if begin == _CDATA or not (
+                        _CDATA.startswith(begin) or b"<!-".startswith(begin)
+                    ):
                         self._pause(at)
-                    elif not (_CDATA.startswith(begin) or b"<!--".startswith(begin)):
-                        self.end = len(data)
                     return
                 if len(begin) < 2:
                     return

@@ -130,7 +130,13 @@ class Seen(FarmCase):
         port = self.port()
         self.start("x", "--metrics", f"tcp:{port}:interface=127.0.0.1")
         await self.balanced(1, 4)
-        _, text = await self.get(port, "/metrics")
+        text = ""
+        for _ in range(100):
+            _, text = await self.get(port, "/metrics")
+            # It is what was seen last, perhaps before the claims.
+            if "iris_cluster_places_waiting 0.0" in text:
+                break
+            await self.pause()
         for line in (
             "iris_cluster_in_touch 1.0",
             "iris_cluster_places_owned 4.0",

@@ -19,12 +19,11 @@ from zope.interface.verify import verifyObject
 from iris_twisted.cluster import accounts, membership, schema
 from iris_twisted.cluster.accounts import ClusterAccount, Kept
 from iris_twisted.cluster.conninfo import connect
-from iris_twisted.cluster.failures import DatabaseFailed
 from iris_twisted.cluster.interfaces import IPlaceRunner
 from iris_twisted.cluster.key_file import Keys, addKey
 from iris_twisted.cluster.member import ClusterMember
 from iris_twisted.cluster.membership import Identity
-from iris_twisted.errors import NotKept
+from iris_twisted.errors import DatabaseFailed, NotKept
 
 from .databases import freshDatabase
 

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from iris_twisted.console import CallHistory
 from iris_twisted.interfaces import IIrisListener
 
-from ..doubles import World
+from ..doubles import DriftingClock, World
 
 
 class Remembering(SynchronousTestCase):
@@ -78,6 +78,24 @@ class Remembering(SynchronousTestCase):
         self.callHistory.stop()
         self.callHistory.stop()
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_clockSetBack(self) -> None:
+        """Pings are looked at as before while the wall clock is set back; dates are what it says."""
+        clock, told = DriftingClock(), list[int]()
+        clock.advance(1_700_000_000)
+        callHistory = CallHistory(clock)
+        history = callHistory.open("alice@example.test")
+        callHistory.watchers.add(lambda: told.append(1))
+        callHistory.start()
+        clock.jump(-3600)
+        clock.pump([1] * 21)
+        self.assertEqual((len(history.pings), len(told)), (4, 4))
+        self.assertEqual(callHistory.now(), 1_700_000_021 - 3600)
+        callHistory.changed()
+        clock.jump(-3600)
+        clock.advance(0)
+        self.assertEqual(len(told), 5)
+        callHistory.stop()
 
     def test_calls(self) -> None:
         """Newest first, counted by minute, ended by their cancel, and never with a room token."""

@@ -9,9 +9,11 @@ import os
 import signal
 import socket
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import attrs
 import treq
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -22,6 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import HTTPConnectionPool
 from zope.interface.verify import verifyObject
 
+from iris_twisted.connection.state import ConnectionState
 from iris_twisted.daemon import account_set as accountSetModule
 from iris_twisted.daemon.callback_fan_out import CallbackFanOut
 from iris_twisted.daemon.configuration import Configuration
@@ -29,12 +32,12 @@ from iris_twisted.daemon.daemon import Daemon, tokensOf
 from iris_twisted.daemon.operator_site import OperatorSite
 from iris_twisted.daemon.systemd import SystemdNotifier
 from iris_twisted.daemon.terminal_output import TerminalOutput
-from iris_twisted.errors import IncorrectParameters
+from iris_twisted.errors import ConnectionFailed, IncorrectParameters
 from iris_twisted.interfaces import IIrisListener
 from iris_twisted.sandbox import Sandbox
 from iris_twisted.tap import Options, makeService
 
-from ..doubles import Recorder
+from ..doubles import DriftingClock, Recorder
 from ..network import NetworkCase
 from ..peers import WebServer
 from .test_services import Output, Reactor
@@ -191,6 +194,31 @@ class Running(DaemonCase):
         self.assertEqual((status, json.loads(text)["ok"]), (503, False))
         self.assertEqual((await self.get(f"{url}/nothing"))[0], 404)
         await self.daemon.stopService()
+
+    async def test_readyShare(self) -> None:
+        """Exactly the share that is wanted is enough, and one account less is not."""
+        await self.begin()
+        configuration, states = self.daemon.configuration, Counter[ConnectionState]()
+        self.patch(self.daemon.fleet._totals, "states", states)
+        for share, accounts, enough in (
+            (0.07, 100, 7),
+            (0.55, 100, 55),
+            (0.28, 25, 7),
+            (0.9, 10, 9),
+            (0.0, 10, 1),
+            (1 / 3, 10, 4),
+            (1.0, 10, 10),
+        ):
+            self.daemon.configuration = attrs.evolve(
+                configuration,
+                values={**configuration.values, "ready-share": share},
+                accounts=configuration.accounts * accounts,
+            )
+            found = []
+            for connected in (enough - 1, enough):
+                states[ConnectionState.CONNECTED] = connected
+                found.append(self.daemon._readiness()[0])
+            self.assertEqual(found, [False, True], (share, accounts))
 
     async def test_portInUse(self) -> None:
         """A port that is taken, or a spool that another process has, ends it with a sentence."""
@@ -393,6 +421,93 @@ class Reloading(DaemonCase):
         await self.until(lambda: self.users(sandbox) == ["a"])
         await self.daemon.stopService()
 
+    async def test_endedWhileReloading(self) -> None:
+        """The last account ends while others are closed: one that is to come keeps it running."""
+        sandbox = await self.sandbox()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        config = self.write(sandbox, "a", "b")
+        await self.run_(sandbox, config=config)
+        await self.until(lambda: len(self.users(sandbox)) == 2)
+        self.write(sandbox, "b", "c")
+        new = self.configuration(config=config)
+        closed: Deferred[None] = Deferred()
+        remove = self.daemon.fleet.remove
+        self.patch(
+            self.daemon.fleet,
+            "remove",
+            lambda routingId: closed.addCallback(lambda _: remove(routingId)),
+        )
+        ended = self.daemon.fleet.accounts["b@sandbox.test"].ended
+        with capturedLogs():
+            adopting = self.daemon.adopt(new, tokensOf(new))
+            ended.callback(ConnectionFailed("no retry cures it"))
+            self.assertFalse(self.reactor.stopped.called)
+            closed.callback(None)
+            await adopting
+        await self.until(lambda: self.users(sandbox) == ["b", "c"])
+        self.assertFalse(self.reactor.stopped.called)
+        await self.daemon.stopService()
+
+    async def test_tokenWrittenWhileReloading(self) -> None:
+        """A token that is written while others are closed is used; one that is none is not."""
+        sandbox = await self.sandbox()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        config = self.write(sandbox, "a", "b")
+        await self.run_(sandbox, config=config)
+        await self.until(lambda: len(self.users(sandbox)) == 2)
+        (self.folder / "c.token").write_text(sandbox.token("c@sandbox.test", -5))
+        self.write(sandbox, "a", "c", "d")
+        new = self.configuration(config=config)
+        closed: Deferred[None] = Deferred()
+        remove = self.daemon.fleet.remove
+        self.patch(
+            self.daemon.fleet,
+            "remove",
+            lambda routingId: closed.addCallback(lambda _: remove(routingId)),
+        )
+        with capturedLogs() as logs:
+            adopting = self.daemon.adopt(new, tokensOf(new))
+            (self.folder / "c.token").write_text(sandbox.token("c@sandbox.test"))
+            (self.folder / "d.token").write_text("")
+            closed.callback(None)
+            await adopting
+        await self.until(lambda: self.users(sandbox) == ["a", "c", "d"])
+        self.assertNotIn("-116", self.output.getvalue())
+        said = [log["reason"] for log in logs if "the old token stays" in log["log_format"]]
+        self.assertEqual(len(said), 1)
+        self.assertIn("d.token", said[0])
+        await self.daemon.stopService()
+
+    async def test_readyWhileReloading(self) -> None:
+        """Who is ready without those that go is ready while they are closed."""
+        sandbox = await self.sandbox()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        config = self.write(sandbox, "a", "b", "c")
+        await self.run_(sandbox, config=config)
+        await self.until(lambda: self.daemon._readiness()[0])
+        await self.until(lambda: len(self.users(sandbox)) == 3)
+        self.write(sandbox, "a")
+        new = self.configuration(config=config)
+        closed: Deferred[None] = Deferred()
+        remove = self.daemon.fleet.remove
+
+        def slowly(routingId: str) -> Deferred[None]:
+            removed = remove(routingId)
+            return closed.addCallback(lambda _: removed)
+
+        self.patch(self.daemon.fleet, "remove", slowly)
+        with capturedLogs():
+            adopting = self.daemon.adopt(new, tokensOf(new))
+            ready, facts = self.daemon._readiness()
+            self.assertEqual((ready, facts["accounts"]), (True, 1))
+            closed.callback(None)
+            await adopting
+        self.assertTrue(self.daemon._readiness()[0])
+        await self.daemon.stopService()
+
     async def test_twice(self) -> None:
         """Two reloads at a time are one after the other."""
         sandbox = await self.sandbox()
@@ -498,6 +613,20 @@ class Systemd(SynchronousTestCase):
             beat = "STATUS=all is well\nWATCHDOG=1"
             self.assertEqual(self.heard(listening), ["READY=1", beat, beat, "STOPPING=1"])
             self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_clockSetBack(self) -> None:
+        """The watchdog is fed as before while the wall clock is set back: nobody kills us."""
+        path = self.mktemp()
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        listening, clock = self.socket(path), DriftingClock()
+        environment = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "4000000"}
+        notifier = SystemdNotifier(clock, environment, lambda: "all is well")
+        clock.advance(1_700_000_000)
+        notifier.startService()
+        clock.jump(-3600)
+        clock.pump([1] * 8)
+        notifier.stopService()
+        self.assertEqual(len([w for w in self.heard(listening) if "WATCHDOG=1" in w]), 5)
 
     def test_nobody(self) -> None:
         """Without the variable, or for another process, nothing is said; a lost socket is logged."""

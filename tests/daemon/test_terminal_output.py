@@ -20,8 +20,9 @@ import iris_twisted
 from iris_twisted.daemon.terminal_output import LogLines, TerminalOutput
 from iris_twisted.daemon.text_report import TextReport, duration
 from iris_twisted.errors import NotTaken
+from iris_twisted.net.steady_time import steadyTime
 
-from ..doubles import World
+from ..doubles import DriftingClock, World
 from ..processes import Program
 
 XTERM = {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
@@ -122,6 +123,18 @@ class Screens(SynchronousTestCase):
         self.assertEqual(clock.getDelayedCalls(), [])
         self.assertTrue(LogLines(terminalOutput).writable())
 
+    def test_clockSetBack(self) -> None:
+        """The lines at the bottom are refreshed as before while the wall clock is set back."""
+        clock, looks = DriftingClock(), list[int]()
+        clock.advance(1_700_000_000)
+        terminalOutput = TerminalOutput(Terminal(), XTERM)
+        terminalOutput.show(lambda: [str(looks.append(1))], clock)
+        looks.clear()
+        clock.jump(-3600)
+        clock.pump([1] * 5)
+        self.assertEqual(len(looks), 5)
+        terminalOutput.stop()
+
 
 class Words(SynchronousTestCase):
     """A line for what matters, and no more."""
@@ -186,6 +199,21 @@ class Words(SynchronousTestCase):
         self.assertIn("attempt 5 in 1.0 seconds", lines[-2])
         world.close()
         world.settle()
+
+    def test_clockSetBack(self) -> None:
+        """How long something takes is right though the wall clock was set meanwhile."""
+        clock, lines = DriftingClock(), list[str]()
+        clock.advance(1_700_000_000)
+        steady = steadyTime(clock)
+        report = TextReport(lines.append, steady.seconds, verbose=True, date=clock.seconds)
+        report.onNotification(CALL)
+        clock.jump(-3600)
+        clock.advance(12)
+        self.assertTrue(report.ringing[0].startswith("rings for 12 s"), report.ringing)
+        self.assertEqual(report.status, "connecting for 12 s")
+        lost = {"lostSince": clock.seconds() - 5}
+        report.onEvent({"state": "SDK_SessionNotResumed", "details": lost})
+        self.assertIn("calls of the last 5 s may be lost", lines[-1])
 
     def test_verbose(self) -> None:
         """Everything has its line."""

@@ -121,6 +121,24 @@ class FleetCase(SynchronousTestCase):
         # What the removed one counted stays counted.
         self.assertEqual(fleet.stats.connects, 3)
 
+    def test_stoppedWhileOneLeaves(self) -> None:
+        """Stopping fires when nothing is left of accounts that were removed before, too."""
+        fleet = self.fleet()
+        self.add(fleet, 2)
+        fleet.startService()
+        self.world.advance(1)
+        for transport in self.world.transports:
+            transport.polite = transport.routingId != "u0@example.test"
+        removed = fleet.remove("u0@example.test")
+        removed.addErrback(lambda _: None).cancel()
+        stopped = fleet.stopService()
+        self.world.advance(1)
+        self.assertNoResult(stopped)
+        self.assertEqual([t.open for t in self.world.transports], [True, False])
+        self.world.advance(4)
+        self.successResultOf(stopped)
+        self.assertEqual(self.world.leftovers(), [])
+
     def test_removedBeforeItsTurn(self) -> None:
         """What is removed before it was started is not started."""
         fleet = self.fleet(ramp=10.0)

@@ -5,7 +5,7 @@ writes down their answers, and the rejects that it gets.
     python slixmpp_sender.py PORT JID PASSWORD
 
 Each line on stdin is C{ring TO FIRST COUNT PAUSE ROOM RTCSERVER}, with C{-} for a room
-of its own each, or C{ping TO}; the end of stdin ends it.
+of its own each, C{ping TO}, or C{say TO WORDS}; the end of stdin ends it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Sender(slixmpp.ClientXMPP):
         super().__init__(JID, PASSWORD)
         self.register_plugin("xep_0199")
         self.add_event_handler("session_start", self.start)
+        self.add_event_handler("message", lambda m: print("told", m["body"], flush=True))
         self.add_event_handler("failed_all_auth", lambda _: sys.exit("login refused"))
         private = MatchXPath("{jabber:client}iq/{jabber:iq:private}query")
         self.register_handler(Callback("private", private, self.rejected))
@@ -41,6 +42,9 @@ class Sender(slixmpp.ClientXMPP):
             if command == "ping":
                 await self["xep_0199"].ping(to, timeout=60)
                 print("pong", flush=True)
+                continue
+            if command == "say":
+                self.send_message(mto=to, mbody=" ".join(rest), mtype="chat")
                 continue
             first, count, pause, room, server = rest
             numbers = range(int(first), int(first) + int(count))

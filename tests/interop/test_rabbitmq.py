@@ -5,12 +5,15 @@ Calls to RabbitMQ, a real one.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
+from cloudevents.core.bindings import amqp
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
@@ -18,6 +21,7 @@ from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
 from iris_twisted.sinks import SinkContext, testing
 from iris_twisted.sinks.amqp import AmqpSinks
+from iris_twisted.sinks.formats import formatNamed
 
 from ..faults.proxy import Fault, Proxy
 from ..network import NetworkCase
@@ -139,6 +143,25 @@ class RabbitMqTests(AtRabbitMq, NetworkCase):
             await sink.take(self.record("x" * 250 + "@x.test"))
         self.assertIn("longer than 255 bytes", caught.exception.message)
 
+    async def test_cloudEvents(self) -> None:
+        """Both modes, as the reader of CloudEvents' own project reads them."""
+        await self.broker_()
+        record = self.record()
+        for mode in ("cloudevents", "cloudevents-binary"):
+            context = attrs.evolve(self.context(), format=formatNamed(mode))
+            argument = f"amqp://127.0.0.1:{self.broker.port}/?exchange={self.exchange}"
+            sink: Any = AmqpSinks().make(argument, context)
+            self.addCleanup(sink.stop)
+            await sink.take(record)
+            _, properties, body = self.drained()[-1]
+            event = amqp.from_amqp_event(
+                amqp.AMQPMessage(
+                    {"content-type": properties.content_type}, properties.headers, body
+                )
+            )
+            self.assertEqual(event.get_id(), record.key)
+            self.assertEqual(event.get_data(), record.notification)
+
     async def test_queue(self) -> None:
         """By the default exchange into a queue that must be there."""
         await self.broker_()
@@ -160,6 +183,11 @@ class RabbitMqTests(AtRabbitMq, NetworkCase):
         channel.connection.close()
         sink = self.sink()
         await sink.check()
+        logged: list[str] = []
+        handler = logging.Handler()
+        handler.emit = lambda record: logged.append(record.getMessage())  # type: ignore[method-assign]
+        logging.getLogger("pika").addHandler(handler)
+        self.addCleanup(logging.getLogger("pika").removeHandler, handler)
         records = [self.record(type="notify" if n % 3 else "cancel") for n in range(64)]
         outcomes: list[Any] = []
         for record in records:
@@ -174,6 +202,7 @@ class RabbitMqTests(AtRabbitMq, NetworkCase):
                 self.assertIn("no queue is bound for the routing key", outcome.message)
         keys = {properties.message_id for _, properties, _ in self.drained()}
         self.assertEqual(keys, {r.key for r in records if r.notification["type"] == "notify"})
+        self.assertEqual([line for line in logged if "CANARY" in line], [])
 
     async def test_mistakes(self) -> None:
         """What is wrong is found before the first call, and told without a secret."""

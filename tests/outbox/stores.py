@@ -13,6 +13,7 @@ from zope.interface.verify import verifyObject
 
 from iris_twisted.errors import NotKept
 from iris_twisted.outbox import IOutboxStore, Place
+from iris_twisted.outbox.values import Addition, Attempt
 from iris_twisted.sinks import CallRecord
 
 from .test_outbox import ThreadlessClock
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 else:
     _Case = object
 
-__all__ = ["PLACE", "STEPS", "StoreMixin", "record"]
+__all__ = ["PLACE", "STEPS", "StoreMixin", "addTo", "record", "takenFrom"]
 
 A = "alice@x.test"
 NOW = 1_700_000_000.0
@@ -45,20 +46,38 @@ def record(room: str, at: float = NOW, account: str = A, **more: Any) -> CallRec
     return CallRecord.of(account, {"roomid": room, **more}, at)
 
 
+def addTo(
+    store: Any, record: CallRecord, *sinks: str, place: Place | None = PLACE
+) -> Deferred[Any]:
+    """Keep one call; fires with its id or C{None}, or fails."""
+    adding = store.add([Addition(record, sinks or ("s",), place)])
+
+    def added(results: list[Any]) -> Any:
+        (result,) = results
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return adding.addCallback(added)
+
+
+def takenFrom(store: Any, id: int, sink: str) -> Deferred[Any]:
+    """Mark one delivery; fires with whether it was ours."""
+    return store.taken([(id, sink)]).addCallback(lambda ours: ours[0])
+
+
 class StoreMixin(_Case):
     """
     @ivar unstorable: calls that this store has no room for, whatever the disk says.
     """
 
     unstorable = (
-        record("nan", x=1.5),
-        record("object"),
+        CallRecord(record("nan").key, A, NOW, {"x": float("nan")}),
+        CallRecord(record("object").key, A, NOW, {"x": object()}),
         record("surrogate", account="alice\ud83d@x.test"),
     )
 
     def setUp(self) -> None:
-        self.unstorable[0].notification["x"] = float("nan")
-        self.unstorable[1].notification["x"] = object()
         self.clock = ThreadlessClock()
         self.clock.advance(NOW)
         self.prepare()
@@ -73,7 +92,7 @@ class StoreMixin(_Case):
     def prepare(self) -> None:
         """Make what the store opens."""
 
-    def open(self, forgetAfter: float = 1000.0) -> Any:
+    def open(self, forgetAfter: float = 1000.0, strictOrder: bool = False) -> Any:
         raise NotImplementedError
 
     def clear(self) -> None:
@@ -108,7 +127,7 @@ class StoreMixin(_Case):
         return message
 
     def add(self, room: str, *sinks: str, at: float = NOW, **more: Any) -> Any:
-        return self.did(self.store.add(record(room, at, **more), sinks or ("s",), PLACE))
+        return self.did(addTo(self.store, record(room, at, **more), *sinks))
 
     def rooms(self, sink: str = "s", now: float = NOW, most: int = 100) -> list[str]:
         look = self.did(self.store.due(sink, now, most))
@@ -125,7 +144,7 @@ class StoreMixin(_Case):
         """What was added comes back as it was, in order, the ids too; after a restart as well."""
         odd = {"text": "é \u0000 \ud83d 😀 '\"", "n": [1, 2.5, None, True], "o": {"": {}}}
         records = [record(f"r{n}", account="ä'\"@x.test", odd=odd) for n in range(50)]
-        ids = [self.did(self.store.add(r, ["s"], PLACE)) for r in records]
+        ids = [self.did(addTo(self.store, r)) for r in records]
         self.assertEqual(ids, sorted(set(ids)))
         for _ in range(2):
             look = self.did(self.store.due("s", NOW, 40))
@@ -140,24 +159,24 @@ class StoreMixin(_Case):
     def test_manyAtOnce(self) -> None:
         """Thousands in one turn are kept in their order, each with its own answer."""
         records = [record(f"r{n % 1500}") for n in range(3000)]
-        adding = [self.store.add(r, ["s", "t"], PLACE) for r in records]
+        adding = [addTo(self.store, r, "s", "t") for r in records]
         self.clock.settle()
         ids = [self.successResultOf(a) for a in adding]
         self.assertEqual(ids[1500:], [None] * 1500)
         self.assertEqual(ids[:1500], sorted(set(ids[:1500])))
         self.assertEqual(self.rooms("t", most=5000), [f"r{n}" for n in range(1500)])
-        takings = [self.store.taken(id, sink) for id in ids[:1500] for sink in "st"]
+        takings = [takenFrom(self.store, id, sink) for id in ids[:1500] for sink in "st"]
         self.clock.settle()
         self.assertTrue(all(self.successResultOf(taking) for taking in takings))
         self.assertEqual(self.did(self.store.depths()), {})
 
     def test_known(self) -> None:
         """A key is taken once: in one batch, later, after its delivery, after a restart."""
-        first, second = (self.store.add(record("r1"), ["s"], PLACE) for _ in range(2))
+        first, second = (addTo(self.store, record("r1")) for _ in range(2))
         id = self.did(first)
         self.assertIsNone(self.did(second))
         self.assertIsNone(self.add("r1"))
-        self.did(self.store.taken(id, "s"))
+        self.did(takenFrom(self.store, id, "s"))
         self.assertIsNone(self.add("r1", at=NOW + 999))
         self.did(self.store.close())
         self.store = self.open()
@@ -169,13 +188,13 @@ class StoreMixin(_Case):
     def test_forgotten(self) -> None:
         """A key is forgotten after its time, but not while its call is here: dead ones count."""
         taken, dead, waits = (self.add(room) for room in ("taken", "dead", "waits"))
-        self.did(self.store.taken(taken, "s"))
-        self.did(self.store.failed(dead, "s", None, "no"))
+        self.did(takenFrom(self.store, taken, "s"))
+        self.did(self.store.failed(Attempt(dead, "s", None, "no")))
         for at, fresh in ((NOW + 1001, True), (NOW + 2002, True), (NOW + 2500, False)):
             self.assertEqual(self.add("taken", at=at) is not None, fresh and at < NOW + 2000)
             self.assertIsNone(self.add("dead", at=at))
             self.assertIsNone(self.add("waits", at=at))
-        self.did(self.store.taken(waits, "s"))
+        self.did(takenFrom(self.store, waits, "s"))
         self.did(self.store.purge(self.did(self.store.deadLetters())))
         for room in ("dead", "waits"):
             self.assertIsNotNone(self.add(room, at=NOW + 4000))
@@ -185,20 +204,49 @@ class StoreMixin(_Case):
         id = self.add("r1", "s", "t")
         self.add("r2", "t")
         self.assertEqual((self.rooms("s"), self.rooms("t")), (["r1"], ["r1", "r2"]))
-        self.assertTrue(self.did(self.store.taken(id, "s")))
+        self.assertTrue(self.did(takenFrom(self.store, id, "s")))
         self.assertEqual((self.rooms("s"), self.rooms("t")), ([], ["r1", "r2"]))
         self.assertEqual(self.did(self.store.depths()), {("t", False): 2})
 
     def test_tryAgain(self) -> None:
         """What failed is due when it is said, after what never failed, and counts its attempts."""
         one, two = self.add("r1"), self.add("r2", at=NOW + 1)
-        self.assertTrue(self.did(self.store.failed(one, "s", NOW + 10, "not now")))
+        self.assertTrue(self.did(self.store.failed(Attempt(one, "s", NOW + 10, "not now"))))
         look = self.did(self.store.due("s", NOW + 9, 10))
         self.assertEqual(([d.id for d in look.due], look.next), ([two], NOW + 10))
         look = self.did(self.store.due("s", NOW + 10, 10))
         self.assertEqual([(d.id, d.attempts) for d in look.due], [(two, 0), (one, 1)])
         self.assertIsNone(look.next)
         self.assertEqual(self.did(self.store.oldestWaiting()), {"s": NOW})
+
+    def test_strictOrder(self) -> None:
+        """Asked for it, what came later of an account is due no sooner; others are at once."""
+        self.did(self.store.close())
+        self.store = self.open(strictOrder=True)
+        a1, a2 = self.add("a1", "s", "t"), self.add("a2", "s", "t")
+        self.add("b1", "s", "t", account="bob@x.test")
+        failing = self.store.failed(Attempt(a1, "s", NOW + 10, "not now"))
+        self.assertIsNotNone(self.add("a3", "s", "t"))
+        self.did(failing)
+        self.assertIsNotNone(self.add("a4", "s", "t"))
+        self.assertEqual(self.rooms("s"), ["b1"])
+        self.assertEqual(self.rooms("t"), ["a1", "a2", "b1", "a3", "a4"])
+        self.assertEqual(self.rooms("s", NOW + 10), ["b1", "a1", "a2", "a3", "a4"])
+        self.did(self.store.failed(Attempt(a2, "s", NOW + 5, "not now")))
+        self.did(self.store.failed(Attempt(a1, "s", NOW + 20, "not now")))
+        self.assertEqual(self.rooms("s", NOW + 10), ["b1"])
+        self.assertEqual(self.rooms("s", NOW + 20), ["b1", "a1", "a2", "a3", "a4"])
+        self.did(self.store.failed(Attempt(a1, "s", None, "no")))
+        self.did(takenFrom(self.store, a2, "s"))
+        self.assertEqual(self.rooms("s", NOW + 20), ["b1", "a3", "a4"])
+
+    def test_leftOut(self) -> None:
+        """What is known, and whose account is known well enough, is not read again."""
+        ids = [self.add(f"a{n}") for n in range(3)] + [self.add("b1", account="bob@x.test")]
+        look = self.did(self.store.due("s", NOW, 2, [ids[0]], []))
+        self.assertEqual([due.id for due in look.due], ids[1:3])
+        look = self.did(self.store.due("s", NOW, 9, [], [A, "nobody@x.test"]))
+        self.assertEqual([due.id for due in look.due], ids[3:])
 
     def test_clockSetBack(self) -> None:
         """A call is due at once, though the clock was set back since it came."""
@@ -209,8 +257,8 @@ class StoreMixin(_Case):
         """Dead letters are listed with their reasons, tried again, or purged."""
         ids = [self.add(room, "s", "t") for room in ("r1", "r2", "r3")]
         for id in ids:
-            self.did(self.store.failed(id, "s", None, "no\0 \ud83d!"))
-            self.did(self.store.taken(id, "t"))
+            self.did(self.store.failed(Attempt(id, "s", None, "no\0 \ud83d!")))
+            self.did(takenFrom(self.store, id, "t"))
         letters = self.did(self.store.deadLetters())
         self.assertEqual(
             [(x.id, x.sink, x.attempts, x.record) for x in letters],
@@ -230,10 +278,10 @@ class StoreMixin(_Case):
     def test_oneThatCannotBeStored(self) -> None:
         """It fails alone, whatever else is in its batch, and its key stays unknown."""
         id = self.add("r0")
-        good = [self.store.add(record(f"r{n}"), ["s"], PLACE) for n in range(1, 6)]
-        bad = [self.store.add(r, ["s"], PLACE) for r in self.unstorable]
-        more = [self.store.add(record(f"r{n}"), ["s"], PLACE) for n in range(6, 11)]
-        taken = self.store.taken(id, "s")
+        good = [addTo(self.store, record(f"r{n}")) for n in range(1, 6)]
+        bad = [addTo(self.store, r) for r in self.unstorable]
+        more = [addTo(self.store, record(f"r{n}")) for n in range(6, 11)]
+        taken = takenFrom(self.store, id, "s")
         for done in bad:
             self.assertIn("failed", self.refused(done))
         for done in (*good, *more, taken):
@@ -248,7 +296,7 @@ class StoreMixin(_Case):
         # What no compression makes small.
         content = random.Random(5).randbytes(96_000).hex()
         for number in range(200):
-            adding = self.store.add(record(f"big{number}", x=content), ["s"], PLACE)
+            adding = addTo(self.store, record(f"big{number}", x=content))
             self.clock.settle()
             if isinstance(failure := self.ended(adding), NotKept):
                 words = failure.message
@@ -274,12 +322,12 @@ class StoreMixin(_Case):
         self.add("r1")
         self.vanish()
         for room in ("r2", "r3"):
-            self.refused(self.store.add(record(room), ["s"], PLACE))
-            self.refused(self.store.taken(id, "s"))
+            self.refused(addTo(self.store, record(room)))
+            self.refused(takenFrom(self.store, id, "s"))
         self.comeBack()
         self.clock.advance(5)
         self.assertEqual(self.rooms(), ["r0", "r1"])
-        self.assertTrue(self.did(self.store.taken(id, "s")))
+        self.assertTrue(self.did(takenFrom(self.store, id, "s")))
         self.assertIsNone(self.add("r1"))
         self.assertIsNotNone(self.add("r2"))
         self.assertEqual(self.rooms(), ["r1", "r2"])
@@ -303,11 +351,11 @@ class StoreMixin(_Case):
                 self.did(self.store.forgetKey(record(f"r{number}", x=number).key))
                 ids.pop(number, None)
             elif kind == "taken":
-                pending.append(self.store.taken(id, sink))
+                pending.append(takenFrom(self.store, id, sink))
                 owed.pop((number, sink), None)
             elif kind in ("again", "dead") and at is not None and not at[0]:
                 due = NOW if kind == "again" else None
-                pending.append(self.store.failed(id, sink, due, kind))
+                pending.append(self.store.failed(Attempt(id, sink, due, kind)))
                 owed[number, sink] = kind == "dead", at[1] + 1
             elif kind in ("revive", "purge"):
                 letters = self.did(self.store.deadLetters([id]))

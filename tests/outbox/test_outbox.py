@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -25,7 +24,7 @@ from iris_twisted.outbox.values import Addition, Attempt, Due
 from iris_twisted.sinks import CallRecord
 from iris_twisted.sinks.group_commit import GroupCommit
 
-from ..doubles import FixedDelay
+from ..doubles import DriftingClock, FixedDelay
 
 A = "alice@x.test"
 
@@ -73,7 +72,7 @@ class _InlinePool:
             done(True, result)
 
 
-class ThreadlessClock(Clock):
+class ThreadlessClock(DriftingClock):
     """Time and threads, without either."""
 
     def getThreadPool(self) -> _InlinePool:
@@ -166,9 +165,11 @@ class OutboxCase(SynchronousTestCase):
         self.clock.settle()
         return outbox
 
-    def offer(self, room: str, *specs: str) -> Deferred[None]:
+    def offer(self, room: str, *specs: str, account: str | None = None) -> Deferred[None]:
+        """A call, of an account of its own where nothing else is said."""
         assert self.outbox is not None
-        offered = self.outbox.offer(A, {"roomid": room}, specs or ("one",))
+        account = account or f"{room}@x.test"
+        offered = self.outbox.offer(account, {"roomid": room}, specs or ("one",))
         self.clock.settle()
         return offered
 
@@ -268,6 +269,104 @@ class Kept(OutboxCase):
         self.assertEqual(self.policy.attempts, [1, 2])
         self.stop()
 
+    def test_clockSetBack(self) -> None:
+        """The next attempt comes in its time, and what comes later is given at once."""
+        self.sinks["one"].outcome = later
+        self.open()
+        self.offer("r1")
+        self.clock.jump(-3600)
+        self.clock.advance(1.9)
+        self.clock.settle()
+        self.sinks["one"].outcome = lambda _: None
+        self.offer("r2")
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2"])
+        self.clock.advance(0.2)
+        self.clock.settle()
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2", "r1"])
+        waiting: Deferred[None] = Deferred()
+        self.sinks["one"].outcome = lambda _: waiting
+        self.offer("r3")
+        self.clock.jump(-3600)
+        self.clock.advance(0.25)
+        waiting.callback(None)
+        self.clock.settle()
+        took = [told[2] for told in self.observer.told if told[:2] == ("one", "taken")]
+        self.assertEqual(took, [0.0, 0.0, 0.25])
+        # Nothing waits: the dates of what fails now are those that a clock shows.
+        self.sinks["one"].outcome = later
+        self.offer("r4")
+        assert self.outbox is not None
+        due = self.outbox._store._tables.due("one", 1.0, 9).next  # type: ignore[attr-defined]
+        self.assertAlmostEqual(due, self.clock.seconds() + 2.0, places=3)
+        self.stop()
+
+    def test_clockSetBackWhileAccepting(self) -> None:
+        """How long it took until a call could be acknowledged is right all the same."""
+        outbox = self.open()
+        outbox.offer(A, {"roomid": "r1"}, ["one"])
+        self.clock.jump(-3600)
+        self.clock.settle()
+        self.assertIn(("accepted", 0.0), self.observer.told)
+        self.stop()
+
+    def test_clockSetForward(self) -> None:
+        """The next attempt does not come early, and what comes later is given at once."""
+        self.sinks["one"].outcome = later
+        self.open()
+        self.offer("r1")
+        self.clock.jump(3600)
+        self.clock.advance(1.5)
+        self.clock.settle()
+        self.sinks["one"].outcome = lambda _: None
+        self.offer("r2")
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2"])
+        self.clock.advance(0.6)
+        self.clock.settle()
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2", "r1"])
+        self.stop()
+
+    def test_mendedWhileTheClockIsSetBack(self) -> None:
+        """An outbox that does not work is looked at again in time."""
+        waiting: Deferred[None] = Deferred()
+        self.sinks["one"].outcome = lambda _: waiting
+        outbox = self.open()
+        self.offer("r1")
+        connection = outbox._store._tables._connection
+        connection.execute("PRAGMA query_only = 1")
+        waiting.callback(None)
+        self.clock.settle()
+        connection.execute("PRAGMA query_only = 0")
+        self.clock.jump(-3600)
+        self.clock.advance(5)
+        self.clock.settle()
+        self.assertEqual(self.depths()[("one", False)], 0)
+        self.stop()
+
+    def test_policyOfAnApplication(self) -> None:
+        """One that raises or answers nonsense is logged, and ends the attempts of that call only."""
+        for nonsense in ("soon", float("nan"), -5.0):
+            self.path = os.path.abspath(self.mktemp())
+            self.policy = FixedDelay(nonsense)  # type: ignore[arg-type]
+            self.sinks["one"].outcome = later
+            outbox = self.open()
+            self.offer("r1")
+            self.assertEqual(len(self.flushLoggedErrors(IncorrectParameters)), 1)
+            self.assertEqual(self.depths()[("one", True)], 1)
+            self.assertFalse(outbox._workers["one"].isGiving)
+            self.sinks["one"].outcome = lambda _: None
+            self.offer("r2")
+            self.assertEqual(self.depths(), {("one", False): 0, ("one", True): 1})
+            self.stop()
+        self.path = os.path.abspath(self.mktemp())
+        self.policy = FixedDelay()
+        self.patch(self.policy, "delay", lambda attempt: 1 / 0)
+        self.sinks["one"].outcome = later
+        self.open()
+        self.offer("r1")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.depths()[("one", True)], 1)
+        self.stop()
+
     def test_impatientSink(self) -> None:
         """A sink that asks for less time than the backoff does not shorten it."""
 
@@ -308,6 +407,34 @@ class Kept(OutboxCase):
         self.clock.settle()
         self.assertEqual(self.sinks["one"].rooms()[-2:], ["r1", "r2"])
         self.assertEqual(set(self.depths().values()), {0})
+        self.stop()
+
+    def test_revived(self) -> None:
+        """A dead letter that is revived is tried for as long as one that came now, restarted too."""
+        self.sinks["one"].outcome = later
+        self.open(retryFor=30.0)
+        self.offer("r1")
+        for _ in range(40):
+            self.clock.advance(1)
+            self.clock.settle()
+        self.assertEqual(self.depths()[("one", True)], 1)
+        connection, tables = openTables(self.path)
+        tables.revive(tables.deadLetters(), self.clock.seconds())
+        connection.close()
+        self.sinks["one"].taken.clear()
+        for second in range(27):
+            if second == 15:
+                self.stop()
+                self.open(retryFor=30.0)
+            self.clock.advance(1)
+            self.clock.settle()
+        # It is looked for every ten seconds, and tried every two.
+        self.assertGreaterEqual(len(self.sinks["one"].taken), 8)
+        self.assertEqual(self.depths()[("one", False)], 1)
+        for _ in range(5):
+            self.clock.advance(1)
+            self.clock.settle()
+        self.assertEqual(self.depths()[("one", True)], 1)
         self.stop()
 
     def test_concurrency(self) -> None:
@@ -435,7 +562,7 @@ class Kept(OutboxCase):
             self.sinks["one"].outcome = lambda _, waiting=waiting: waiting  # type: ignore[misc]
             outbox = self.outbox or self.open()
             self.offer(room)
-            connection = outbox._spool._connection
+            connection = outbox._store._connection
             connection.execute("PRAGMA query_only = 1")
             with capturedLogs() as logs:
                 waiting.callback(None)
@@ -567,6 +694,15 @@ class InMemory(OutboxCase):
         self.successResultOf(self.offer("r2", "soft"))
         self.stop()
 
+    def test_words(self) -> None:
+        """What cannot be stored is refused in words that name no file where there is none."""
+        outbox = self.open()
+        offered = outbox.offer(None, {"roomid": "r1"}, ["one"])  # type: ignore[arg-type]
+        self.clock.settle()
+        words = self.failureResultOf(offered, NotKept).value.message
+        self.assertTrue(words.startswith("the outbox in memory failed: "), words)
+        self.stop()
+
     def test_refused(self) -> None:
         """What a sink refuses is not acknowledged; nothing of it stays."""
         self.sinks["two"].outcome = refuse
@@ -601,8 +737,8 @@ class InMemory(OutboxCase):
         for offered in offers:
             self.failureResultOf(offered, SinkRefused)
         self.sinks["one"].outcome = lambda _: None
-        self.successResultOf(self.offer("r1"))
-        self.successResultOf(self.offer("r1"))
+        self.successResultOf(self.offer("r1", account=A))
+        self.successResultOf(self.offer("r1", account=A))
         self.assertEqual(self.sinks["one"].rooms(), ["r1", "r1"])
         self.assertEqual(len({record.key for record in self.sinks["one"].taken}), 1)
         self.stop()
@@ -693,14 +829,14 @@ class Files(SynchronousTestCase):
         spool = Spool(clock, path)
         look, failed, known, new = (
             spool.due("file:x", 9.0, 9),
-            spool.failed(3, "file:x", None, "no"),
-            spool.add(CallRecord("k2", A, 9.0, {}), ["file:x"]),
-            spool.add(CallRecord("k9", A, 9.0, {"n": 9}), ["file:x"]),
+            spool.failed(Attempt(3, "file:x", None, "no")),
+            spool.add([Addition(CallRecord("k2", A, 9.0, {}), ("file:x",))]),
+            spool.add([Addition(CallRecord("k9", A, 9.0, {"n": 9}), ("file:x",))]),
         )
         clock.settle()
         self.successResultOf(failed)
-        self.assertIsNone(self.successResultOf(known))
-        self.assertEqual(self.successResultOf(new), 4)
+        self.assertEqual(self.successResultOf(known), [None])
+        self.assertEqual(self.successResultOf(new), [4])
         self.assertEqual(
             self.successResultOf(look).due,
             [
@@ -772,3 +908,13 @@ class Batches(SynchronousTestCase):
         self.assertEqual(batches, [[0, 1, 2], [3, 4]])
         self.successResultOf(idle)
         self.successResultOf(commits.idle())
+
+    def test_clockSetBack(self) -> None:
+        """A batch is begun though the wall clock is set back in the turn in which it came."""
+        clock = ThreadlessClock()
+        clock.advance(1_700_000_000)
+        commits: GroupCommit[int, int] = GroupCommit(clock, list)
+        done = commits.submit(1)
+        clock.jump(-3600)
+        clock.advance(0)
+        self.assertEqual(self.successResultOf(done), 1)

@@ -24,11 +24,12 @@ import iris_twisted
 from iris_twisted.errors import NotHeld, NotKept
 from iris_twisted.outbox import IFence, Place, Spool
 from iris_twisted.outbox.postgresql_schema import STEPS, VERSION, createTables
+from iris_twisted.outbox.values import Attempt
 from iris_twisted.sinks import CallRecord
 
 from ..doubles import FixedDelay
 from ..postgresql import MISSING, postgreSQL
-from .stores import NOW, PLACE, StoreMixin, record
+from .stores import NOW, StoreMixin, addTo, record, takenFrom
 from .stores import STEPS as MODEL_STEPS
 
 
@@ -40,8 +41,8 @@ class SQLite(StoreMixin, SynchronousTestCase):
     def prepare(self) -> None:
         self.path = os.path.abspath(self.mktemp())
 
-    def open(self, forgetAfter: float = 1000.0) -> Spool:
-        spool = Spool(self.clock, self.path, forgetAfter)
+    def open(self, forgetAfter: float = 1000.0, strictOrder: bool = False) -> Spool:
+        spool = Spool(self.clock, self.path, forgetAfter, strictOrder)
         # Nobody shall wait for another process in these tests.
         spool._connection.execute("PRAGMA busy_timeout = 0")
         return spool
@@ -155,17 +156,17 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
         id = self.add("r1")
         other = self.another("m2")
         self.assertEqual(self.did(other.due("s", NOW, 9)).due, [])
-        self.assertFalse(self.did(other.taken(id, "s")))
-        self.assertFalse(self.did(other.failed(id, "s", None, "no")))
+        self.assertFalse(self.did(takenFrom(other, id, "s")))
+        self.assertFalse(self.did(other.failed(Attempt(id, "s", None, "no"))))
         self.assertEqual(self.did(other.depths()), {})
         self.assertEqual(self.rooms(), ["r1"])
-        self.assertIsNone(self.did(other.add(record("r1"), ["s"], PLACE)))
+        self.assertIsNone(self.did(addTo(other, record("r1"))))
 
     def test_adopted(self) -> None:
         """What a member that is gone owed is another's, with its keys; the first marks none."""
         ids = [self.add(f"r{n}", "s", "t") for n in range(10)]
         before = {d.record.key for d in self.did(self.store.due("s", NOW, 99)).due}
-        self.did(self.store.failed(ids[0], "t", None, "no"))
+        self.did(self.store.failed(Attempt(ids[0], "t", None, "no")))
         other = self.another("m2")
         self.assertEqual(self.did(other.adopt("m1", "m2", 7)), 7)
         self.assertEqual(self.did(other.adopt("m1", "m2", 99)), 13)
@@ -175,11 +176,11 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
             self.did(other.depths()), {("s", False): 10, ("t", False): 9, ("t", True): 1}
         )
         # Under way when it was thought dead.
-        self.assertFalse(self.did(self.store.taken(ids[1], "s")))
-        self.assertFalse(self.did(self.store.failed(ids[2], "s", None, "no")))
+        self.assertFalse(self.did(takenFrom(self.store, ids[1], "s")))
+        self.assertFalse(self.did(self.store.failed(Attempt(ids[2], "s", None, "no"))))
         self.assertEqual(self.rooms(), [])
         self.assertEqual(len(self.did(other.due("s", NOW, 99)).due), 10)
-        self.assertTrue(self.did(other.taken(ids[1], "s")))
+        self.assertTrue(self.did(takenFrom(other, ids[1], "s")))
 
     def test_nobodys(self) -> None:
         """What is nobody's is whose looks first, if it has the sink, and never two's."""
@@ -207,7 +208,7 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
     def test_revivedByAnybody(self) -> None:
         """A dead letter that is revived is delivered by whoever looks first."""
         id = self.add("r1")
-        self.did(self.store.failed(id, "s", None, "no"))
+        self.did(self.store.failed(Attempt(id, "s", None, "no")))
         other = self.another("m2")
         self.did(other.revive(self.did(other.deadLetters()), NOW))
         self.assertEqual(len(self.did(other.due("s", NOW, 9)).due), 1)
@@ -233,11 +234,11 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
 
         def offer(account: str, copy: int, epoch: int, room: str) -> Deferred[Any]:
             place = Place(account, copy, epoch)
-            return store.add(record(room, account=account), ["s"], place)
+            return addTo(store, record(room, account=account), place=place)
 
         good = [offer("a@x.test", 0, 5, "r1"), offer("b@x.test", 1, 7, "r2")]
         stale = [offer("a@x.test", 0, 4, "r3"), offer("b@x.test", 0, 7, "r4")]
-        stale.append(store.add(record("r5"), ["s"]))
+        stale.append(addTo(store, record("r5"), place=None))
         more = offer("a@x.test", 0, 5, "r6")
         self.clock.settle()
         for done in (*good, more):
@@ -255,7 +256,7 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
         self.clock.settle()
         self.refused(offer("a@x.test", 0, 5, "r3"))
         other = self.another("m3", fence=Places("m3"))
-        kept = other.add(record("r3", account="a@x.test"), ["s"], Place("a@x.test", 0, 6))
+        kept = addTo(other, record("r3", account="a@x.test"), place=Place("a@x.test", 0, 6))
         self.assertIsNotNone(self.did(kept))
 
     # The connection
@@ -264,7 +265,7 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
         """A database without the tables is told in a sentence, and works once they are there."""
         self.sql("DROP TABLE outbox_deliveries, outbox_calls, outbox_keys")
         self.sql("DROP SEQUENCE outbox_ids")
-        words = self.refused(self.store.add(record("r1"), ["s"], PLACE))
+        words = self.refused(addTo(self.store, record("r1")))
         self.assertIn("does not exist", words)
         self.assertIn("PostgreSQL", words)
         self.migrate()
@@ -280,13 +281,13 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
         store._own._connect = lambda: (attempts.append(1), connect())[1]
         self.server.stop()
         for _ in range(5):
-            words = self.refused(store.add(record("r1"), ["s"], PLACE))
+            words = self.refused(addTo(store, record("r1")))
             self.assertIn("No such file", words)
         self.assertEqual(len(attempts), 1)
         self.server.start()
-        self.refused(store.add(record("r1"), ["s"], PLACE))
+        self.refused(addTo(store, record("r1")))
         self.clock.advance(1.1)
-        self.assertIsNotNone(self.did(store.add(record("r1"), ["s"], PLACE)))
+        self.assertIsNotNone(self.did(addTo(store, record("r1"))))
 
     def test_readOnly(self) -> None:
         """A server that may only be read is refused, by name."""
@@ -295,7 +296,7 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
             + self.conninfo.rpartition("=")[2]
             + " SET default_transaction_read_only = on"
         )
-        words = self.refused(self.another("m2").add(record("r1"), ["s"], PLACE))
+        words = self.refused(addTo(self.another("m2"), record("r1")))
         self.assertIn("read-only", words)
 
     def test_becameReadOnly(self) -> None:
@@ -303,7 +304,7 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
         self.add("r1")
         before = self.store._own._connection
         before.execute("SET default_transaction_read_only = on")
-        self.assertIn("read-only", self.refused(self.store.add(record("r2"), ["s"], PLACE)))
+        self.assertIn("read-only", self.refused(addTo(self.store, record("r2"))))
         self.clock.advance(1.1)
         self.assertIsNotNone(self.add("r2"))
         self.assertIsNot(self.store._own._connection, before)
@@ -311,15 +312,15 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
     def test_silence(self) -> None:
         """A server that says nothing counts as lost after a while, and is found again."""
         store = self.another("m2", patience=0.1)
-        self.did(store.add(record("r1"), ["s"], PLACE))
+        self.did(addTo(store, record("r1")))
         self.server.freeze()
         try:
-            words = self.refused(store.add(record("r2"), ["s"], PLACE))
+            words = self.refused(addTo(store, record("r2")))
         finally:
             self.server.thaw()
         self.assertIn("time", words)
         self.clock.advance(1.1)
-        self.assertIsNotNone(self.did(store.add(record("r3"), ["s"], PLACE)))
+        self.assertIsNotNone(self.did(addTo(store, record("r3"))))
 
     def test_locked(self) -> None:
         """What somebody else has locked is waited for, but not for ever."""
@@ -328,10 +329,10 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
         store = self.another("m2", patience=0.1)
         with psycopg.connect(self.conninfo) as connection:
             connection.execute("LOCK TABLE outbox_keys")
-            words = self.refused(store.add(record("r1"), ["s"], PLACE))
+            words = self.refused(addTo(store, record("r1")))
         self.assertIn("timeout", words)
         self.clock.advance(1.1)
-        self.assertIsNotNone(self.did(store.add(record("r1"), ["s"], PLACE)))
+        self.assertIsNotNone(self.did(addTo(store, record("r1"))))
 
     def test_notLinear(self) -> None:
         """With thousands of calls and keys, every statement finds its rows by an index."""
@@ -351,8 +352,8 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
         connection.add_notice_handler(lambda notice: plans.append(notice.message_primary or ""))
         id = self.add("r1", at=20_000.0)
         self.did(self.store.due("s", NOW, 10))
-        self.did(self.store.failed(id, "s", 5.0, "no"))
-        self.did(self.store.taken(id, "s"))
+        self.did(self.store.failed(Attempt(id, "s", 5.0, "no")))
+        self.did(takenFrom(self.store, id, "s"))
         self.did(self.store.adopt("m1", "m2", 10))
         self.assertGreater(len(plans), 6)
         for plan in plans:
@@ -399,7 +400,7 @@ class AtOnce(TestCase):
         adding: list[Deferred[Any]] = []
         for start in range(0, 300, 30):
             for store, order in zip(stores, orders, strict=True):
-                adding += [store.add(r, ["s"], PLACE) for r in order[start : start + 30]]
+                adding += [addTo(store, r) for r in order[start : start + 30]]
             # The next ones meet these on their way.
             await stores[start % 3].depths()
         outcomes = await DeferredList(adding)
@@ -425,7 +426,7 @@ class AtOnce(TestCase):
         self.addCleanup(store.close)
         with psycopg.connect(case.conninfo) as taker:
             taker.execute("UPDATE places SET member = 'm2', epoch = 2")
-            adding = store.add(record("r1"), ["s"], PLACE)
+            adding = addTo(store, record("r1"))
             # It has asked, and must wait for the other one's end.
             waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
             while case.server.execute(waits, case.conninfo) == [(0,)]:
@@ -470,7 +471,7 @@ class Small(SynchronousTestCase):
 
         clock = ThreadlessClock()
         store = PostgreSQLStore(clock, "host=/no/where password=CANARY user=u", "m1", Unfenced())
-        adding = store.add(record("r1"), ["s"], PLACE)
+        adding = addTo(store, record("r1"))
         clock.settle()
         error = self.failureResultOf(adding, NotKept).value
         self.assertNotIn("CANARY", error.message)

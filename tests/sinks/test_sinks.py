@@ -28,6 +28,7 @@ from iris_twisted.net.http import Answer
 from iris_twisted.sinks import CallRecord, SinkContext, makeSink, sinkProviders
 from iris_twisted.sinks.webhook import _retryAfter, readSecret
 
+from ..doubles import DriftingClock
 from ..network import NetworkCase
 from ..peers import WebServer
 
@@ -42,9 +43,10 @@ class Specifications(SynchronousTestCase):
         return SinkContext(reactor=reactor, write=lambda line: None, **options)
 
     def test_builtIn(self) -> None:
-        """The four that come along, each a plugin that provides its interface."""
+        """Those that come along, each a plugin that provides its interface."""
         providers = sinkProviders()
-        self.assertEqual(set(providers), {"exec", "file", "stdout", "webhook"})
+        names = {"amqp", "exec", "file", "kafka", "redis", "stdout", "webhook"}
+        self.assertEqual(set(providers), names)
         for provider in providers.values():
             self.assertTrue(verifyObject(INotificationSinkProvider, provider))
         path = os.path.abspath(self.mktemp())
@@ -67,7 +69,9 @@ class Specifications(SynchronousTestCase):
         os.mkdir(folder)
         for spec, words in (
             ("webhok:https://CANARY.test", "did you mean webhook?"),
-            ("kafka:x", "none of exec, file, stdout, webhook"),
+            ("pigeon:x", "none of amqp, exec, file, kafka, redis, stdout, webhook"),
+            ("webhook+cloudevent:https://CANARY.test", "did you mean cloudevents?"),
+            ("file+cloudevents-binary:x", "use file+cloudevents"),
             ("stdout:x", "nothing after the colon"),
             ("file:", "needs a path"),
             ("file:a\0b", "needs a path"),
@@ -135,8 +139,9 @@ class Specifications(SynchronousTestCase):
         record = CallRecord.of("a@x.test", {"roomtoken": "CANARY"}, 0.0)
         self.assertNotIn("CANARY", repr(record))
         self.assertIn("CANARY", record.line)
-        odd = CallRecord.of("a@x.test", {"userdata": float("inf")}, 0.0)
-        self.assertRaises(ValueError, lambda: odd.line)
+        odd = {"userdata": float("inf")}
+        self.assertRaises(ValueError, CallRecord.of, "a@x.test", odd, 0.0)
+        self.assertRaises(ValueError, lambda: CallRecord("k", "a@x.test", 0.0, odd).line)
 
     def test_stdout(self) -> None:
         """A line each; a pipe that is closed is told."""
@@ -281,6 +286,27 @@ class Sinks(NetworkCase):
         finally:
             os.dup2(stderr, 2)
         self.assertEqual(output.read_text(), "one\ntwo\n")
+
+    async def test_programWhileTheClockIsSetBack(self) -> None:
+        """Its time is counted on, and no longer, while the wall clock is set back."""
+
+        class Machine(DriftingClock):
+            spawnProcess = reactor.spawnProcess  # type: ignore[attr-defined]
+
+        clock = Machine()
+        clock.advance(1_700_000_000)
+        context = SinkContext(reactor=clock, write=lambda line: None, execTimeout=5.0)
+        sink: Any = makeSink("exec:/bin/sleep 60", context)
+        self.addCleanup(sink.stop)
+        taking: Deferred[None] = sink.take(RECORD)
+        clock.jump(-3600)
+        clock.advance(4.9)
+        (run,) = sink._running
+        self.assertFalse(run.late)
+        clock.advance(0.2)
+        self.assertTrue(run.late)
+        with self.assertRaises(NotTaken):
+            await taking
 
     async def test_programStopped(self) -> None:
         """Stopping ends what runs."""

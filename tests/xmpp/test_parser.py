@@ -15,7 +15,7 @@ from iris_twisted.errors import IncorrectParameters
 from iris_twisted.net.limits import Limits
 from iris_twisted.xmpp.elements import CLIENT, STREAM, Element, escape, serialize
 from iris_twisted.xmpp.parser import Closed, FrameParser, Header, Item, Violation
-from iris_twisted.xmpp.stream_parser import StreamParser
+from iris_twisted.xmpp.stream_parser import StreamParser, _rootOf
 
 BOMB = (
     b'<!DOCTYPE b [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">'
@@ -224,6 +224,61 @@ class Streams(SynchronousTestCase):
         parser.feed(HEADER)
         self.assertIn("second stream", reason(parser.feed(HEADER)))
         self.assertIn("text between", reason(StreamParser(Limits()).feed(b"<a/>text<b/>")))
+
+    def test_prefixes(self) -> None:
+        """A stream of any prefix, or of none, ends with its own end tag, however it is cut."""
+        for header, end in (
+            (f"<s:stream xmlns='{CLIENT}' xmlns:s='{STREAM}'>", "</s:stream>"),
+            (f"<a b='>'/><s:stream\n\txmlns:s='{STREAM}' c='/>'>", "</s:stream >"),
+            (f"<é:stream xmlns:é='{STREAM}'>", "</é:stream>"),
+            (f"<stream xmlns='{STREAM}'>", "</stream>"),
+            (f"<?xml version='1.0'?><stream xmlns='{STREAM}'>", "</stream>"),
+        ):
+            stanzas = [f"<a xmlns='{CLIENT}'/>", "<b xmlns='urn:b'>x</b>", end]
+            for messages in (
+                [header + "".join(stanzas)],
+                [header, *stanzas],
+                [header + stanzas[0], stanzas[1] + end],
+            ):
+                parser = StreamParser(Limits())
+                items = [item for message in messages for item in parser.feed(message.encode())]
+                self.assertEqual(
+                    [type(item) for item in items[-4:]], [Header, Element, Element, Closed]
+                )
+            parser = StreamParser(Limits())
+            wrong = "</stream:stream>" if end.startswith("</stream") else "</stream>"
+            for message in (header, stanzas[0], wrong):
+                items = parser.feed(message.encode())
+            self.assertIsInstance(items[-1], Violation)
+
+    def test_namespacesOfTheHeader(self) -> None:
+        """As many as a server needs, many times over; more would cost with each message."""
+        empty = len(_rootOf({None: CLIENT, "stream": STREAM, "x": ""}))
+        for size, fine in ((2047, True), (2048, True), (2049, False)):
+            header = HEADER.replace(b"xmlns:extra", b"xmlns:x")
+            header = header.replace(b"urn:extra", b"u" * (size - empty))
+            parser = StreamParser(Limits())
+            items = parser.feed(header)
+            if fine:
+                self.assertIsInstance(items[0], Header)
+                self.assertEqual(len(parser.feed(b"<a/>") + parser.feed(b"<x:b/>")), 2)
+            else:
+                self.assertIn("namespaces of more than 2048 bytes", reason(items))
+        many = b"".join(b" xmlns:x%d='y'" % n for n in range(12_000))
+        parser = StreamParser(Limits())
+        items = parser.feed(b"<stream:stream xmlns:stream='%s'%s>" % (STREAM.encode(), many))
+        self.assertEqual([type(item) for item in items], [Violation])
+
+    def test_noDefaultNamespace(self) -> None:
+        """A header that undeclares the default namespace: its stanzas have none, or their own."""
+        header = f"<stream:stream xmlns:stream='{STREAM}' xmlns=''>".encode()
+        stanza = f"<iq xmlns='{CLIENT}'/>".encode()
+        parser = StreamParser(Limits())
+        self.assertIsInstance(parser.feed(header)[0], Header)
+        for _ in range(3):
+            self.assertEqual(parser.feed(stanza), [Element("iq", CLIENT)])
+            self.assertEqual(parser.feed(b"<iq/>"), [Element("iq")])
+            self.assertFalse(parser.atRest)
 
     def test_sizeOverFrames(self) -> None:
         """A stanza split over frames has the limit too, also without any '>'."""

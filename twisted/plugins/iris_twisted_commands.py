@@ -18,6 +18,13 @@ irisSandbox = ServiceMaker(
     "iris-sandbox",
 )
 
+irisCall = ServiceMaker(
+    "iris-twisted call",
+    "iris_twisted.sandbox.call_tap",
+    "Place a call on a sandbox that runs in another terminal.",
+    "iris-call",
+)
+
 irisOutbox = ServiceMaker(
     "iris-twisted outbox",
     "iris_twisted.outbox.tap",

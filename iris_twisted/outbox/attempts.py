@@ -1,0 +1,55 @@
+"""
+When a sink is given a call again, and until when.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..connection.interfaces import IRetryPolicy
+from ..connection.retry import delayBefore
+from ..errors import IrisError, NotTaken, SinkRefused
+from ..net.steady_time import steadyTime, wallSeconds
+from .values import Due
+
+__all__ = ["Attempts"]
+
+
+class Attempts:
+    """
+    The dates of attempts pass steadily: setting the wall clock delays none, and makes none come
+    early. How long a call is tried counts from a date that outlives the process, and so by the
+    wall clock.
+
+    @param policy: when to try again.
+    @param retryFor: seconds from a call's arrival, or its revival from the dead letters, in which
+        it is tried.
+    """
+
+    def __init__(self, reactor: Any, policy: IRetryPolicy, retryFor: float) -> None:
+        self._reactor = reactor
+        self._time = steadyTime(reactor)
+        self._policy = policy
+        self._retryFor = retryFor
+        self.renew()
+
+    def renew(self) -> None:
+        """No attempt waits for its date: count from the wall clock's again."""
+        self._offset = wallSeconds(self._reactor) - self._time.seconds()
+
+    def now(self) -> float:
+        """The date, epoch seconds, by which attempts are due."""
+        return self._time.seconds() + self._offset
+
+    def again(self, due: Due, error: IrisError) -> float | None:
+        """The date of the next attempt after one that ended so; C{None} for none."""
+        if isinstance(error, SinkRefused):
+            return None
+        delay = delayBefore(self._policy, due.attempts + 1)
+        asked = error.retryAfter if isinstance(error, NotTaken) else None
+        if asked is not None:
+            delay = max(delay or 0.0, asked)
+        since = due.record.received if due.revived is None else due.revived
+        if delay is None or wallSeconds(self._reactor) + delay > since + self._retryFor:
+            return None
+        return self.now() + delay

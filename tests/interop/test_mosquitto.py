@@ -1,0 +1,230 @@
+"""
+The example sink for MQTT, against Mosquitto, through the plugin door.
+"""
+
+from __future__ import annotations
+
+import atexit
+import getpass
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import trustme
+from paho.mqtt.client import CallbackAPIVersion, Client, MQTTv5
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+
+import twisted.plugins
+from iris_twisted.connection.settings import Settings
+from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
+from iris_twisted.sinks import SinkContext, makeSink, sinkProviders, testing
+
+from ..faults.proxy import Proxy
+from ..network import NetworkCase
+from ..processes import Program
+from .prosody import freePort
+
+HERE = Path(__file__).resolve().parent
+EXAMPLE = HERE.parent.parent / "examples" / "iris-twisted-mqtt"
+MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
+PASSWD = shutil.which("mosquitto_passwd")
+PASSWORD = "password-of-mosquitto-CANARY"
+
+
+@lru_cache
+def installed() -> str:
+    """A folder with the example, installed by pip, which takes its time."""
+    folder = tempfile.mkdtemp(prefix="iris-mqtt-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    source, target = f"{folder}/source", f"{folder}/target"
+    shutil.copytree(EXAMPLE, source)
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", target]
+    subprocess.run([*command, source], check=True, capture_output=True)
+    return target
+
+
+class AtMosquitto:
+    """A Mosquitto of the test's own, and a client of it that has subscribed for calls."""
+
+    skip = None if MOSQUITTO else "Mosquitto is missing: apt-get install mosquitto"
+
+    def install(self: Any) -> Any:
+        """Put the example where plugins are found, for this test alone; gives its provider."""
+        target = installed()
+        self.patch(sys, "path", [*sys.path, target])
+        plugins = str(Path(target, "twisted", "plugins"))
+        self.patch(twisted.plugins, "__path__", [*twisted.plugins.__path__, plugins])
+        return sinkProviders()["mqtt"]
+
+    async def mosquitto(self: Any) -> None:
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        self.port, self.tls = freePort(), freePort()
+        ca = trustme.CA()
+        issued = ca.issue_cert("127.0.0.1")
+        issued.private_key_pem.write_to_path(str(folder / "key.pem"))
+        issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+        self.caFile = str(folder / "ca.pem")
+        ca.cert_pem.write_to_path(self.caFile)
+        self.passwordFile = folder / "password"
+        self.passwordFile.write_text(PASSWORD + "\n")
+        users = folder / "users"
+        users.write_text(f"iris:{PASSWORD}\n")
+        subprocess.run([str(PASSWD), "-U", str(users)], check=True, capture_output=True)
+        config = folder / "mosquitto.conf"
+        config.write_text(
+            # As who started it, who may read what a test wrote.
+            f"user {getpass.getuser()}\n"
+            f"allow_anonymous false\npassword_file {users}\n"
+            "max_queued_messages 0\nmax_inflight_messages 0\n"
+            f"listener {self.port} 127.0.0.1\n"
+            f"listener {self.tls} 127.0.0.1\n"
+            f"certfile {folder}/cert.pem\nkeyfile {folder}/key.pem\n"
+        )
+        program = Program()
+        reactor.spawnProcess(  # type: ignore[attr-defined]
+            program, str(MOSQUITTO), [str(MOSQUITTO), "-c", str(config)], env={}
+        )
+        self.addCleanup(lambda: None if program.ended.called else program.signal("KILL"))
+        while "running" not in program.stderr:
+            self.assertFalse(program.ended.called, program.stderr)
+            await deferLater(reactor, 0)
+        self.messages: list[Any] = []
+        subscribed = threading.Event()
+        client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
+        client.username_pw_set("iris", PASSWORD)
+        client.on_message = lambda _, __, message: self.messages.append(message)
+        client.on_subscribe = lambda *_: subscribed.set()
+        client.connect("127.0.0.1", self.port)
+        client.subscribe("iris/#", qos=1)
+        client.loop_start()
+        self.addCleanup(client.loop_stop)
+        self.addCleanup(client.disconnect)
+        self.assertTrue(subscribed.wait(10))
+
+
+class TestMqtt(AtMosquitto, testing.SinkConformance):
+    """What every sink promises."""
+
+    timeout = 120
+    secrets = (PASSWORD,)
+    wrongArguments = (
+        "",
+        "mqtt://127.0.0.1/",
+        "mqtt://127.0.0.1/iris/+",
+        "mqtt://127.0.0.1/iris/{room}",
+        "mqtt://h.test/iris",
+        f"mqtt://iris:{PASSWORD}@127.0.0.1/iris",
+        "mqtt://iris@127.0.0.1/iris",
+        "mqtt://127.0.0.1/iris?durable=perhaps",
+        "mqtt://127.0.0.1/iris?qos=2",
+    )
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.provider = self.install()  # type: ignore[misc]
+
+    async def place(self) -> str:
+        await self.mosquitto()
+        self.proxy = await Proxy(reactor, self.port).start()
+        self.addCleanup(self.proxy.stop)
+        rest = f"iris/{{account}}?password-file={self.passwordFile}&timeout=5"
+        return f"mqtt://iris@127.0.0.1:{self.proxy.port}/{rest}"
+
+    async def arrived(self, count: int) -> list[Any]:
+        while len(self.messages) < count:
+            await deferLater(reactor, 0)  # type: ignore[arg-type]
+        return [json.loads(message.payload) for message in self.messages]
+
+    async def takeAway(self) -> None:
+        await self.proxy.stop()
+
+    async def bringBack(self) -> None:
+        self.proxy = await Proxy(reactor, self.port).start(self.proxy.port)
+        self.addCleanup(self.proxy.stop)
+
+
+class MosquittoTests(AtMosquitto, NetworkCase):
+    """What only MQTT does."""
+
+    timeout = 120
+    record = staticmethod(testing.SinkConformance.record)
+
+    def sink(
+        self,
+        rest: str = "",
+        *,
+        where: str = "",
+        topic: str = "iris/{account}/{type}",
+        **settings: Any,
+    ) -> Any:
+        where = where or f"mqtt://iris@127.0.0.1:{self.port}"
+        context = SinkContext(
+            reactor=reactor, write=lambda line: None, settings=Settings(**settings)
+        )
+        spec = f"mqtt+cloudevents-binary:{where}/{topic}?password-file={self.passwordFile}{rest}"
+        sink: Any = makeSink(spec, context)
+        self.addCleanup(sink.stop)
+        return sink
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.install()
+
+    async def test_message(self) -> None:
+        """A topic of one's own for each account; a CloudEvent has its attributes beside it."""
+        await self.mosquitto()
+        record = self.record("a/+#b@x.test")
+        sink = self.sink("&durable=yes")
+        self.assertTrue(sink.durable)
+        await sink.take(record)
+        await self.until(lambda: self.messages)
+        (message,) = self.messages
+        self.assertEqual(message.topic, "iris/a%2F%2B%23b@x.test/notify")
+        self.assertEqual(message.qos, 1)
+        self.assertEqual(json.loads(message.payload), record.notification)
+        self.assertEqual(message.properties.ContentType, "application/json")
+        attributes = dict(message.properties.UserProperty)
+        self.assertEqual(attributes["id"], record.key)
+        self.assertEqual(attributes["subject"], record.account)
+
+    async def test_mistakes(self) -> None:
+        """What is wrong is told, without a secret."""
+        await self.mosquitto()
+        self.passwordFile.write_text("wrong-CANARY")
+        with self.assertRaises(IncorrectParameters) as caught:
+            await self.sink().check()
+        self.assertIn("refused the user or its password", caught.exception.message)
+        self.passwordFile.write_text(PASSWORD)
+        with self.assertRaises(SinkRefused) as refused:
+            await self.sink(topic="elsewhere").take(self.record())
+        self.assertIn("nobody has subscribed", refused.exception.message)
+        with self.assertRaises(SinkRefused):
+            await self.sink().take(self.record("x" * 70_000 + "@x.test"))
+
+    async def test_tls(self) -> None:
+        """By TLS, with the CA that is given; another's certificate is refused."""
+        await self.mosquitto()
+        where = f"mqtts://iris@127.0.0.1:{self.tls}"
+        await self.sink(where=where, trustRoot=self.caFile).take(self.record())
+        with self.assertRaises(NotTaken) as caught:
+            await self.sink(where=where).check()
+        self.assertIn("a certificate that cannot be verified", caught.exception.message)
+
+    def test_imports(self) -> None:
+        """paho is not imported before a sink connects: listing the plugins costs nothing."""
+        script = (
+            f"import sys; sys.path[:0] = {sys.path!r}\n"
+            "from iris_twisted_mqtt import MqttSinks\n"
+            "print('paho' in sys.modules)"
+        )
+        command = [sys.executable, "-c", script]
+        out = subprocess.run(command, capture_output=True, check=True, text=True)
+        self.assertEqual(out.stdout, "False\n")

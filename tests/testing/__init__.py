@@ -1,0 +1,3 @@
+"""
+For the tests of applications.
+"""
