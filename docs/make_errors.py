@@ -46,6 +46,8 @@ ADVICE = {
     "firewall, in this order. It is tried again by itself while reconnecting.",
     "Conflict": "Two programs are connected with the same resource, or one of them twice: end "
     "one. It does not come back by itself, because it would throw the other one out.",
+    "DatabaseFailed": "The PostgreSQL database of the cluster: the message gives its words. What "
+    "somebody has to change ends a member when it starts; while it runs it tries again.",
     "IncorrectParameters": "Change what the message names. `twist iris --check` says the same "
     "without connecting.",
     "InvalidState": "Call `connect()` first, or wait for the `close()` under way.",
@@ -55,6 +57,7 @@ ADVICE = {
     "user may be unknown to the XMPP server, or the password wrong.",
     "NotConnected": "The session is down for now: wait for `onConnected`. A call that was to be "
     "rejected meanwhile is over, or rings again after a resumed session.",
+    "NotHeld": "Another member of the cluster has the account now, and is told of its calls.",
     "NotKept": "The disk of the spool is full or broken, or too many calls wait: see the message. "
     "The platform was told, so nothing was lost silently.",
     "NotSupported": "The server speaks no dialect, or no SASL mechanism, that may be used: a "

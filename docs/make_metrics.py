@@ -6,11 +6,17 @@ Writes C{docs/reference/metrics.md} from the metrics themselves. A test compares
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 from prometheus_client.metrics_core import Metric
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from iris_twisted import IrisFleet
+from iris_twisted.cluster.member import Counts
+from iris_twisted.cluster.membership import Sight
+from iris_twisted.cluster.metrics import clusterMetrics
 from iris_twisted.daemon.metrics import Metrics
 
 HEAD = """\
@@ -18,7 +24,8 @@ HEAD = """\
 
 For operators with Prometheus: what `--metrics` serves at `/metrics`, made from the source by
 `docs/make_metrics.py`. Counters end with `_total`; a histogram has `_bucket`, `_sum` and
-`_count`. How to watch them stands in [](../production/monitoring.md).
+`_count`; those of a cluster are served with `--cluster`. How to watch them stands in
+[](../production/monitoring.md).
 
 | metric | kind | labels | meaning |
 |---|---|---|---|
@@ -41,6 +48,18 @@ class _Owing:
         return {"webhook": 1.0}
 
 
+def member() -> Any:
+    """A member of a cluster that has seen it."""
+    return SimpleNamespace(
+        inTouch=True,
+        sinceRenewal=1.0,
+        owned=1,
+        counts=Counts(),
+        sight=Sight((), False, 0, 0, (), 0, 0.0),
+        decisions=SimpleNamespace(shortage=0),
+    )
+
+
 def metrics() -> list[Metric]:
     """All that are ours, each with a value."""
     fleet = IrisFleet("https://evm.example.com", reactor=Clock())
@@ -50,7 +69,8 @@ def metrics() -> list[Metric]:
     found.accepted(0.1)
     found.ended("webhook", "taken", 0.1)
     Deferred.fromCoroutine(found.look())
-    ours = [metric for metric in found.registry.collect() if metric.name.startswith("iris_")]
+    ours = [*clusterMetrics(member(), 0)]
+    ours += [metric for metric in found.registry.collect() if metric.name.startswith("iris_")]
     return sorted(ours, key=lambda metric: metric.name)
 
 

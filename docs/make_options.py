@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from iris_twisted.cluster.demo_tap import Options as DemoOptions
+from iris_twisted.cluster.tap import Options as ClusterOptions
 from iris_twisted.daemon.option_table import OPTIONS
 from iris_twisted.outbox.tap import Options as OutboxOptions
 from iris_twisted.sandbox.call_tap import Options as CallOptions
@@ -53,7 +55,7 @@ ENVIRONMENT = """
 def others() -> str:
     """The options of the other commands."""
     text = []
-    for kind in (SandboxOptions, CallOptions, OutboxOptions):
+    for kind in (SandboxOptions, CallOptions, OutboxOptions, ClusterOptions, DemoOptions):
         long = " ".join(kind.longdesc.split())
         text.append(f"\n## twist {kind.command.split()[1]}\n\n`{kind.command} {kind.synopsis}`\n\n")
         text.append(f"{long}\n\n| option | default | meaning |\n|---|---|---|\n{_rows(kind)}")

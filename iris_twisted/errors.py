@@ -14,6 +14,7 @@ __all__ = [
     "CertificateRefused",
     "Conflict",
     "ConnectionFailed",
+    "DatabaseFailed",
     "Fault",
     "IncorrectParameters",
     "InvalidState",
@@ -162,6 +163,20 @@ class CertificateRefused(ConnectionFailed):
 
     fault = Fault.PEER
     retryable = False
+
+
+class DatabaseFailed(ConnectionFailed):
+    """
+    The database of a cluster did not do what it was asked.
+
+    @ivar lasting: whether somebody has to change something before it does.
+    """
+
+    def __init__(
+        self, message: str, *, lasting: bool = False, cause: BaseException | None = None
+    ) -> None:
+        super().__init__(message, cause=cause)
+        self.lasting = lasting
 
 
 class NoAnswer(ConnectionFailed):

@@ -16,6 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import iris_twisted
 from iris_twisted import errors
+from iris_twisted.cluster.demo_tap import Options as DemoOptions
+from iris_twisted.cluster.tap import Options as ClusterOptions
 from iris_twisted.daemon.option_table import OPTIONS
 from iris_twisted.outbox.tap import Options as OutboxOptions
 from iris_twisted.sandbox.call_tap import Options as CallOptions
@@ -29,6 +31,7 @@ PACKAGE = Path(iris_twisted.__file__).parent
 REFERENCE = DOCS / "reference"
 # Options of other programs that pages show.
 FOREIGN = {
+    *("--pwprompt", "--owner"),  # createuser, createdb
     *("--now", "--system", "--home-dir", "--disable-gpu", "--upgrade"),  # systemctl, useradd, pip
     *("--app", "--app-dir", "--loop", "--workers"),  # flask, uvicorn
     "--config",  # prosody's is called as ours
@@ -59,11 +62,12 @@ class OptionNames(SynchronousTestCase):
 
     def known(self) -> set[str]:
         found = {"--help", "--version"}
-        for kind in (Options, SandboxOptions, CallOptions, OutboxOptions, TwistOptions):
+        several = OutboxOptions, ClusterOptions
+        for kind in (Options, SandboxOptions, CallOptions, DemoOptions, *several, TwistOptions):
             options = kind()
             found |= {f"--{name}" for name in options.longOpt for name in [name.rstrip("=")]}
             for _, _, sub, _ in getattr(options, "subCommands", None) or ():
-                if kind is OutboxOptions:
+                if kind in several:
                     found |= {f"--{name.rstrip('=')}" for name in sub().longOpt}
         return found
 
@@ -79,7 +83,7 @@ class OptionNames(SynchronousTestCase):
     def test_others(self) -> None:
         """So are those of the other commands."""
         page = (REFERENCE / "options.md").read_text(encoding="utf-8")
-        for kind in (SandboxOptions, CallOptions, OutboxOptions):
+        for kind in (SandboxOptions, CallOptions, OutboxOptions, ClusterOptions, DemoOptions):
             options = kind()
             chapter = page.partition(f"\n## {kind.command}\n")[2].partition("\n## ")[0]
             for name in {name.rstrip("=") for name in options.longOpt} - {"help", "version"}:

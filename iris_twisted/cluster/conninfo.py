@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ..errors import IncorrectParameters
-from .failures import DatabaseFailed, failureOf
+from ..errors import DatabaseFailed, IncorrectParameters
+from .failures import failureOf
 
 __all__ = ["checkConninfo", "connect", "shownConninfo"]
 

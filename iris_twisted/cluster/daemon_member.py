@@ -21,7 +21,7 @@ from ..connection.retry import FullJitter
 from ..daemon.accounts import Account
 from ..daemon.configuration import Configuration
 from ..daemon.interfaces import IAccountSet, ICluster
-from ..errors import NotHeld, NotKept
+from ..errors import DatabaseFailed, NotHeld, NotKept
 from ..net.steady_time import steadyTime
 from ..outbox.outbox import Outbox
 from ..outbox.postgresql import PostgreSQLStore
@@ -29,7 +29,6 @@ from ..outbox.postgresql_tables import adopt
 from ..version import __version__
 from . import schema
 from .connections import Connections
-from .failures import DatabaseFailed
 from .key_file import Keys
 from .member import ClusterMember
 from .membership import Identity

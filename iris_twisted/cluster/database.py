@@ -16,10 +16,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
+from ..errors import DatabaseFailed
 from ..net.steady_time import steadyTime
 from ..sinks.group_commit import GroupCommit
 from .conninfo import connect
-from .failures import DatabaseFailed, failureOf
+from .failures import failureOf
 
 __all__ = ["Database", "cutOff"]
 

@@ -18,9 +18,9 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
+from ..errors import DatabaseFailed
 from ..net.http.serving import QuietSite
 from ..net.steady_time import steadyTime
-from .failures import DatabaseFailed
 from .local_cluster import LocalCluster
 
 __all__ = ["ClusterDemo", "Settings"]

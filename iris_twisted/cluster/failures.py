@@ -7,23 +7,9 @@ from __future__ import annotations
 import psycopg
 from psycopg import errors
 
-from ..errors import ConnectionFailed
+from ..errors import DatabaseFailed
 
-__all__ = ["DatabaseFailed", "failureOf"]
-
-
-class DatabaseFailed(ConnectionFailed):
-    """
-    The database did not do what it was asked.
-
-    @ivar lasting: whether somebody has to change something before it does.
-    """
-
-    def __init__(
-        self, message: str, *, lasting: bool = False, cause: BaseException | None = None
-    ) -> None:
-        super().__init__(message, cause=cause)
-        self.lasting = lasting
+__all__ = ["failureOf"]
 
 
 # What the server or libpq says, what that means, and whether it lasts. A refused login has

@@ -20,9 +20,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..connection.retry import FullJitter
+from ..errors import DatabaseFailed
 from ..net.steady_time import steadyTime
 from .conninfo import connect
-from .failures import DatabaseFailed
 
 __all__ = ["CHANNEL", "Listening"]
 

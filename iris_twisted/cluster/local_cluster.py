@@ -112,7 +112,7 @@ class LocalCluster:
     def status(self) -> Deferred[dict[str, Any]]:
         """
         @return: fires with what C{twist iris-cluster status --json} says; fails with
-            L{DatabaseFailed<iris_twisted.cluster.failures.DatabaseFailed>}.
+            L{DatabaseFailed<iris_twisted.errors.DatabaseFailed>}.
         """
 
         def look() -> dict[str, Any]:

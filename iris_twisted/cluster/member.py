@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ..errors import NotKept
+from ..errors import DatabaseFailed, NotKept
 from ..net.steady_time import steadyTime
 from ..outbox.interfaces import IFence
 from ..outbox.values import Place
@@ -24,7 +24,6 @@ from . import accounts, membership, places, schema
 from .accounts import Kept
 from .database import Database
 from .deciding import Decisions
-from .failures import DatabaseFailed
 from .holdings import Holdings
 from .interfaces import IPlaceRunner
 from .key_file import Keys

@@ -15,10 +15,10 @@ from .values import Life
 __all__ = ["clusterMetrics"]
 
 _COUNTS = {
-    "claimed": "Places claimed that nobody kept",
-    "moved": "Places that came from other members as planned",
-    "gone": "Places that went to other members as planned",
-    "lost": "Places that others claimed while this member was out of sight",
+    "iris_cluster_places_claimed": "Places claimed that nobody kept",
+    "iris_cluster_places_moved": "Places that came from other members as planned",
+    "iris_cluster_places_gone": "Places that went to other members as planned",
+    "iris_cluster_places_lost": "Places that others claimed while this member was out of sight",
 }
 
 
@@ -39,8 +39,8 @@ def clusterMetrics(member: ClusterMember, fenced: int) -> Iterable[Metric]:
         "iris_cluster_places_owned", "Places that this member owns", member.owned
     )
     for name, words in _COUNTS.items():
-        value = getattr(member.counts, name)
-        yield CounterMetricFamily(f"iris_cluster_places_{name}", words, value)
+        value = getattr(member.counts, name.rpartition("_")[2])
+        yield CounterMetricFamily(name, words, value)
     yield CounterMetricFamily(
         "iris_cluster_calls_fenced",
         "Calls refused because another member has the account",

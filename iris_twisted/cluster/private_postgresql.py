@@ -13,9 +13,8 @@ import subprocess
 import time
 from contextlib import suppress
 
-from ..errors import IncorrectParameters
+from ..errors import DatabaseFailed, IncorrectParameters
 from .conninfo import connect
-from .failures import DatabaseFailed
 
 __all__ = ["PrivatePostgreSQL", "dyingWithUs"]
 

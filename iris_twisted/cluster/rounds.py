@@ -14,8 +14,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..connection.retry import FullJitter
+from ..errors import DatabaseFailed
 from ..net.steady_time import steadyTime
-from .failures import DatabaseFailed
 from .values import RENEW
 
 __all__ = ["AT_ONCE", "Rounds"]

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import psycopg
 
+from ..errors import DatabaseFailed
 from ..outbox import postgresql_schema as outbox
-from .failures import DatabaseFailed
 
 __all__ = ["VERSION", "checkSchema", "migrate"]
 
@@ -66,7 +66,7 @@ _STEPS = (
         successor bigint REFERENCES iris_members ON DELETE SET NULL,
         ready boolean NOT NULL DEFAULT false,
         PRIMARY KEY (account, copy)
-    ) WITH (fillfactor = 80);
+    ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
     CREATE INDEX iris_places_owner ON iris_places (owner);
     CREATE INDEX iris_places_successor ON iris_places (successor)
         WHERE successor IS NOT NULL;

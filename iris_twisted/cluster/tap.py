@@ -18,11 +18,11 @@ from twisted.python.usage import UsageError
 
 from ..command_line.exit_status import statusFor
 from ..command_line.options import PlainOptions
-from ..errors import IncorrectParameters
+from ..errors import DatabaseFailed, IncorrectParameters
 from . import schema
 from .commands import COMMANDS
 from .conninfo import checkConninfo, connect
-from .failures import DatabaseFailed, failureOf
+from .failures import failureOf
 from .key_file import Keys, addKey
 
 __all__ = ["Options", "makeService"]

@@ -33,8 +33,11 @@ if TYPE_CHECKING:
 
 __all__ = ["consoleRoot"]
 
+Overview = Callable[[str, int], Deferred[dict[str, Any]]]
+
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _PAGE = 25
+_LINK = '\n  <nav><a href="cluster">All members of the cluster</a></nav>'
 # Seconds between two events at least, and for each account more, and at most.
 _SOONEST = 0.2
 _MORE = 0.0002
@@ -76,20 +79,14 @@ class _Events(ForThisMachine):
         self._callHistory = callHistory
 
     def render_GET(self, request: Request) -> Any:
-        def argument(name: bytes) -> str:
-            value: bytes = request.args.get(name, [b""])[0]
-            return value.decode("utf-8", "replace")
-
-        page = argument(b"page")
-        number = int(page[:9]) if page.isascii() and page.isdigit() else 0
+        number = _number(request, b"page")
+        words, state = _argument(request, b"words"), _argument(request, b"state")
         request.setHeader("content-type", "text/event-stream")
         _Stream(
             self._reactor,
             self._callHistory,
             request,
-            lambda: self._callHistory.snapshot(
-                argument(b"words"), argument(b"state"), number, _PAGE
-            ),
+            lambda: self._callHistory.snapshot(words, state, number, _PAGE),
         )
         return NOT_DONE_YET
 
@@ -149,6 +146,53 @@ class _Stream:
             self._request.write(f"data: {text}\n\n".encode())
         self._timer = None
         self._schedule(_LATEST)
+
+
+class _Cluster(ForThisMachine):
+    """The members of the cluster, and a page of its accounts, for a script."""
+
+    isLeaf = True
+
+    def __init__(self, overview: Overview) -> None:
+        super().__init__()
+        self._overview = overview
+
+    def render_GET(self, request: Request) -> int:
+        looking: Deferred[Any] = self._overview(
+            _argument(request, b"words"), _number(request, b"page")
+        )
+        looking.addCallbacks(self._seen, self._failed)
+        looking.addCallback(self._finish, request)
+        return NOT_DONE_YET
+
+    @staticmethod
+    def _seen(found: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        return 200, found
+
+    @staticmethod
+    def _failed(failure: Failure) -> tuple[int, dict[str, Any]]:
+        failure.trap(IrisError)
+        error: Any = failure.value
+        return 503, {"message": error.message}
+
+    @staticmethod
+    def _finish(answer: tuple[int, dict[str, Any]], request: Request) -> None:
+        if not request._disconnected:
+            status, value = answer
+            request.setResponseCode(status)
+            request.setHeader("content-type", "application/json")
+            request.write(json.dumps(value, allow_nan=False).encode() + b"\n")
+            request.finish()
+
+
+def _argument(request: Request, name: bytes) -> str:
+    value: bytes = request.args.get(name, [b""])[0]
+    return value.decode("utf-8", "replace")
+
+
+def _number(request: Request, name: bytes) -> int:
+    text = _argument(request, name)
+    return int(text[:9]) if text.isascii() and text.isdigit() else 0
 
 
 class _RejectNothing(ForThisMachine):
@@ -225,7 +269,11 @@ class _Reject(ForThisMachine):
 
 
 def consoleRoot(
-    reactor: Any, callHistory: CallHistory, fleet: IrisFleet, access: Access | None = None
+    reactor: Any,
+    callHistory: CallHistory,
+    fleet: IrisFleet,
+    access: Access | None = None,
+    overview: Overview | None = None,
 ) -> Resource:
     """
     The console.
@@ -233,23 +281,39 @@ def consoleRoot(
     @param callHistory: what it shows.
     @param fleet: with whose connections it rejects.
     @param access: who may look, and who may reject; C{None} for everybody.
+    @param overview: gives what the page of the cluster shows, if there is one, of the accounts
+        that have some words in their names, and of those a page.
     """
     learnFullName()
     token = secrets.token_urlsafe(24)
-    everything = _root(reactor, callHistory, _Reject(callHistory, fleet, token), token)
+    rejecting = _Reject(callHistory, fleet, token)
+    everything = _root(reactor, callHistory, rejecting, token, overview)
     if access is None:
         return everything
-    reading = _root(reactor, callHistory, _RejectNothing(), "")
+    reading = _root(reactor, callHistory, _RejectNothing(), "", overview)
     return Entrance(access.guard(lambda o: everything if o.mayReject else reading))
 
 
-def _root(reactor: Any, callHistory: CallHistory, rejecting: Resource, token: str) -> Resource:
+def _root(
+    reactor: Any,
+    callHistory: CallHistory,
+    rejecting: Resource,
+    token: str,
+    overview: Overview | None,
+) -> Resource:
     """
     @param token: of the page; empty on the one of who may only read.
     """
-    root = _Page("index.html", lambda text: text.replace("@TOKEN@", token))
+    link = "" if overview is None else _LINK
+    root = _Page(
+        "index.html", lambda text: text.replace("@TOKEN@", token).replace("@CLUSTER@", link)
+    )
     for name in ("console.js", "console.css", "icon.svg"):
         root.putChild(name.encode(), _File(name))
+    if overview is not None:
+        root.putChild(b"cluster", _File("cluster.html"))
+        root.putChild(b"cluster.js", _File("cluster.js"))
+        root.putChild(b"cluster.json", _Cluster(overview))
     root.putChild(b"events", _Events(reactor, callHistory))
     root.putChild(b"reject", rejecting)
     return root

@@ -229,7 +229,13 @@ class Daemon(Service):
 
         self._callHistory = CallHistory(self._reactor)
         self._callHistory.start()
-        root = consoleRoot(self._reactor, self._callHistory, self.fleet, self._sites.access)
+        root = consoleRoot(
+            self._reactor,
+            self._callHistory,
+            self.fleet,
+            self._sites.access,
+            None if self._cluster is None else self._cluster.overview,
+        )
         url = await self._sites.serve("console", root)
         if self.configuration.output == "text":
             self._terminalOutput.write(f"Console:       {url}")

@@ -16,12 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from iris_twisted.cluster import accounts, membership, places, schema
 from iris_twisted.cluster.accounts import ClusterAccount
 from iris_twisted.cluster.conninfo import checkConninfo, connect, shownConninfo
-from iris_twisted.cluster.failures import DatabaseFailed
 from iris_twisted.cluster.key_file import Keys, addKey
 from iris_twisted.cluster.membership import Identity, Taken
 from iris_twisted.cluster.ownership import Pull
 from iris_twisted.cluster.values import Life, Member, Place
-from iris_twisted.errors import IncorrectParameters
+from iris_twisted.errors import DatabaseFailed, IncorrectParameters
 
 from ..postgresql import postgreSQL
 from .databases import freshDatabase
