@@ -74,6 +74,8 @@ class ClusterMember(Service):
         something.
     @param adopt: called with the names of members that are dead, and from time to time as
         long as they are: what they owed to sinks is to be delivered by those who live.
+    @param lapsed: called when the lease had expired, and it goes on: others may have adopted what
+        this member owes to sinks.
     @ivar counts: what happened.
     @ivar hasJoined: whether it was a member at some time.
     @ivar sight: what it saw last; C{None} before.
@@ -90,6 +92,7 @@ class ClusterMember(Service):
         runner: IPlaceRunner,
         ended: Callable[[DatabaseFailed], None],
         adopt: Callable[[Sequence[str]], None],
+        lapsed: Callable[[], None] = lambda: None,
     ) -> None:
         self._reactor = reactor
         self._time = steadyTime(reactor)
@@ -97,6 +100,7 @@ class ClusterMember(Service):
         self._keys = keys
         self._tellEnded = ended
         self._adopt = adopt
+        self._lapsed = lapsed
         name = f"iris-twisted {identity.name}"
         self._database = Database(reactor, conninfo, name)
         self._listening = Listening(reactor, conninfo, name, self._heard)
@@ -300,6 +304,7 @@ class ClusterMember(Service):
         self.counts.lost += self._holdings.owned
         self.me = None
         self._lease.lost()
+        self._lapsed()
         for key in list(self._holdings.keys):
             self._holdings.drop(key)
 
@@ -327,6 +332,8 @@ class ClusterMember(Service):
         """Find out what is ours, as far as that may have changed."""
         me = self.me
         assert me is not None
+        if sight.lapsed:
+            self._lapsed()
         if sight.lapsed or self._changes is None:
             before = self._holdings.owned
             await self._fetch(None)
