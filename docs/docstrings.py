@@ -30,7 +30,7 @@ SHOWN = (
     "iris_twisted.fleet.service",
     "iris_twisted.connection.settings",
     "iris_twisted.interfaces",
-    "iris_twisted.values",
+    "iris_twisted.transport.destination",
     "iris_twisted.sandbox",
     "iris_twisted.testing",
     "iris_twisted.sinks",

@@ -11,6 +11,7 @@ from typing import Any
 from iris_twisted.cluster.demo_tap import Options as DemoOptions
 from iris_twisted.cluster.tap import Options as ClusterOptions
 from iris_twisted.daemon.option_table import OPTIONS
+from iris_twisted.operators.tap import Options as OperatorOptions
 from iris_twisted.outbox.tap import Options as OutboxOptions
 from iris_twisted.sandbox.call_tap import Options as CallOptions
 from iris_twisted.sandbox.tap import Options as SandboxOptions
@@ -46,6 +47,7 @@ ENVIRONMENT = """
 |---|---|
 | `IRIS_TOKEN` | the iris token itself, where no `--token-file` is named |
 | `IRIS_CONFIG` | the file of `--config` |
+| `IRIS_AMQP_PASSWORD`, `IRIS_REDIS_PASSWORD` | the sinks `amqp:` and `redis:`, where no `password-file` is named |
 | `https_proxy`, `http_proxy`, `all_proxy`, `no_proxy` | where `--proxy` names none |
 | `NO_COLOR`, `TERM` | whether a terminal gets colours |
 | `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID` | systemd, which sets them |
@@ -55,7 +57,8 @@ ENVIRONMENT = """
 def others() -> str:
     """The options of the other commands."""
     text = []
-    for kind in (SandboxOptions, CallOptions, OutboxOptions, ClusterOptions, DemoOptions):
+    several = OutboxOptions, OperatorOptions, ClusterOptions
+    for kind in (SandboxOptions, CallOptions, *several, DemoOptions):
         long = " ".join(kind.longdesc.split())
         text.append(f"\n## twist {kind.command.split()[1]}\n\n`{kind.command} {kind.synopsis}`\n\n")
         text.append(f"{long}\n\n| option | default | meaning |\n|---|---|---|\n{_rows(kind)}")

@@ -19,6 +19,7 @@ from iris_twisted import errors
 from iris_twisted.cluster.demo_tap import Options as DemoOptions
 from iris_twisted.cluster.tap import Options as ClusterOptions
 from iris_twisted.daemon.option_table import OPTIONS
+from iris_twisted.operators.tap import Options as OperatorOptions
 from iris_twisted.outbox.tap import Options as OutboxOptions
 from iris_twisted.sandbox.call_tap import Options as CallOptions
 from iris_twisted.sandbox.tap import Options as SandboxOptions
@@ -35,6 +36,7 @@ FOREIGN = {
     *("--now", "--system", "--home-dir", "--disable-gpu", "--upgrade"),  # systemctl, useradd, pip
     *("--app", "--app-dir", "--loop", "--workers"),  # flask, uvicorn
     "--config",  # prosody's is called as ours
+    *("--minutes", "--seed"),  # tests.soak
 }
 EXPECTED_FILES = ("README.md", "SECURITY.md")
 
@@ -62,7 +64,7 @@ class OptionNames(SynchronousTestCase):
 
     def known(self) -> set[str]:
         found = {"--help", "--version"}
-        several = OutboxOptions, ClusterOptions
+        several = OutboxOptions, OperatorOptions, ClusterOptions
         for kind in (Options, SandboxOptions, CallOptions, DemoOptions, *several, TwistOptions):
             options = kind()
             found |= {f"--{name}" for name in options.longOpt for name in [name.rstrip("=")]}
@@ -83,7 +85,8 @@ class OptionNames(SynchronousTestCase):
     def test_others(self) -> None:
         """So are those of the other commands."""
         page = (REFERENCE / "options.md").read_text(encoding="utf-8")
-        for kind in (SandboxOptions, CallOptions, OutboxOptions, ClusterOptions, DemoOptions):
+        several = OutboxOptions, OperatorOptions, ClusterOptions
+        for kind in (SandboxOptions, CallOptions, DemoOptions, *several):
             options = kind()
             chapter = page.partition(f"\n## {kind.command}\n")[2].partition("\n## ")[0]
             for name in {name.rstrip("=") for name in options.longOpt} - {"help", "version"}:
@@ -200,6 +203,9 @@ class Environment(SynchronousTestCase):
                     key = node.args[0] if node.args else None
                 elif isinstance(node, ast.Subscript):
                     where, key = node.value, node.slice
+                elif isinstance(node, ast.Constant):
+                    # Made of a sink's name, and told whole where it is missing.
+                    found.update(re.findall(r"IRIS_[A-Z]+_PASSWORD", str(node.value)))
                 if where is not None and isinstance(key, ast.Constant):
                     if re.search(r"(environ|environment)$", ast.unparse(where)):
                         found.add(str(key.value))
@@ -216,6 +222,8 @@ class Environment(SynchronousTestCase):
     def test_noOther(self) -> None:
         """No page speaks of a variable of ours that nobody reads."""
         known = {option.variable for option in OPTIONS} | self.read()
+        # The tests read that.
+        known.add("IRIS_HYPOTHESIS_EXAMPLES")
         for name, text in everyPage():
             examples = set(re.findall(r"^\s+os\.environ.*\"(IRIS_\w+)\"", text, re.M))
             # The configuration of Prosody, and what the examples read themselves.
