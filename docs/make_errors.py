@@ -58,9 +58,6 @@ ADVICE = {
     "NotConnected": "The session is down for now: wait for `onConnected`. A call that was to be "
     "rejected meanwhile is over, or rings again after a resumed session.",
     "NotHeld": "Another member of the cluster has the account now, and is told of its calls.",
-    "NotHeld": "Another member of the cluster has the account by now: the platform was told "
-    "`resource-constraint`, and tells the new owner. See [the faults of a cluster]"
-    "(../explanation/cluster.md).",
     "NotKept": "The disk of the spool is full or broken, or too many calls wait: see the message. "
     "The platform was told, so nothing was lost silently.",
     "NotSupported": "The server speaks no dialect, or no SASL mechanism, that may be used: a "

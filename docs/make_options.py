@@ -47,7 +47,7 @@ ENVIRONMENT = """
 |---|---|
 | `IRIS_TOKEN` | the iris token itself, where no `--token-file` is named |
 | `IRIS_CONFIG` | the file of `--config` |
-| `IRIS_AMQP_PASSWORD`, `IRIS_REDIS_PASSWORD` | the sinks `amqp:` and `redis:`, where no `password-file` is named |
+| `IRIS_AMQP_PASSWORD`, `IRIS_REDIS_PASSWORD` | `amqp:` and `redis:`, without `password-file` |
 | `https_proxy`, `http_proxy`, `all_proxy`, `no_proxy` | where `--proxy` names none |
 | `NO_COLOR`, `TERM` | whether a terminal gets colours |
 | `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID` | systemd, which sets them |
