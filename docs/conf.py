@@ -16,6 +16,7 @@ from sphinx.util.docutils import SphinxDirective
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE)]
 
+from import_graph import importGraph, roomOf, roomsGraph  # noqa: E402
 from lifecycle_graph import lifecycleGraph, transitions  # noqa: E402
 
 import iris_twisted  # noqa: E402
@@ -49,6 +50,28 @@ exclude_patterns = ["prosody", "systemd"]
 suppress_warnings = ["myst.header"]
 
 
+class Rooms(SphinxDirective):
+    """The rooms of the package, drawn from its imports."""
+
+    def run(self) -> list[nodes.Node]:
+        if shutil.which("dot") is None:
+            rooms: dict[str, set[str]] = {}
+            for module, targets in importGraph().items():
+                rooms.setdefault(roomOf(module), set()).update(map(roomOf, targets))
+            lines = (
+                f"{room} -> {' '.join(sorted(below))}" for room, below in sorted(rooms.items())
+            )
+            return [nodes.literal_block(text="\n".join(lines), language="text")]
+        return [_drawn(self, roomsGraph(), "The rooms of the package, and what each imports")]
+
+
+def _drawn(directive: SphinxDirective, code: str, alt: str) -> nodes.Node:
+    node = graphviz()
+    node["code"], node["alt"] = code, alt
+    node["options"] = {"docname": directive.env.docname}
+    return node
+
+
 class Lifecycle(SphinxDirective):
     """The lifecycle machine, drawn from the machine itself."""
 
@@ -57,13 +80,16 @@ class Lifecycle(SphinxDirective):
             # Without Graphviz, in words.
             lines = (f"{begin} -- {name} --> {end}" for begin, name, end in transitions())
             return [nodes.literal_block(text="\n".join(lines), language="text")]
-        node = graphviz()
-        node["code"] = lifecycleGraph()
-        node["options"] = {"docname": self.env.docname}
-        node["alt"] = "The states of a connection, and what leads from one to the next"
-        return [node]
+        return [
+            _drawn(
+                self,
+                lifecycleGraph(),
+                "The states of a connection, and what leads from one to the next",
+            )
+        ]
 
 
 def setup(app: Any) -> dict[str, Any]:
     app.add_directive("lifecycle", Lifecycle)
+    app.add_directive("rooms", Rooms)
     return {"parallel_read_safe": True}

@@ -4,12 +4,11 @@ The floors are a rule: who may import whom, how deep it goes, and that words nam
 
 from __future__ import annotations
 
-import ast
 import importlib
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from runpy import run_path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,6 +17,8 @@ import iris_twisted
 from .test_packaging import ROOT
 
 PACKAGE = Path(iris_twisted.__file__).parent
+_DRAWN = run_path(str(ROOT / "docs" / "import_graph.py"))
+importGraph, roomOf = _DRAWN["importGraph"], _DRAWN["roomOf"]
 # What each room may import besides itself, C{errors} and C{version}.
 BELOW = {
     "net": "",
@@ -43,48 +44,6 @@ BELOW = {
 FACE = {"__init__", "errors", "interfaces", "tap", "version"}
 EVERYBODYS = {"errors", "version"}
 MOST_LEVELS, MOST_ROOMS = 16, 10
-
-
-def _modules() -> dict[str, Path]:
-    """Every module of the package by its name below it, C{""} for the package."""
-    found = {}
-    for path in PACKAGE.rglob("*.py"):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
-def _imports(name: str, path: Path, modules: dict[str, Path]) -> Iterator[str]:
-    """What a module imports of the package, wherever in it: functions and C{TYPE_CHECKING} too."""
-    folder = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                root, _, below = alias.name.partition(".")
-                if root == "iris_twisted":
-                    yield below
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                base = [part for part in folder if part]
-                base = base[: len(base) - (node.level - 1)]
-            elif (node.module or "").split(".")[0] == "iris_twisted":
-                base = []
-            else:
-                continue
-            module = (node.module or "") if node.level else (node.module or "").partition(".")[2]
-            target = ".".join([*base, *([module] if module else [])])
-            for alias in node.names:
-                full = f"{target}.{alias.name}".strip(".")
-                yield full if full in modules else target
-
-
-def _graph() -> dict[str, set[str]]:
-    modules = _modules()
-    return {name: set(_imports(name, path, modules)) - {name} for name, path in modules.items()}
-
-
-def _room(module: str) -> str:
-    return module.split(".")[0] or "__init__"
 
 
 def _levels(graph: dict[str, set[str]]) -> dict[str, int]:
@@ -115,13 +74,13 @@ class Layout(SynchronousTestCase):
 
     def test_downward(self) -> None:
         """A room imports only rooms that it may."""
-        for module, targets in _graph().items():
-            room = _room(module)
+        for module, targets in importGraph().items():
+            room = roomOf(module)
             if room in FACE - EVERYBODYS:
                 continue
             allowed = {room, *EVERYBODYS, *BELOW.get(room, "").split()}
             for target in targets:
-                self.assertIn(_room(target), allowed, f"{module} imports {target}")
+                self.assertIn(roomOf(target), allowed, f"{module} imports {target}")
 
     def test_floors(self) -> None:
         """The rooms themselves have no circle, and few stand on each other."""
@@ -130,15 +89,15 @@ class Layout(SynchronousTestCase):
 
     def test_modules(self) -> None:
         """No circle of imports, and few modules on top of each other."""
-        levels = _levels(_graph())
+        levels = _levels(importGraph())
         self.assertLessEqual(max(levels.values()), MOST_LEVELS, max(levels, key=levels.__getitem__))
 
     def test_needed(self) -> None:
         """What a room may import, it does import: the table says how it is."""
         used: dict[str, set[str]] = {room: set() for room in BELOW}
-        for module, targets in _graph().items():
-            if _room(module) in used:
-                used[_room(module)] |= {_room(target) for target in targets}
+        for module, targets in importGraph().items():
+            if roomOf(module) in used:
+                used[roomOf(module)] |= {roomOf(target) for target in targets}
         for room, below in BELOW.items():
             self.assertEqual(set(below.split()), used[room] - {room, *EVERYBODYS}, room)
 
