@@ -6,19 +6,31 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable
 
 __all__ = ["randomChunks"]
 
 _AT_ONCE = 4096
 
 
-def randomChunks(size: int) -> Iterator[bytes]:
+def randomChunks(size: int) -> Callable[[], bytes]:
     """
-    Pieces from the system's generator, without end.
+    Chunks from the system's generator; whichever thread takes one, nobody else gets it.
 
     @param size: bytes of each; a divisor of 4096.
+    @return: gives another one with each call.
     """
-    while True:
-        for (piece,) in struct.iter_unpack(f"{size}s", os.urandom(_AT_ONCE)):
-            yield piece
+    chunks: deque[bytes] = deque()
+    pop, split = chunks.popleft, struct.Struct(f"{size}s").iter_unpack
+
+    def take() -> bytes:
+        while True:
+            try:
+                return pop()
+            except IndexError:
+                chunks.extend([chunk for (chunk,) in split(os.urandom(_AT_ONCE))])
+
+    # A process that forks must not say what its parent says.
+    os.register_at_fork(after_in_child=chunks.clear)
+    return take

@@ -5,6 +5,7 @@ Private IQs as the Iris platform uses them (protocol.md section 5).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import local
 from typing import Any
 
 from zope.interface import implementer
@@ -29,8 +30,17 @@ __all__ = [
 _LONGEST = 1023
 _NO_NOTIFICATION = frozenset(("", "leave room", "disconnect"))
 _USUAL = ((CLIENT, "iq"), (PRIVATE, "query"), (IRIS, "data"))
-_PARSERS = {CLIENT: ChainParser(_USUAL, CLIENT), "": ChainParser(_USUAL)}
 _ALIASES = (("roomid", "roomId"), ("routingid", "routingId"), ("traceid", "traceId"))
+
+
+class _Parsers(local):
+    """By the namespace around a message. Each thread has its own: an expat is one's at a time."""
+
+    def __init__(self) -> None:
+        self.around = {CLIENT: ChainParser(_USUAL, CLIENT), "": ChainParser(_USUAL)}
+
+
+_parsers = _Parsers()
 
 
 @implementer(INotificationSyntax)
@@ -63,7 +73,7 @@ class PrivateIqs:
     def parseFast(
         self, message: bytes, defaultNamespace: str
     ) -> tuple[dict[str, str], dict[str, Any]] | None:
-        begun = _PARSERS[defaultNamespace].read(message)
+        begun = _parsers.around[defaultNamespace].read(message)
         if begun is None:
             return None
         iq, _, data = begun

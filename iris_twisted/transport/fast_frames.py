@@ -60,7 +60,7 @@ _HEADS = [bytes((_TEXT, 0x80 | length)) for length in range(126)]
 
 
 # Nobody can guess them (RFC 6455 section 5.3).
-_nextMask = randomChunks(4).__next__
+_nextMask = randomChunks(4)
 
 
 def masked(message: bytes) -> bytes | None:

@@ -118,7 +118,7 @@ class Resumption:
     iqs: PendingIqs
 
 
-_nextId = randomChunks(8).__next__
+_nextId = randomChunks(8)
 
 
 @attrs.frozen

@@ -56,7 +56,7 @@ def frame(payload: bytes, opcode: int = 1, fin: bool = True, mask: bool = False)
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
-    """The same bytes in randomChunks."""
+    """The same bytes in pieces."""
     ends = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
     return [data[a:b] for a, b in pairwise(ends)]
 
@@ -256,7 +256,7 @@ class Frames(SynchronousTestCase):
 
 
 NAMES = ((CLIENT, "iq"), (PRIVATE, "query"), (IRIS, "data"))
-randomChunks = st.sampled_from(
+pieces = st.sampled_from(
     [
         *re.findall(r"<[^>]*>|[^<>]+", NOTIFICATION),
         *("<iq>", "</iq>", "<query xmlns='jabber:iq:private'>", "</query>", "<query/>"),
@@ -307,7 +307,7 @@ class Elements(SynchronousTestCase):
         self.assertEqual((len(node), root[0].tail), (0, None))
         return True
 
-    @given(st.lists(randomChunks, max_size=9).map("".join), st.sampled_from([CLIENT, ""]))
+    @given(st.lists(pieces, max_size=9).map("".join), st.sampled_from([CLIENT, ""]))
     @example("<iq><iq><query></query></iq>", "")
     @example(NOTIFICATION.replace("<query", "<query a='<!--'"), CLIENT)
     def test_pieces(self, text: str, defaultNamespace: str) -> None:
