@@ -35,8 +35,8 @@ BELOW = {
     "console": "net rtc connection fleet operators",
     "sandbox": "net command_line discovery transport xmpp rtc connection fleet",
     "aio": "connection rtc sandbox",
-    "cluster": "net command_line connection sandbox sinks outbox daemon",
     "testing": "aio connection sandbox",
+    "cluster": "net command_line connection sandbox sinks outbox daemon",
     "daemon": "net command_line discovery xmpp rtc connection fleet login sinks outbox operators console sandbox",
 }
 # What stands at the top, and may import any room.

@@ -52,7 +52,7 @@ class _Connection:
     @ivar up: fires when it is up for the first time.
     @ivar offers: how many calls are being kept.
     @ivar idle: fires when none is, once it is to be stopped.
-    @ivar again: until it is tried again.
+    @ivar expectedDuplicates: until it is tried again.
     """
 
     account: Account

@@ -69,6 +69,7 @@ class DaemonMember:
             self.connections,
             failed,
             self._adopt,
+            self._refresh,
         )
         self._store: PostgreSQLStore | None = None
         self._outbox: Outbox | None = None
@@ -225,6 +226,11 @@ class DaemonMember:
         return self.member.run(look)
 
     # What the dead owed
+
+    def _refresh(self) -> None:
+        """Others may have adopted what was read and is not under way."""
+        if self._outbox is not None:
+            self._outbox.refresh()
 
     def _adopt(self, names: Sequence[str]) -> None:
         if self._store is not None and self._adopting is None:

@@ -56,6 +56,8 @@ class ClusterMember(Service):
         something.
     @param adopt: called with the names of members that are dead, and from time to time as
         long as they are: what they owed to sinks is to be delivered by those who live.
+    @param lapsed: called when the lease had expired, and it goes on: others may have adopted
+        what this member owes to sinks.
     @ivar hasJoined: whether it was a member at some time.
     @ivar sight: what it saw last; C{None} before.
     """
@@ -71,12 +73,14 @@ class ClusterMember(Service):
         runner: IPlaceRunner,
         ended: Callable[[DatabaseFailed], None],
         adopt: Callable[[Sequence[str]], None],
+        lapsed: Callable[[], None] = lambda: None,
     ) -> None:
         self._reactor = reactor
         self._time = steadyTime(reactor)
         self.identity = identity
         self._tellEnded = ended
         self._adopt = adopt
+        self._lapsed = lapsed
         name = f"iris-twisted {identity.name}"
         self._database = Database(reactor, conninfo, name)
         self._listening = Listening(reactor, conninfo, name, self._heard)
@@ -227,6 +231,8 @@ class ClusterMember(Service):
         if sight is None:
             await self._forgotten()
             return AT_ONCE
+        if sight.lapsed:
+            self._lapsed()
         await self._reconciler.learn(sight)
         drains = any(m.id == self.me and m.draining for m in sight.members)
         acted = await self._reconciler.handOver(sight, empty=drains and self._mayDrain())
@@ -249,6 +255,7 @@ class ClusterMember(Service):
         self._log.error("this member is none any more: it begins anew")
         self.me = None
         self._lease.lost()
+        self._lapsed()
         self._reconciler.forget()
 
     # Seeing

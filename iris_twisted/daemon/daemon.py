@@ -189,14 +189,14 @@ class Daemon(Service):
     def _openOutbox(self) -> None:
         configuration = self.configuration
         context = sinkContext(configuration, self._reactor, self._terminalOutput.write)
-        store = configuration["spool"]
-        if self._cluster is not None:
-            store = self._cluster.store(configuration["forget-keys-after"])
 
         def make(spec: str) -> INotificationSink:
             self._sinks.append(makeSink(spec, context))
             return self._sinks[-1]
 
+        store = configuration["spool"]
+        if self._cluster is not None:
+            store = self._cluster.store(configuration["forget-keys-after"])
         self._outbox = Outbox(
             self._reactor,
             store,
@@ -247,10 +247,10 @@ class Daemon(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        if self._cluster is not None:
-            self._cluster.giveUp()
         if self._checking is not None:
             self._checking.cancel()
+        if self._cluster is not None:
+            self._cluster.giveUp()
         if self.started is not None:
             await self.started
         if self._notifier.running:

@@ -1,7 +1,7 @@
 """
 Liveness: when to ping, and when a silent peer counts as gone (contract promise 10).
 
-Silence is measured by checks on which the reactor really ran and reading was
+SilentLogger is measured by checks on which the reactor really ran and reading was
 possible, not by the clock alone: a stall of our own, or a pause of our own
 making, is not the peer's silence.
 """

@@ -253,4 +253,6 @@ class Databases(FarmCase):
         await self.settled()
         self.assertEqual(self.forgotten(), [])
         self.assertEqual([p for p in self.missed() if p.at < began - 1 or p.at > began + 13], [])
-        self.assertEqual(self.repeated(), {})
+        # What was under way then is given again by whoever adopted it, with its key.
+        late = {key for key, times in self.repeated().items() if abs(times[0] - began) > 1.5}
+        self.assertEqual(late, set())

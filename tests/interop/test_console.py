@@ -171,3 +171,69 @@ class Console(OfficialCase):
         await self.do("click", "#calls button")
         await self.do("until", "td:has-text('item-not-found')")
         await self.well()
+
+    async def test_everyWidth(self) -> None:
+        """From 360 px to 2,560 px, with names of 100 letters, nothing is cut and no number is broken."""
+        sandbox = await self.sandbox()
+        url = await self.many(sandbox, 1)
+        await self.until(lambda: sandbox.sessions)
+        user = "user-0000@sandbox.test"
+        long = f"{'a' * 50}.{'b' * 30}@{'c' * 13}.test"
+        self.assertEqual(len(long), 100)
+        for number, sender in (
+            ("+442079460958", "taxi@example.org"),
+            ("+12155550142", long),
+            ("<" * 100, long),
+        ):
+            sandbox.placeCall(user, caller=number, sender=sender, room=f"room-{'r' * 90}")
+        await self.browse(url)
+        await self.do("until", "#calls tr:nth-child(3) button:visible")
+        for width in (360, 768, 1280, 2560):
+            await self.do("size", width, 900)
+            await self.shot(f"calls-{width}", "light")
+            wide = await self.do("evaluate", "document.documentElement.scrollWidth")
+            self.assertLessEqual(wide, width)
+            over = await self.do(
+                "evaluate",
+                "[...document.querySelectorAll('#calls td, #calls small, #calls .number')]"
+                ".filter(one => one.scrollWidth > one.clientWidth + 1 && one.clientWidth)"
+                ".map(one => one.textContent)",
+            )
+            self.assertEqual(over, [], width)
+            lines = await self.do(
+                "evaluate",
+                "[...document.querySelectorAll('#calls .number')]"
+                ".map(one => one.getClientRects().length)",
+            )
+            self.assertEqual(lines, [1, 1], width)
+        tree = await self.do("tree")
+        self.assertIn('columnheader "From"', tree)
+        await self.do("size", 360, 900)
+        self.assertIn('cell "', await self.do("tree"))
+        await self.well()
+
+    async def test_address(self) -> None:
+        """What was chosen stands in the address, and a reload brings it back; times say their zone."""
+        sandbox = await self.sandbox()
+        url = await self.many(sandbox, 60)
+        await self.until(lambda: len(sandbox.sessions) == 60)
+        await self.browse(url)
+        await self.do("until", "[data-state=connected]:text-is('connected 60')")
+        await self.do("click", "#after")
+        await self.do("until", "h3:text-is('user-0025@sandbox.test')")
+        self.assertEqual(await self.do("evaluate", "location.search"), "?page=1")
+        await self.do("fill", "#words", "user-0042")
+        await self.do("gone", "h3:text-is('user-0025@sandbox.test')")
+        await self.do("click", "label:has([data-state=connected])")
+        wanted = "?words=user-0042&state=connected"
+        self.assertEqual(await self.do("evaluate", "location.search"), wanted)
+        await self.do("evaluate", "location.reload()")
+        await self.do("until", "h3:text-is('user-0042@sandbox.test')")
+        self.assertEqual(await self.do("text", "article h3"), ["user-0042@sandbox.test"])
+        self.assertEqual(
+            await self.do("evaluate", "document.querySelector('#words').value"), "user-0042"
+        )
+        checked = "document.querySelector('#states :checked').value"
+        self.assertEqual(await self.do("evaluate", checked), "connected")
+        (zone,) = await self.do("text", "#zone")
+        self.assertRegex(zone, r"^Times are in UTC([+-]\d\d:\d\d)?$")

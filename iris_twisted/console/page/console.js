@@ -14,6 +14,21 @@ const STATES = ["connected", "connecting", "reconnecting", "disconnected"];
 const PAST = 30 * 60;
 
 const view = { words: "", state: "", page: 0 };
+// What is chosen stands in the address: it can be sent to somebody, and survives a reload.
+function ofAddress() {
+  const asked = new URLSearchParams(location.search);
+  view.words = asked.get("words") || "";
+  view.state = STATES.includes(asked.get("state")) ? asked.get("state") : "";
+  view.page = Math.max(0, parseInt(asked.get("page"), 10) || 0);
+  byId("words").value = view.words;
+}
+
+function toAddress() {
+  const chosen = Object.entries(view).filter(([, value]) => value);
+  const asked = chosen.length ? `?${new URLSearchParams(chosen)}` : location.pathname;
+  if (asked !== (location.search || location.pathname)) history.replaceState(null, "", asked);
+}
+
 const cards = new Map();
 const rows = new Map();
 let source = null;
@@ -37,6 +52,18 @@ function say(element, text) {
 const now = () => Date.now() / 1000 + skew;
 const clock = (seconds) =>
   new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
+
+// Which zone the clocks of this page are in: the browser's.
+const zone = () =>
+  new Intl.DateTimeFormat([], { timeZoneName: "longOffset" })
+    .formatToParts(new Date())
+    .find((part) => part.type === "timeZoneName").value.replace("GMT", "UTC");
+
+// A name that may break behind its marks, and nowhere else while there is room.
+function breakable(text) {
+  const pieces = text.match(/[^@./_-]*[@./_-]|[^@./_-]+/g) || [];
+  return pieces.flatMap((piece, index) => (index ? [make("wbr"), piece] : [piece]));
+}
 
 function span(seconds) {
   seconds = Math.max(0, Math.round(seconds));
@@ -233,11 +260,18 @@ function newRow(call) {
   const row = { state: make("span"), button: make("button", { type: "button" }, "Reject") };
   row.button.setAttribute("aria-label", `Reject the call of ${who} to ${call.account}`);
   row.button.addEventListener("click", () => reject(call, row));
-  const from = make("td", {}, who);
-  if (call.number) from.append(make("small", {}, call.caller));
-  const to = make("td", {}, call.account, make("small", {}, call.room));
+  const cell = { role: "cell" };
+  const from = make("td", { ...cell, "data-label": "From" });
+  // What a stranger calls a number may be anything.
+  if (/^[+\d ().-]{1,20}$/.test(who)) from.append(make("span", { class: "number" }, who));
+  else from.append(...breakable(who));
+  if (call.number) from.append(make("small", {}, ...breakable(call.caller)));
+  const to = make("td", { ...cell, "data-label": "To" }, ...breakable(call.account));
+  to.append(make("small", {}, ...breakable(call.room)));
+  const when = new Date(call.at * 1000).toISOString();
+  const time = make("time", { datetime: when, title: when }, clock(call.at));
   row.element = make(
-    "tr", {}, make("td", {}, clock(call.at)), from, to, make("td", {}, row.state),
+    "tr", { role: "row" }, make("td", cell, time), from, to, make("td", cell, row.state),
   );
   if (mayReject) row.state.after(row.button);
   return row;
@@ -309,6 +343,7 @@ function draw(snapshot) {
 
 function look(change) {
   Object.assign(view, change);
+  toAddress();
   if (source) source.close();
   source = new EventSource(here(`events?${new URLSearchParams(view)}`));
   source.onmessage = (event) => draw(JSON.parse(event.data));
@@ -329,4 +364,6 @@ byId("view").addEventListener("submit", (event) => event.preventDefault());
 byId("before").addEventListener("click", () => look({ page: view.page - 1 }));
 byId("after").addEventListener("click", () => look({ page: view.page + 1 }));
 setInterval(() => cards.forEach(tick), 1000);
+say(byId("zone"), `Times are in ${zone()}`);
+ofAddress();
 look({});
