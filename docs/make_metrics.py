@@ -14,9 +14,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from iris_twisted import IrisFleet
-from iris_twisted.cluster.member import Counts
 from iris_twisted.cluster.membership import Sight
 from iris_twisted.cluster.metrics import clusterMetrics
+from iris_twisted.cluster.reconciling import Counts
 from iris_twisted.daemon.metrics import Metrics
 
 HEAD = """\

@@ -5,10 +5,9 @@ tells the program around it which connections to keep.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import attrs
 import psycopg
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -20,21 +19,21 @@ from ..errors import DatabaseFailed, NotKept
 from ..net.steady_time import steadyTime
 from ..outbox.interfaces import IFence
 from ..outbox.values import Place
-from . import accounts, membership, places, schema
-from .accounts import Kept
+from . import membership, places
 from .database import Database
 from .deciding import Decisions
 from .holdings import Holdings
 from .interfaces import IPlaceRunner
+from .joining import Joining
 from .key_file import Keys
 from .lease import Lease
 from .listening import Listening
-from .membership import Identity, Sight, Taken
-from .places import Key
+from .membership import Identity, Sight
+from .reconciling import Counts, Reconciler
 from .rounds import AT_ONCE, Rounds
 from .values import LEASE, RENEW, Life
 
-__all__ = ["ClusterMember", "Counts"]
+__all__ = ["ClusterMember"]
 
 _T = TypeVar("_T")
 
@@ -44,23 +43,6 @@ _SOON = 0.3
 _ADOPT = 30.0
 # Seconds for which a second process with a member's name waits for the first to be dead.
 _TAKEN = LEASE + RENEW
-
-
-@attrs.define
-class Counts:
-    """
-    What happened since the start.
-
-    @ivar claimed: places that nobody kept.
-    @ivar moved: places that came from another member as planned.
-    @ivar gone: places that went to another one as planned.
-    @ivar lost: places that others claimed while this one was out of sight.
-    """
-
-    claimed: int = 0
-    moved: int = 0
-    gone: int = 0
-    lost: int = 0
 
 
 @implementer(IFence)
@@ -74,9 +56,8 @@ class ClusterMember(Service):
         something.
     @param adopt: called with the names of members that are dead, and from time to time as
         long as they are: what they owed to sinks is to be delivered by those who live.
-    @param lapsed: called when the lease had expired, and it goes on: others may have adopted what
-        this member owes to sinks.
-    @ivar counts: what happened.
+    @param lapsed: called when the lease had expired, and it goes on: others may have adopted
+        what this member owes to sinks.
     @ivar hasJoined: whether it was a member at some time.
     @ivar sight: what it saw last; C{None} before.
     """
@@ -97,7 +78,6 @@ class ClusterMember(Service):
         self._reactor = reactor
         self._time = steadyTime(reactor)
         self.identity = identity
-        self._keys = keys
         self._tellEnded = ended
         self._adopt = adopt
         self._lapsed = lapsed
@@ -107,14 +87,12 @@ class ClusterMember(Service):
         self._lease = Lease(reactor)
         self._rounds = Rounds(reactor, self._look, self._mayGoOn)
         self._holdings = Holdings(reactor, runner, self._rounds.wake)
+        self._reconciler = Reconciler(self._database, keys, self._holdings)
+        self._joining = Joining(reactor, self._database, identity)
         self.decisions = Decisions(reactor, self._database, self._count)
-        self.counts = Counts()
         self.sight: Sight | None = None
         self.me: int | None = None
-        self._takenSince: float | None = None
-        self._changes: int | None = None
         self._adopted: tuple[list[str], float] = [], 0.0
-        self._said: set[str] = set()
         self._hurried = False
         self.hasJoined = False
 
@@ -129,6 +107,11 @@ class ClusterMember(Service):
     def sinceRenewal(self) -> float | None:
         """Seconds since the last renewal of the lease was sent; C{None} before the first."""
         return self._lease.age
+
+    @property
+    def counts(self) -> Counts:
+        """What happened since the start."""
+        return self._reconciler.counts
 
     @property
     def owned(self) -> int:
@@ -216,7 +199,7 @@ class ClusterMember(Service):
 
     def doubt(self) -> None:
         """A call was fenced: see what is still ours."""
-        self._changes = None
+        self._reconciler.doubt()
         self._rounds.wake()
 
     # Looking again and again
@@ -236,15 +219,23 @@ class ClusterMember(Service):
     async def _look(self) -> float:
         """@return: seconds until the next look."""
         if self.me is None:
-            wait = await self._join()
-            if wait is not None:
-                return wait
+            sent = self._time.seconds()
+            me = await self._joining.join()
+            if me is None:
+                return self._joining.wait
+            self.me = self._holdings.me = me
+            self.hasJoined = True
+            self._lease.renewed(sent)
+            self._reconciler.doubt()
         sight = await self._renew()
         if sight is None:
             await self._forgotten()
             return AT_ONCE
-        await self._learn(sight)
-        acted = await self._handOver(sight)
+        if sight.lapsed:
+            self._lapsed()
+        await self._reconciler.learn(sight)
+        drains = any(m.id == self.me and m.draining for m in sight.members)
+        acted = await self._reconciler.handOver(sight, empty=drains and self._mayDrain())
         self._adoptFrom(sight)
         acted = await self._decide(sight) or acted
         return self._untilNext(acted)
@@ -259,54 +250,13 @@ class ClusterMember(Service):
         busy = self.decisions.isFailover(sight) or self._holdings.closed()
         return min(wait, _SOON) if busy else wait
 
-    # Becoming a member
-
-    async def _join(self) -> float | None:
-        """@return: seconds to wait before it is tried again; C{None} when it has joined."""
-        sent = self._time.seconds()
-
-        def join(connection: psycopg.Connection) -> int | Taken:
-            schema.migrate(connection)
-            return membership.join(connection, self.identity)
-
-        found = await self._database.run(join)
-        if isinstance(found, Taken):
-            return self._taken(found)
-        self.me = self._holdings.me = found
-        self._lease.renewed(sent)
-        self._takenSince = self._changes = None
-        self.hasJoined = True
-        self._log.info("a member of the cluster, as {name}", name=self.identity.name)
-        return None
-
-    def _taken(self, found: Taken) -> float:
-        now = self._time.seconds()
-        if self._takenSince is None:
-            self._takenSince = now
-            self._log.warn(
-                "another process is the member {name} (on {host}, process {process}): waiting "
-                "for its lease to expire",
-                name=self.identity.name,
-                host=found.host,
-                process=found.process,
-            )
-        if now - self._takenSince > _TAKEN:
-            raise DatabaseFailed(
-                f"another process is the member {self.identity.name!r} (on {found.host}, "
-                f"process {found.process}), and lives: choose another name with --member",
-                lasting=True,
-            )
-        return min(found.left + 0.05, RENEW)
-
     async def _forgotten(self) -> None:
         """Somebody took our row: start again, with nothing."""
         self._log.error("this member is none any more: it begins anew")
-        self.counts.lost += self._holdings.owned
         self.me = None
         self._lease.lost()
         self._lapsed()
-        for key in list(self._holdings.keys):
-            self._holdings.drop(key)
+        self._reconciler.forget()
 
     # Seeing
 
@@ -328,103 +278,6 @@ class ClusterMember(Service):
             self.sight = sight
         return sight
 
-    async def _learn(self, sight: Sight) -> None:
-        """Find out what is ours, as far as that may have changed."""
-        me = self.me
-        assert me is not None
-        if sight.lapsed:
-            self._lapsed()
-        if sight.lapsed or self._changes is None:
-            before = self._holdings.owned
-            await self._fetch(None)
-            if sight.lapsed and self._holdings.owned < before:
-                self.counts.lost += before - self._holdings.owned
-        else:
-            asked = set(self._holdings.unsettled(sight.handovers))
-            if sight.changes != self._changes:
-                changes = self._changes
-                changed = set(await self._database.run(lambda c: accounts.changedSince(c, changes)))
-                asked |= {key for key in self._holdings.keys if key[0] in changed}
-            if asked:
-                await self._fetch(asked)
-        self._changes = sight.changes
-
-    async def _fetch(self, about: Collection[Key] | None) -> None:
-        """Ask the database whose these are."""
-        me = self.me
-        assert me is not None
-        refused: list[str] = []
-        some = None if about is None else {account for account, _ in about}
-        kept: dict[Key, Kept] = await self._database.run(
-            lambda c: accounts.kept(c, self._keys, me, some, refused=refused)
-        )
-        self._say(refused)
-        came = [
-            key
-            for key, one in kept.items()
-            if one.place.owner == me and key in self._holdings.unsettled(())
-        ]
-        self.counts.moved += len(came)
-        self._holdings.found(kept, about)
-
-    def _say(self, refused: Collection[str]) -> None:
-        for words in refused:
-            if words not in self._said:
-                self._said.add(words)
-                self._log.error("{reason}; that account is left out", reason=words)
-
-    # Acting
-
-    async def _handOver(self, sight: Sight) -> bool:
-        """What is under way with other members."""
-        me, holdings, run = self.me, self._holdings, self._database.run
-        assert me is not None
-        acted = False
-        arrived = holdings.arrived()
-        if arrived:
-            await run(lambda c: places.makeReady(c, me, arrived))
-            holdings.told(arrived)
-        hopeless = holdings.hopeless()
-        if hopeless:
-            await run(lambda c: places.giveUp(c, me, hopeless))
-            for key in hopeless:
-                holdings.drop(key)
-        mine = [p for p in sight.handovers if p.owner == me]
-        dead = set(membership.deadOf(sight.members))
-        if any(place.successor in dead for place in mine):
-            await run(lambda c: places.withdraw(c, me, sight.members))
-        if any(p.successor == me and (p.owner is None or p.owner in dead) for p in sight.handovers):
-            promoted = await run(lambda c: places.promote(c, me, sight.members))
-            self.counts.claimed += len(promoted)
-            holdings.moved(promoted)
-        holdings.close(mine)
-        closed = holdings.closed()
-        if closed:
-            acted = True
-            await self._complete(closed, dark=False)
-        waiting = {(p.account, p.copy) for p in mine if not p.ready}
-        dark = set(holdings.dark()) & waiting if waiting else set()
-        if dark:
-            await self._complete(dark, dark=True)
-        if any(m.id == me and m.draining for m in sight.members):
-            unused = [key for key in holdings.dark() if key not in dark]
-            if unused and self._mayDrain():
-                acted = True
-                await run(lambda c: places.release(c, me, unused))
-                await self._fetch(unused)
-        return acted
-
-    async def _complete(self, keys: Collection[Key], *, dark: bool) -> None:
-        me = self.me
-        assert me is not None
-        gone = await self._database.run(lambda c: places.complete(c, me, keys, dark=dark))
-        self.counts.gone += len(gone)
-        for key in gone:
-            self._holdings.drop(key)
-        kept = set(keys) - set(gone)
-        if kept:
-            await self._fetch(kept)
-
     def _adoptFrom(self, sight: Sight) -> None:
         names = [member.name for member in sight.members if member.life is Life.DEAD]
         before, since = self._adopted
@@ -442,5 +295,5 @@ class ClusterMember(Service):
             return False
         claimed, pulled = got
         self.counts.claimed += len(claimed)
-        await self._fetch([(place.account, place.copy) for place in claimed + pulled])
+        await self._reconciler.fetch([(place.account, place.copy) for place in claimed + pulled])
         return True

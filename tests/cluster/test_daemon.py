@@ -10,6 +10,7 @@ from typing import Any
 
 import treq
 from twisted.internet import reactor
+from twisted.internet.task import deferLater
 from twisted.web.client import Agent, HTTPConnectionPool
 from zope.interface.verify import verifyObject
 
@@ -28,7 +29,12 @@ from ..processes import startTwist
 from .farm import FarmCase
 
 
-class Starts(FarmCase):
+class _Waiting(FarmCase):
+    async def pause(self) -> None:
+        await deferLater(reactor, 0.1)  # type: ignore[arg-type]
+
+
+class Starts(_Waiting):
     """How a member starts, or does not."""
 
     async def test_empty(self) -> None:
@@ -95,6 +101,19 @@ class Starts(FarmCase):
         await self.until(lambda: not self.sandbox.sessions)
         await self.balanced(1, 5)
 
+    async def test_databaseLater(self) -> None:
+        """A member that starts before its database waits for it; SIGTERM ends the wait."""
+        self.add(3)
+        self.server.stop(signal.SIGINT)
+        for name in "xy":
+            self.start(name)
+        for program in self.members.values():
+            while "trying again" not in program.stderr:
+                await self.pause()
+        self.assertEqual(await self.members.pop("y").signal("TERM"), -signal.SIGTERM)
+        self.server.start()
+        await self.balanced(1, 3)
+
     async def test_reload(self) -> None:
         """SIGHUP reads files again; the accounts are the database's."""
         self.add(3)
@@ -105,7 +124,7 @@ class Starts(FarmCase):
         await self.balanced(1, 4)
 
 
-class Seen(FarmCase):
+class Seen(_Waiting):
     """What operators see of it."""
 
     async def get(self, port: int, path: str) -> tuple[int, str]:
@@ -189,11 +208,6 @@ class Seen(FarmCase):
         self.assertEqual(code, 503)
         self.assertIn("database", json.loads(text)["message"])
         self.server.start()
-
-    async def pause(self) -> None:
-        from twisted.internet.task import deferLater
-
-        await deferLater(reactor, 0.1)  # type: ignore[arg-type]
 
     async def test_changes(self) -> None:
         """Another token, other sinks and other accounts arrive within a second or so."""
