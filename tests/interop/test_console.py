@@ -14,8 +14,10 @@ from twisted.internet import reactor
 from iris_twisted.console import CallHistory, consoleRoot
 from iris_twisted.daemon.operator_site import OperatorSite
 from iris_twisted.fleet.fleet import IrisFleet
+from iris_twisted.operators import Access
 from iris_twisted.sandbox import Sandbox
 
+from ..operators.test_file import HASH, PASSWORD, write
 from ..processes import Program, startTwist
 from .test_official_client import CHROMIUM, Official, OfficialCase
 
@@ -27,9 +29,11 @@ class Console(OfficialCase):
 
     skip = OfficialCase.skip or (None if CHROMIUM else "Chromium: apt-get install chromium")
 
-    async def browse(self, url: str) -> Official:
+    async def browse(self, url: str, operator: str = ":") -> Official:
         self.answers = 0
-        self.browser = await self.launch("console.js", CHROMIUM=str(CHROMIUM), PAGE=url)
+        self.browser = await self.launch(
+            "console.js", CHROMIUM=str(CHROMIUM), PAGE=url, OPERATOR=operator
+        )
         return self.browser
 
     async def do(self, name: str, *args: Any) -> Any:
@@ -102,7 +106,7 @@ class Console(OfficialCase):
         await program.signal("KILL")
         await self.do("until", "#live.lost")
 
-    async def many(self, sandbox: Sandbox, count: int) -> str:
+    async def many(self, sandbox: Sandbox, count: int, access: Access | None = None) -> str:
         """A fleet of so many on a console; its URL."""
         fleet = IrisFleet(sandbox.url, reactor=reactor, ramp=2000.0)
         callHistory = CallHistory(reactor)
@@ -115,7 +119,7 @@ class Console(OfficialCase):
             history.connection = service.connection
         fleet.startService()
         self.addCleanup(fleet.stopService)
-        root = consoleRoot(reactor, callHistory, fleet)
+        root = consoleRoot(reactor, callHistory, fleet, access)
         site = OperatorSite(reactor, "tcp:0:interface=127.0.0.1", root)
         url = await site.listen()
         self.addCleanup(site.stop)
@@ -237,3 +241,26 @@ class Console(OfficialCase):
         self.assertEqual(await self.do("evaluate", checked), "connected")
         (zone,) = await self.do("text", "#zone")
         self.assertRegex(zone, r"^Times are in UTC([+-]\d\d:\d\d)?$")
+
+    async def test_operators(self) -> None:
+        """Who may only read has no Reject; who may reject does it; the password stays in the browser."""
+        path = Path(self.mktemp()).absolute()
+        write(path, f"bob:read:{HASH}\nzoe:read,reject:{HASH}\n")
+        sandbox = await self.sandbox()
+        access = Access(reactor, str(path))
+        url = await self.many(sandbox, 1, access)
+        await self.until(lambda: sandbox.sessions)
+        call = sandbox.placeCall("user-0000@sandbox.test")
+        await self.browse(url, f"bob:{PASSWORD}")
+        await self.do("until", "#calls tbody tr")
+        await self.do("until", "#live:text-is('Live')")
+        self.assertEqual(await self.do("text", "#calls button"), [])
+        self.assertNotIn("Reject", await self.do("content"))
+        await self.well()
+        await self.browse(url, f"zoe:{PASSWORD}")
+        await self.do("until", "#calls button:visible")
+        self.assertNotIn("CANARY", await self.do("content"))
+        await self.do("click", "#calls button")
+        await self.do("until", "#calls tr.over span:text-is('rejected')")
+        self.assertEqual(call.state, "rejected")
+        await self.well()
