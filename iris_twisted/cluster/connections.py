@@ -48,15 +48,15 @@ class _Listener(IrisListener):
 class _Connection:
     """
     @ivar account: as the daemon knows it.
-    @ivar sinks: where its calls go now.
+    @ivar sinks: where its calls go now; C{None} where one of them cannot be used here.
     @ivar up: fires when it is up for the first time.
     @ivar offers: how many calls are being kept.
     @ivar idle: fires when none is, once it is to be stopped.
-    @ivar expectedDuplicates: until it is tried again.
+    @ivar again: until it is tried again.
     """
 
     account: Account
-    sinks: Sequence[str]
+    sinks: Sequence[str] | None
     up: Deferred[None] = attrs.field(factory=Deferred)
     offers: int = 0
     idle: Deferred[None] | None = None
@@ -108,11 +108,15 @@ class Connections:
         connection = self._connections.get(place.account.lower())
         if connection is None:
             raise NotKept(f"{place.account} is being closed")
-        if self._outbox is None or not connection.sinks:
+        sinks = connection.sinks
+        if sinks is None:
+            # Another copy may be able to keep it for all of them.
+            raise NotKept(f"a sink of {place.account} cannot be used here")
+        if self._outbox is None or not sinks:
             return
         connection.offers += 1
         try:
-            await self._outbox.offer(place.account, notification, connection.sinks, place)
+            await self._outbox.offer(place.account, notification, sinks, place)
         except NotHeld:
             self.fenced += 1
             raise
@@ -177,9 +181,9 @@ class Connections:
         assert self._accountSet is not None
         return self._accountSet
 
-    def _sinksOf(self, account: ClusterAccount) -> Sequence[str]:
-        """Those that can be used; what is wrong with another one is logged."""
-        usable = []
+    def _sinksOf(self, account: ClusterAccount) -> Sequence[str] | None:
+        """All of them; C{None} where one cannot be used, which is logged."""
+        usable: list[str] | None = []
         for spec in self._configuration["sink"] if account.sinks is None else account.sinks:
             try:
                 if self._outbox is not None:
@@ -187,8 +191,10 @@ class Connections:
             except IncorrectParameters as e:
                 name = account.routingId
                 self._log.error("a sink of {name}: {reason}", name=name, reason=e.message)
+                usable = None
             else:
-                usable.append(spec)
+                if usable is not None:
+                    usable.append(spec)
         return usable
 
     def _connect(self, connection: _Connection) -> None:

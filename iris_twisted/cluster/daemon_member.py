@@ -115,7 +115,12 @@ class DaemonMember:
     def store(self, forgetAfter: float) -> PostgreSQLStore:
         conninfo = self._configuration["cluster"]
         self._store = PostgreSQLStore(
-            self._reactor, conninfo, self._name, self.member, forgetAfter=forgetAfter
+            self._reactor,
+            conninfo,
+            self._name,
+            self.member,
+            forgetAfter=forgetAfter,
+            strictOrder=self._configuration["strict-order"],
         )
         return self._store
 

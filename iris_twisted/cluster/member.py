@@ -92,6 +92,8 @@ class ClusterMember(Service):
         self.decisions = Decisions(reactor, self._database, self._count)
         self.sight: Sight | None = None
         self.me: int | None = None
+        # Of a member that has signed off, and not left yet.
+        self._row: int | None = None
         self._adopted: tuple[list[str], float] = [], 0.0
         self._hurried = False
         self.hasJoined = False
@@ -186,16 +188,29 @@ class ClusterMember(Service):
         await self._rounds.stop()
         await self._holdings.stop()
         me, self.me = self.me, None
+        self._row = me
         if me is not None:
-            try:
-                await self._database.run(lambda c: membership.leave(c, me))
-            except DatabaseFailed as e:
-                self._log.warn("not signed off: {reason}", reason=e.message)
+            await self._farewell(lambda c: membership.signOff(c, me))
         await self._listening.stop()
 
     def close(self) -> Deferred[None]:
-        """Called last: fires when the connection to the database is closed."""
-        return self._database.close()
+        """
+        Called last, when nothing is owed any more: leave, and fire when the connection to the
+        database is closed.
+        """
+        return Deferred.fromCoroutine(self._close())
+
+    async def _close(self) -> None:
+        row, self._row = self._row, None
+        if row is not None:
+            await self._farewell(lambda c: membership.leave(c, row))
+        await self._database.close()
+
+    async def _farewell(self, work: Callable[[psycopg.Connection], None]) -> None:
+        try:
+            await self._database.run(work)
+        except DatabaseFailed as e:
+            self._log.warn("not signed off: {reason}", reason=e.message)
 
     def doubt(self) -> None:
         """A call was fenced: see what is still ours."""
@@ -211,6 +226,8 @@ class ClusterMember(Service):
 
     def _mayGoOn(self, error: DatabaseFailed) -> bool:
         """What lasts ends the program, but none that has connections."""
+        # Nobody knows how far the database came.
+        self._reconciler.doubt()
         if self.me is None and error.lasting and not self._holdings.keys:
             self._tellEnded(error)
             return False

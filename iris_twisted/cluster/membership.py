@@ -120,8 +120,21 @@ def join(connection: psycopg.Connection, who: Identity) -> int | Taken:
     return int(row[0])
 
 
+def signOff(connection: psycopg.Connection, id: int) -> None:
+    """
+    Own nothing any more. The row stays until L{leave}: whoever dies before that is a dead
+    member, and what it owes to sinks is adopted.
+    """
+    connection.execute("UPDATE iris_members SET draining = true WHERE id = %s", (id,))
+    connection.execute("UPDATE iris_places SET owner = NULL WHERE owner = %s", (id,))
+    connection.execute(
+        "UPDATE iris_places SET successor = NULL, ready = false WHERE successor = %s", (id,)
+    )
+    tell(connection, "members")
+
+
 def leave(connection: psycopg.Connection, id: int) -> None:
-    """Be no member any more. What it owns has no owner then."""
+    """Be no member any more."""
     connection.execute("DELETE FROM iris_members WHERE id = %s", (id,))
     tell(connection, "members")
 

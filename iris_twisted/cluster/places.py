@@ -212,15 +212,20 @@ def complete(
     return [(account, copy) for account, copy, _ in rows]
 
 
-def giveUp(connection: psycopg.Connection, me: int, keys: Collection[Key]) -> None:
-    """The successor could not connect: the owners go on."""
+def giveUp(connection: psycopg.Connection, me: int, keys: Collection[Key]) -> set[Key]:
+    """
+    The successor could not connect: the owners go on.
+
+    @return: of which places; another owner may have handed its own over meanwhile.
+    """
     _lock(connection, keys)
-    connection.execute(
+    rows = connection.execute(
         "UPDATE iris_places SET successor = NULL, ready = false "
         "FROM unnest(%s::bigint[], %s::smallint[]) AS c (a, n) "
-        "WHERE account = a AND copy = n AND successor = %s",
+        "WHERE account = a AND copy = n AND successor = %s RETURNING account, copy",
         (*_columns(keys), me),
     )
+    return {(account, copy) for account, copy in rows}
 
 
 def release(connection: psycopg.Connection, me: int, keys: Collection[Key]) -> None:

@@ -122,9 +122,11 @@ class Reconciler:
             holdings.told(arrived)
         hopeless = holdings.hopeless()
         if hopeless:
-            await run(lambda c: places.giveUp(c, me, hopeless))
-            for key in hopeless:
+            given = await run(lambda c: places.giveUp(c, me, hopeless))
+            for key in given:
                 holdings.drop(key)
+            if len(given) < len(hopeless):
+                self.doubt()
         mine = [p for p in sight.handovers if p.owner == me]
         dead = set(membership.deadOf(sight.members))
         if any(place.successor in dead for place in mine):

@@ -44,7 +44,8 @@ class RedisSink:
 
     def __init__(self, place: RedisPlace, context: SinkContext) -> None:
         self.name = place.name
-        self.durable = bool(place.durable)
+        # Until it can be asked: what is acknowledged must not depend on when it comes back.
+        self.durable = place.durable is not False
         self._place = place
         self._context = context
         self._format = withoutHeaders("redis", context.format)

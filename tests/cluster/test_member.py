@@ -262,6 +262,43 @@ class Members(TestCase):
         self.assertEqual(dead.holding(self.connection, [place]), [False])
         await self.until(self.settled(10, 10, 10))
 
+    async def test_signedOff(self) -> None:
+        """Who has signed off owns nothing; who then dies before it left is adopted like any dead."""
+        self.accounts(4)
+        told: list[str] = []
+        self.join("a")
+        self.join("b")
+        await self.until(self.settled(2, 2))
+        self.members["a"]._adopt = told.extend
+        gone = self.members.pop("b")
+        await gone.stopService()
+        await self.until(self.settled(4))
+        names = "SELECT name FROM iris_members ORDER BY name"
+        self.assertEqual(self.connection.execute(names).fetchall(), [("a",), ("b",)])
+        await self.until(lambda: told[:1] == ["b"])
+        await gone.close()
+        self.assertEqual(self.connection.execute(names).fetchall(), [("a",)])
+
+    async def test_cutAfterAClaim(self) -> None:
+        """What was claimed just before the connection to the database broke is kept."""
+        self.accounts(3)
+        runner = self.join("a")
+        reconciler, cut = self.members["a"]._reconciler, list[Any]()
+        fetch = reconciler.fetch
+
+        async def cutAndFetch(about: Any) -> None:
+            if about and not cut:
+                cut.append(about)
+                self.connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE application_name = 'iris-twisted a'"
+                )
+            await fetch(about)
+
+        self.patch(reconciler, "fetch", cutAndFetch)
+        await self.until(lambda: len(runner.up) == 3)
+        self.assertEqual(len(cut), 1)
+
     async def test_sameName(self) -> None:
         """A second process of a name waits, and is refused while the first lives."""
         self.accounts(1)
