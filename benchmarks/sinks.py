@@ -32,7 +32,6 @@ _SINKS = {
     "kafka": ("confluent-kafka", 1),
 }
 _BROKERS = ("amqp", "redis", "kafka")
-_ACCOUNTS = 100
 
 
 @attrs.frozen
@@ -54,12 +53,12 @@ class Taken:
         return cls(got["cpu"] / count * 1e6, count / got["seconds"])
 
 
-def _through(store: str, sink: str, count: int) -> Taken:
-    """From the websockets through a store to a sink."""
+def _through(store: str, sink: str, count: int, accounts: int = 100) -> Taken:
+    """From the websockets of so many accounts through a store to a sink."""
     command = [sys.executable, "-m", "benchmarks.clients.calls"]
     with Firehose() as firehose:
         assert isinstance(firehose, Firehose)
-        words = [firehose.url, str(_ACCOUNTS), str(count), store, sink]
+        words = [firehose.url, str(accounts), str(count), store, sink]
         with Program([*command, *words]) as client:
             while client.line() != "up":
                 pass
@@ -101,6 +100,7 @@ def eachSink(short: bool, notes: list[str]) -> tuple[Table, Values]:
     """
     head = ["sink", "calls per second", "us CPU per call", "beside"]
     head += ["calls per second", "us CPU per call", "CPU, relative"]
+    accounts = 10 if short else 100
     rows, values = [], {}
     for sink, (library, part) in _SINKS.items():
         count = (100 if short else 5000) // part
@@ -113,7 +113,7 @@ def eachSink(short: bool, notes: list[str]) -> tuple[Table, Values]:
             for _ in range(1 if short else 5):
                 alone.append(_alone(sink, where, count))
                 Path(folder, "calls").unlink(missing_ok=True)
-                ours.append(_through(f"{folder}/spool", f"{sink}:{where}", count))
+                ours.append(_through(f"{folder}/spool", f"{sink}:{where}", count, accounts))
         values[sink] = got = {
             "rate": _median([t.rate for t in ours]),
             "cpu": _median([t.cpu for t in ours]),
@@ -133,7 +133,7 @@ def eachStore(short: bool, notes: list[str]) -> tuple[Table, Values]:
 
     @param notes: gets a sentence when there is no PostgreSQL.
     """
-    count = 100 if short else 5000
+    count, accounts = (100, 10) if short else (5000, 100)
     taken: dict[str, list[Taken]] = {"SQLite": []}
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory(prefix="iris-bench-"))
@@ -147,7 +147,7 @@ def eachStore(short: bool, notes: list[str]) -> tuple[Table, Values]:
             notes.append(f"left out: PostgreSQL ({database.missing})")
         for _ in range(1 if short else 5):
             for name, store in stores.items():
-                taken[name].append(_through(store, f"webhook:{hook}", count))
+                taken[name].append(_through(store, f"webhook:{hook}", count, accounts))
     rows, values = [], {}
     for name, runs in taken.items():
         pairs = zip(runs, taken["SQLite"], strict=True)
