@@ -3,9 +3,10 @@ All of it, in one run:
 
     python -m benchmarks [--short] [NAME ...]
 
-NAME is one of hot-path, tricks, sizes, calls, latency, many, idling, reconnects, start-up. It
-prints tables, and writes C{RESULTS.md}, C{results/results.json} and plots; with C{--short}
-it only shows that everything works, with counts too small for the numbers to mean anything.
+NAME is one of hot-path, tricks, sizes, calls, sinks, stores, latency, many, idling,
+reconnects, start-up. It prints tables, and writes C{RESULTS.md}, C{results/results.json} and
+plots; with C{--short} it only shows that everything works, with counts too small for the
+numbers to mean anything. What needs a broker or PostgreSQL is left out where there is none.
 """
 
 from __future__ import annotations
@@ -25,13 +26,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from .programs import ROOT, Clients, Firehose, Program
+from .sinks import Table, eachSink, eachStore
 from .without import IDLE_TRICKS, TRICKS
 
 RESULTS = Path(__file__).resolve().parent
 BASE = "raw Autobahn"
 OURS = "iris-twisted"
-
-Table = tuple[list[str], list[list[Any]]]
 
 
 class Run:
@@ -112,6 +112,7 @@ class Run:
         """CPU per call, from the websockets of 100 accounts through the spool to a sink."""
         count, bare = 200 if self.short else 5000, "bare treq, 8 at a time"
         command = [sys.executable, "-m", "benchmarks.clients.calls"]
+        bareCommand = [sys.executable, "-m", "benchmarks.clients.bare", "webhook"]
         taken: dict[str, list[float]] = {}
         with (
             Program([sys.executable, "-m", "benchmarks.clients.hook"]) as hook,
@@ -124,7 +125,7 @@ class Run:
                 "spool and webhook": [f"{folder}/spool", f"webhook:{url}"],
             }
             for _ in range(1 if self.short else 5):
-                with Program([*command, "bare", url, str(count)]) as client:
+                with Program([*bareCommand, url, str(count)]) as client:
                     taken.setdefault(bare, []).append(client.value()["cpu"] / count * 1e6)
                 for name, words in sinks.items():
                     for path in Path(folder).iterdir():
@@ -141,6 +142,16 @@ class Run:
         return ["", "us per call", f"relative to {bare}"], [
             [name, value, value / values[bare]] for name, value in values.items()
         ]
+
+    def sinks(self) -> Table:
+        """Each sink, from the websockets through the spool, beside its library alone."""
+        table, self.values["sinks"] = eachSink(self.short, self.notes)
+        return table
+
+    def stores(self) -> Table:
+        """Calls to a webhook, through each store."""
+        table, self.values["stores"] = eachStore(self.short, self.notes)
+        return table
 
     # Many
 
@@ -324,6 +335,8 @@ def main() -> None:
         "tricks": Run.tricks,
         "sizes": Run.sizes,
         "calls": Run.calls,
+        "sinks": Run.sinks,
+        "stores": Run.stores,
         "latency": Run.latency,
         "many": Run.many,
         "idling": Run.idling,

@@ -10,13 +10,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Clients", "Firehose", "Program"]
+__all__ = ["Broker", "Clients", "Firehose", "Program"]
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+# Seconds for an end, which a broker may need.
+_PATIENCE = 30.0
 
 
 class Program:
@@ -78,6 +81,30 @@ class Firehose(Program):
         super().__init__([sys.executable, "-m", "benchmarks.firehose", *(["--tls"] * tls)])
         about = self.value()
         self.url, self.caFile, self.tcp = about["url"], about["caFile"], about["tcp"]
+
+
+class Broker(Program):
+    """
+    What calls are kept in or given to; it is gone at the end of C{with}, all of it.
+
+    @ivar where: it is, as sinks and stores are told.
+    @ivar missing: why there is none, or C{None}.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__([sys.executable, "-m", "benchmarks.broker", name])
+        about = self.value()
+        self.where: str = about.get("where", "")
+        self.missing: str | None = about.get("missing")
+
+    def __enter__(self) -> Broker:
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        # It has children, which it ends itself.
+        with suppress(subprocess.TimeoutExpired):
+            self._process.communicate(timeout=_PATIENCE)
+        super().__exit__(*about)
 
 
 class Clients:

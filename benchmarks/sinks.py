@@ -1,0 +1,161 @@
+"""
+Calls to each sink and through each store. What is not on this machine is left out.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import attrs
+
+from .programs import Broker, Firehose, Program
+
+__all__ = ["Table", "eachSink", "eachStore"]
+
+Table = tuple[list[str], list[list[Any]]]
+Values = dict[str, dict[str, float]]
+
+# What is beside each, and the part of the calls that is enough: a process takes its time.
+_SINKS = {
+    "stdout": ("print", 1),
+    "file": ("os.write and os.fsync of 256 lines", 1),
+    "exec": ("Twisted's spawnProcess, 4 at a time", 20),
+    "webhook": ("treq, 8 at a time", 1),
+    "amqp": ("pika, 64 at a time", 1),
+    "redis": ("txredisapi, 64 at a time", 1),
+    "kafka": ("confluent-kafka", 1),
+}
+_BROKERS = ("amqp", "redis", "kafka")
+
+
+@attrs.frozen
+class Taken:
+    """
+    What one run took.
+
+    @ivar cpu: microseconds per call.
+    @ivar rate: calls per second.
+    """
+
+    cpu: float
+    rate: float
+
+    @classmethod
+    def by(cls, client: Program, count: int) -> Taken:
+        """That client says it."""
+        got = client.value()
+        return cls(got["cpu"] / count * 1e6, count / got["seconds"])
+
+
+def _through(store: str, sink: str, count: int, accounts: int = 100) -> Taken:
+    """From the websockets of so many accounts through a store to a sink."""
+    command = [sys.executable, "-m", "benchmarks.clients.calls"]
+    with Firehose() as firehose:
+        assert isinstance(firehose, Firehose)
+        words = [firehose.url, str(accounts), str(count), store, sink]
+        with Program([*command, *words]) as client:
+            while client.line() != "up":
+                pass
+            firehose.tell("calls", count)
+            return Taken.by(client, count)
+
+
+def _alone(sink: str, where: str, count: int) -> Taken:
+    """The library alone."""
+    command = [sys.executable, "-m", "benchmarks.clients.bare", sink, where, str(count)]
+    with Program(command) as client:
+        return Taken.by(client, count)
+
+
+@contextmanager
+def _other(sink: str, folder: str) -> Iterator[tuple[str, str | None]]:
+    """Where a sink's calls go, while this lasts; or why they cannot."""
+    if sink == "webhook":
+        with Program([sys.executable, "-m", "benchmarks.clients.hook"]) as hook:
+            yield f"http://127.0.0.1:{hook.value()['port']}/", None
+    elif sink in _BROKERS:
+        with Broker(sink) as broker:
+            yield broker.where, broker.missing
+    else:
+        # Which of them has no place of its own does not look at it.
+        yield {"stdout": "", "file": f"{folder}/calls", "exec": "/bin/cat"}[sink], None
+
+
+def _median(some: list[float]) -> float:
+    return statistics.median(some)
+
+
+def eachSink(short: bool, notes: list[str]) -> tuple[Table, Values]:
+    """
+    Both ways in turn, so that what else the machine does concerns both; the ratio is the median
+    of those of neighbours.
+
+    @param notes: gets a sentence for each sink that is left out.
+    """
+    head = ["sink", "calls per second", "us CPU per call", "beside"]
+    head += ["calls per second", "us CPU per call", "CPU, relative"]
+    accounts = 10 if short else 100
+    rows, values = [], {}
+    for sink, (library, part) in _SINKS.items():
+        count = (100 if short else 5000) // part
+        with TemporaryDirectory(prefix="iris-bench-") as folder, _other(sink, folder) as other:
+            where, missing = other
+            if missing is not None:
+                notes.append(f"left out: {sink} ({missing})")
+                continue
+            ours, alone = [], []
+            for _ in range(1 if short else 5):
+                alone.append(_alone(sink, where, count))
+                Path(folder, "calls").unlink(missing_ok=True)
+                ours.append(_through(f"{folder}/spool", f"{sink}:{where}", count, accounts))
+        values[sink] = got = {
+            "rate": _median([t.rate for t in ours]),
+            "cpu": _median([t.cpu for t in ours]),
+            "rateAlone": _median([t.rate for t in alone]),
+            "cpuAlone": _median([t.cpu for t in alone]),
+            "relative": _median([o.cpu / a.cpu for o, a in zip(ours, alone, strict=True)]),
+        }
+        rates = [got["rate"], got["cpu"], library, got["rateAlone"], got["cpuAlone"]]
+        rows.append([sink, *rates, got["relative"]])
+    return (head, rows), values
+
+
+def eachStore(short: bool, notes: list[str]) -> tuple[Table, Values]:
+    """
+    The same calls through SQLite and PostgreSQL, in turn. Both have a call on the disk before it
+    is acknowledged; PostgreSQL also sees whether its member still owns the call's account.
+
+    @param notes: gets a sentence when there is no PostgreSQL.
+    """
+    count, accounts = (100, 10) if short else (5000, 100)
+    taken: dict[str, list[Taken]] = {"SQLite": []}
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(prefix="iris-bench-"))
+        hook, _ = stack.enter_context(_other("webhook", folder))
+        database = stack.enter_context(Broker("postgresql"))
+        stores = {"SQLite": f"{folder}/spool"}
+        if database.missing is None:
+            stores["PostgreSQL"] = f"postgresql:{database.where}"
+            taken["PostgreSQL"] = []
+        else:
+            notes.append(f"left out: PostgreSQL ({database.missing})")
+        for _ in range(1 if short else 5):
+            for name, store in stores.items():
+                taken[name].append(_through(store, f"webhook:{hook}", count, accounts))
+    rows, values = [], {}
+    for name, runs in taken.items():
+        pairs = zip(runs, taken["SQLite"], strict=True)
+        values[name] = got = {
+            "rate": _median([t.rate for t in runs]),
+            "cpu": _median([t.cpu for t in runs]),
+            "relative": _median([t.rate / beside.rate for t, beside in pairs]),
+        }
+        rows.append([name, *got.values()])
+    head = ["store", "calls per second", "us CPU per call", "calls per second, relative"]
+    return (head, rows), values
