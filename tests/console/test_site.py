@@ -67,6 +67,7 @@ class Serving(NetworkCase):
         await self.begin(connected=False)
         for path, kind in (
             ("", "text/html"),
+            ("shared.js", "text/javascript"),
             ("console.js", "text/javascript"),
             ("console.css", "text/css"),
             ("icon.svg", "image/svg+xml"),

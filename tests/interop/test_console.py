@@ -14,8 +14,10 @@ from twisted.internet import reactor
 from iris_twisted.console import CallHistory, consoleRoot
 from iris_twisted.daemon.operator_site import OperatorSite
 from iris_twisted.fleet.fleet import IrisFleet
+from iris_twisted.outbox import Outbox
 from iris_twisted.sandbox import Sandbox
 
+from ..console.refusing import RefusingOutbox
 from ..processes import Program, startTwist
 from .test_official_client import CHROMIUM, Official, OfficialCase
 
@@ -102,7 +104,7 @@ class Console(OfficialCase):
         await program.signal("KILL")
         await self.do("until", "#live.lost")
 
-    async def many(self, sandbox: Sandbox, count: int) -> str:
+    async def many(self, sandbox: Sandbox, count: int, outbox: Outbox | None = None) -> str:
         """A fleet of so many on a console; its URL."""
         fleet = IrisFleet(sandbox.url, reactor=reactor, ramp=2000.0)
         callHistory = CallHistory(reactor)
@@ -115,7 +117,8 @@ class Console(OfficialCase):
             history.connection = service.connection
         fleet.startService()
         self.addCleanup(fleet.stopService)
-        root = consoleRoot(reactor, callHistory, fleet)
+        its = None if outbox is None else lambda: outbox
+        root = consoleRoot(reactor, callHistory, fleet, outbox=its)
         site = OperatorSite(reactor, "tcp:0:interface=127.0.0.1", root)
         url = await site.listen()
         self.addCleanup(site.stop)
@@ -237,3 +240,68 @@ class Console(OfficialCase):
         self.assertEqual(await self.do("evaluate", checked), "connected")
         (zone,) = await self.do("text", "#zone")
         self.assertRegex(zone, r"^Times are in UTC([+-]\d\d:\d\d)?$")
+
+    async def test_outbox(self) -> None:
+        """Depths, and dead letters that are tried again and purged, by keyboard, at every width."""
+        refusing = await RefusingOutbox.start(self)
+        user, other = "user-0000@sandbox.test", "user-0001@sandbox.test"
+        await refusing.offer(*((user, f"r{n}") for n in range(3)), (other, "<img src=x>"))
+        url = await self.many(await self.sandbox(), 1, refusing.outbox)
+        await self.browse(url)
+        await self.do("until", "article")
+        await self.do("click", "a[href=outbox]")
+        await self.do("until", "#letters tr:nth-child(4) button")
+        (sink,) = await self.do("text", "#sinks tbody tr")
+        self.assertRegex(sink, r"webhook:http://\S+/\.\.\.\s+0\s+none waits\s+4$")
+        for scheme in ("light", "dark"):
+            await self.shot("outbox", scheme)
+        tree = await self.do("tree")
+        for words in (
+            'heading "Iris outbox" [level=1]',
+            'table "Sinks"',
+            'table "Dead letters"',
+            'columnheader "Reason"',
+            'group "All dead letters"',
+            f'button "Purge the call of x@y to {user} for webhook:',
+        ):
+            self.assertIn(words, tree)
+        # Tried again: its sink has it, and the focus goes on.
+        refusing.server.answer = lambda _, __: (200, {})
+        await self.do("evaluate", "document.querySelector('#letters tbody button').focus()")
+        await self.do("press", "Enter")
+        await self.do("gone", "#letters tbody tr:nth-child(4)")
+        self.assertEqual(len(refusing.server.received), 5)
+        self.assertIn(f"Retry the call of x@y to {user}", await self.do("focused"))
+        # Purged: only when it is asked for twice, which a double click does not.
+        await self.do("press", "Tab")
+        await self.do("press", "Enter")
+        self.assertIn("Really purge?", await self.do("focused"))
+        await self.do("press", "Enter")
+        self.assertIn("Really purge?", await self.do("focused"))
+        later = "{ const was = performance.now(); performance.now = () => was + 1000; }"
+        await self.do("evaluate", later)
+        await self.do("press", "Enter")
+        await self.do("gone", "#letters tbody tr:nth-child(3)")
+        self.assertEqual(await self.do("text", "#said"), ["1 dead letter is purged"])
+        # All of an account, which stands in the address.
+        await self.do("fill", "#account", other)
+        await self.do("gone", "#letters tbody tr:nth-child(2)")
+        search = await self.do("evaluate", "location.search")
+        self.assertEqual(search, "?account=user-0001%40sandbox.test")
+        await self.do("evaluate", "location.reload()")
+        await self.do("until", "#letters tbody tr")
+        for width in (360, 768, 1280, 2560):
+            await self.do("size", width, 900)
+            await self.shot(f"outbox-{width}", "light")
+            wide = await self.do("evaluate", "document.documentElement.scrollWidth")
+            self.assertLessEqual(wide, width)
+        await self.do("click", "#all button:has-text('Purge all')")
+        await self.do("evaluate", later)
+        await self.do("click", "#all button:has-text('Really purge?')")
+        await self.do("until", "#quiet")
+        self.assertEqual(len(refusing.server.received), 5)
+        await self.do("fill", "#account", "")
+        await self.do("until", "#letters tbody tr")
+        self.assertEqual(len(await self.do("text", "#letters tbody tr")), 1)
+        self.assertNotIn("CANARY", await self.do("content"))
+        await self.well()

@@ -1,14 +1,7 @@
-// Draws what the server says in its events. Nothing is ever set as HTML: names and errors
-// come from strangers. Elements are kept and changed, so that the focus stays where it is.
+// Draws what the server says in its events. Elements are kept and changed, so that the focus
+// stays where it is.
 "use strict";
 
-const token = document.querySelector('meta[name="console-token"]').content;
-// Who may only read gets no token.
-const mayReject = token !== "";
-// Not as the browser would complete them: where name and password stand in the page's own
-// address, it asks for nothing that is named from there.
-const here = (name) => new URL(name, location.origin + location.pathname);
-const byId = (id) => document.getElementById(id);
 const STATES = ["connected", "connecting", "reconnecting", "disconnected"];
 // How much of the past the timeline shows, in seconds.
 const PAST = 30 * 60;
@@ -32,49 +25,7 @@ function toAddress() {
 const cards = new Map();
 const rows = new Map();
 let source = null;
-let skew = 0; // The server's clock, minus ours.
 let newest = 0;
-
-function make(name, attributes = {}, ...children) {
-  const svg = ["svg", "rect", "polyline", "title"].includes(name);
-  const element = svg
-    ? document.createElementNS("http://www.w3.org/2000/svg", name)
-    : document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
-}
-
-function say(element, text) {
-  if (element.textContent !== text) element.textContent = text;
-}
-
-const now = () => Date.now() / 1000 + skew;
-const clock = (seconds) =>
-  new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
-
-// Which zone the clocks of this page are in: the browser's.
-const zone = () =>
-  new Intl.DateTimeFormat([], { timeZoneName: "longOffset" })
-    .formatToParts(new Date())
-    .find((part) => part.type === "timeZoneName").value.replace("GMT", "UTC");
-
-// A name that may break behind its marks, and nowhere else while there is room.
-function breakable(text) {
-  const pieces = text.match(/[^@./_-]*[@./_-]|[^@./_-]+/g) || [];
-  return pieces.flatMap((piece, index) => (index ? [make("wbr"), piece] : [piece]));
-}
-
-function span(seconds) {
-  seconds = Math.max(0, Math.round(seconds));
-  const days = Math.floor(seconds / 86400);
-  const hours = Math.floor((seconds % 86400) / 3600);
-  const minutes = Math.floor((seconds % 3600) / 60);
-  if (days) return `${days} d ${hours} h`;
-  if (hours) return `${hours} h ${minutes} min`;
-  if (minutes) return `${minutes} min ${seconds % 60} s`;
-  return `${seconds} s`;
-}
 
 const milliseconds = (seconds) =>
   seconds === null ? "none" : `${(seconds * 1000).toFixed(seconds < 0.01 ? 1 : 0)} ms`;
@@ -240,19 +191,8 @@ function drawConnections(snapshot) {
 
 async function reject(call, row) {
   row.button.disabled = true;
-  let words;
-  try {
-    const answer = await fetch(here("reject"), {
-      method: "POST",
-      headers: { "content-type": "application/json", "x-console-token": token },
-      body: JSON.stringify({ id: call.id }),
-    });
-    words = (await answer.json()).message;
-    if (answer.ok) return;
-  } catch {
-    words = "the program cannot be reached";
-  }
-  say(row.state, `not rejected: ${words}`);
+  const { done, message } = await change("reject", { id: call.id });
+  if (!done) say(row.state, `not rejected: ${message}`);
 }
 
 function newRow(call) {
@@ -268,8 +208,7 @@ function newRow(call) {
   if (call.number) from.append(make("small", {}, ...breakable(call.caller)));
   const to = make("td", { ...cell, "data-label": "To" }, ...breakable(call.account));
   to.append(make("small", {}, ...breakable(call.room)));
-  const when = new Date(call.at * 1000).toISOString();
-  const time = make("time", { datetime: when, title: when }, clock(call.at));
+  const time = timeOf(call.at, clock);
   row.element = make(
     "tr", { role: "row" }, make("td", cell, time), from, to, make("td", cell, row.state),
   );
