@@ -36,6 +36,15 @@ __all__ = ["consoleRoot"]
 Overview = Callable[[str, int], Deferred[dict[str, Any]]]
 
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_FILES = (
+    "shared.js",
+    "connection.js",
+    "calls.js",
+    "console.js",
+    "account.js",
+    "console.css",
+    "icon.svg",
+)
 _PAGE = 25
 _CLUSTER_LINK = '<a href="cluster">All members of the cluster</a>'
 _OUTBOX_LINK = '<a href="outbox">Outbox and dead letters</a>'
@@ -79,6 +88,7 @@ class _Events(ForThisMachine):
         self._callHistory = callHistory
 
     def render_GET(self, request: Request) -> Any:
+        account = argumentOf(request, b"account")
         number = numberOf(request, b"page")
         words, state = argumentOf(request, b"words"), argumentOf(request, b"state")
         request.setHeader("content-type", "text/event-stream")
@@ -86,7 +96,11 @@ class _Events(ForThisMachine):
             self._reactor,
             self._callHistory,
             request,
-            lambda: self._callHistory.snapshot(words, state, number, _PAGE),
+            lambda: (
+                self._callHistory.ofAccount(account)
+                if account
+                else self._callHistory.snapshot(words, state, number, _PAGE)
+            ),
         )
         return NOT_DONE_YET
 
@@ -233,14 +247,16 @@ def _root(
     """
     links = [_CLUSTER_LINK] if overview is not None else []
     links += [_OUTBOX_LINK] if view is not None else []
-    nav = f"\n  <nav>{' '.join(links)}</nav>" if links else ""
+    more = "".join(f" {link}" for link in links)
+    nav = f"\n  <nav>{more.strip()}</nav>" if links else ""
 
     def fill(text: str) -> str:
-        return text.replace("@TOKEN@", token).replace("@LINKS@", nav)
+        return text.replace("@TOKEN@", token).replace("@LINKS@", nav).replace("@MORE@", more)
 
     root = _Page("index.html", fill)
-    for name in ("shared.js", "console.js", "console.css", "icon.svg"):
+    for name in _FILES:
         root.putChild(name.encode(), _File(name))
+    root.putChild(b"account", _File("account.html", fill))
     if overview is not None:
         seen = overview
         root.putChild(b"cluster", _File("cluster.html"))

@@ -107,7 +107,7 @@ class Console(OfficialCase):
     async def many(self, sandbox: Sandbox, count: int, outbox: Outbox | None = None) -> str:
         """A fleet of so many on a console; its URL."""
         fleet = IrisFleet(sandbox.url, reactor=reactor, ramp=2000.0)
-        callHistory = CallHistory(reactor)
+        self.callHistory = callHistory = CallHistory(reactor)
         callHistory.start()
         self.addCleanup(callHistory.stop)
         for number in range(count):
@@ -134,9 +134,9 @@ class Console(OfficialCase):
         self.assertEqual(len(await self.do("text", "article")), 25)
         self.assertIn("Page 1 of 40, 1000 connections", await self.do("text", "#page"))
         await self.do("click", "#after")
-        await self.do("until", "h3:text-is('user-0025@sandbox.test')")
+        await self.do("until", "h3 a:text-is('user-0025@sandbox.test')")
         await self.do("fill", "#words", "USER-0777")
-        await self.do("gone", "h3:text-is('user-0025@sandbox.test')")
+        await self.do("gone", "h3 a:text-is('user-0025@sandbox.test')")
         self.assertEqual(await self.do("text", "article h3"), ["user-0777@sandbox.test"])
         await self.do("evaluate", "document.querySelector('#words').focus()")
         sandbox.platform.dialects = ()
@@ -223,15 +223,15 @@ class Console(OfficialCase):
         await self.browse(url)
         await self.do("until", "[data-state=connected]:text-is('connected 60')")
         await self.do("click", "#after")
-        await self.do("until", "h3:text-is('user-0025@sandbox.test')")
+        await self.do("until", "h3 a:text-is('user-0025@sandbox.test')")
         self.assertEqual(await self.do("evaluate", "location.search"), "?page=1")
         await self.do("fill", "#words", "user-0042")
-        await self.do("gone", "h3:text-is('user-0025@sandbox.test')")
+        await self.do("gone", "h3 a:text-is('user-0025@sandbox.test')")
         await self.do("click", "label:has([data-state=connected])")
         wanted = "?words=user-0042&state=connected"
         self.assertEqual(await self.do("evaluate", "location.search"), wanted)
         await self.do("evaluate", "location.reload()")
-        await self.do("until", "h3:text-is('user-0042@sandbox.test')")
+        await self.do("until", "h3 a:text-is('user-0042@sandbox.test')")
         self.assertEqual(await self.do("text", "article h3"), ["user-0042@sandbox.test"])
         self.assertEqual(
             await self.do("evaluate", "document.querySelector('#words').value"), "user-0042"
@@ -304,4 +304,68 @@ class Console(OfficialCase):
         await self.do("until", "#letters tbody tr")
         self.assertEqual(len(await self.do("text", "#letters tbody tr")), 1)
         self.assertNotIn("CANARY", await self.do("content"))
+        await self.well()
+
+    async def test_account(self) -> None:
+        """The page of an account: what it does and did, its calls, errors and sinks, and nobody else's."""
+        refusing = await RefusingOutbox.start(self)
+        sandbox = await self.sandbox()
+        url = await self.many(sandbox, 2, refusing.outbox)
+        user, other = "user-0000@sandbox.test", "user-0001@sandbox.test"
+        self.callHistory.accounts[user].sinks = [refusing.hook, "stdout"]
+        await self.until(lambda: len(sandbox.sessions) == 2)
+        evil = "<img src=x onerror=alert(1)>"
+        call = sandbox.placeCall(user, caller=evil)
+        sandbox.placeCall(other, caller="+442079460958")
+        await self.until(lambda: len(self.callHistory.calls) == 2)
+        await self.browse(url)
+        await self.do("until", f"h3 a:text-is('{user}')")
+        await self.do("evaluate", "document.querySelector('h3 a').focus()")
+        await self.do("press", "Enter")
+        await self.do("until", "#calls button:visible")
+        search = "?id=user-0000%40sandbox.test"
+        self.assertEqual(await self.do("evaluate", "location.search"), search)
+        (row,) = await self.do("text", "#calls tbody tr")
+        self.assertIn(evil, row)
+        self.assertNotIn(other, await self.do("content"))
+        sinks = await self.do("text", "#sinks li")
+        self.assertEqual([sink.partition(":")[0] for sink in sinks], ["webhook", "stdout"])
+        # A loss: it stands in the history, and why among the errors.
+        (session,) = [s for s in sandbox.sessions if s.routingId == user]
+        session.abort()
+        await self.do("until", "#errors tbody tr")
+        await self.do("until", "#states tr:first-child .connected")
+        past = [row.split()[1] for row in await self.do("text", "#states tbody tr")]
+        wanted = ["connected", "reconnecting", "disconnected", "connected", "connecting"]
+        self.assertEqual(past, wanted)
+        tree = await self.do("tree")
+        for words in (
+            'heading "Iris account" [level=1]',
+            f'heading "{user}" [level=3]',
+            'table "Errors"',
+            'table "History"',
+            'table "Calls"',
+            'list "Sinks"',
+            'img "States: ',
+            'link "Dead letters of this account"',
+        ):
+            self.assertIn(words, tree)
+        for scheme in ("light", "dark"):
+            await self.shot("account", scheme)
+        for width in (360, 768, 2560):
+            await self.do("size", width, 900)
+            await self.shot(f"account-{width}", "light")
+            wide = await self.do("evaluate", "document.documentElement.scrollWidth")
+            self.assertLessEqual(wide, width)
+        await self.do("click", "#calls button")
+        await self.do("until", "#calls tr.over span:text-is('rejected')")
+        self.assertEqual(call.state, "rejected")
+        await self.do("evaluate", "location.reload()")
+        await self.do("until", "#errors tbody tr")
+        self.assertNotIn("CANARY", await self.do("content"))
+        await self.do("click", "#letters")
+        await self.do("until", "#quiet")
+        self.assertEqual(
+            await self.do("evaluate", "document.querySelector('#account').value"), user
+        )
         await self.well()

@@ -255,7 +255,10 @@ class Asked(DaemonCase):
         while not found["letters"]:
             found = json.loads((await self.ask(self.console + "outbox.json", "bob"))[1])
         self.assertEqual(found["letters"][0]["account"], RID)
-        self.assertEqual((await self.ask(self.console + "outbox.json"))[0], 401)
+        shown = self.daemon._callHistory.ofAccount(RID)["sinks"]
+        self.assertEqual(shown, [found["sinks"][0]["sink"]])
+        for path in ("outbox.json", "account"):
+            self.assertEqual((await self.ask(self.console + path))[0], 401)
         _, page = await self.ask(self.console + "outbox", "bob")
         self.assertIn('<meta name="console-token" content="">', page)
         _, page = await self.ask(self.console + "outbox", "zoë")

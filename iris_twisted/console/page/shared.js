@@ -78,3 +78,23 @@ async function change(what, value) {
     return { done: false, message: "the program cannot be reached" };
   }
 }
+
+// What the server says in its events; which, is asked for each time.
+let source = null;
+function follow(which, draw) {
+  if (source) source.close();
+  source = new EventSource(here(which()));
+  source.onmessage = (event) => {
+    const snapshot = JSON.parse(event.data);
+    skew = snapshot.now - Date.now() / 1000;
+    draw(snapshot);
+    say(byId("live"), "Live");
+    byId("live").className = "";
+  };
+  source.onerror = () => {
+    say(byId("live"), "The program cannot be reached; trying again");
+    byId("live").className = "lost";
+    // After some answers a browser gives up.
+    if (source.readyState === EventSource.CLOSED) setTimeout(() => follow(which, draw), 3000);
+  };
+}
