@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import succeed
 
 from iris_twisted.console import CallHistory, consoleRoot
 from iris_twisted.daemon.operator_site import OperatorSite
@@ -304,6 +305,42 @@ class Console(OfficialCase):
         await self.do("until", "#letters tbody tr")
         self.assertEqual(len(await self.do("text", "#letters tbody tr")), 1)
         self.assertNotIn("CANARY", await self.do("content"))
+        await self.well()
+
+    async def test_cluster(self) -> None:
+        """Accounts that this member keeps lead to their pages; a link keeps the focus."""
+
+        def place(member: str | None) -> dict[str, Any]:
+            return {"copy": 0, "epoch": 1, "member": member, "successor": None}
+
+        mine, other = "a&b=c@sandbox.test", "other@sandbox.test"
+        looks: list[int] = []
+
+        def overview(words: str, page: int) -> Any:
+            looks.append(page)
+            counts = {"accounts": 2, "places": 2, "waiting": 0, "moving": 0, "shortage": 0}
+            accounts = [
+                {"routing-id": name, "copies": 1, "places": [place(member)]}
+                for name, member in ((mine, "m1"), (other, "m2"))
+            ]
+            cluster = {"members": [], **counts}
+            return succeed({"me": "m1", "cluster": cluster, "accounts": accounts, "found": 2})
+
+        fleet = IrisFleet("https://evm.example.test", reactor=reactor)
+        root = consoleRoot(reactor, CallHistory(reactor), fleet, overview=overview)
+        site = OperatorSite(reactor, "tcp:0:interface=127.0.0.1", root)
+        url = await site.listen()
+        self.addCleanup(site.stop)
+        await self.browse(url)
+        await self.do("click", "a[href=cluster]")
+        await self.do("until", "#accounts tbody tr:nth-child(2)")
+        self.assertEqual(await self.do("text", "#accounts a"), [mine])
+        await self.do("evaluate", "document.querySelector('#accounts tbody a').focus()")
+        await self.until(lambda: len(looks) > 2)
+        self.assertIn("a%26b%3Dc%40sandbox.test", await self.do("focused"))
+        await self.do("press", "Enter")
+        await self.do("until", "#unknown")
+        self.assertIn(mine, await self.do("evaluate", "document.title"))
         await self.well()
 
     async def test_account(self) -> None:
