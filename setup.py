@@ -32,6 +32,7 @@ setup(
     python_requires=">=3.11",
     entry_points={"pytest11": ["iris = iris_twisted.testing.pytest_plugin"]},
     install_requires=[
+        "argon2-cffi>=23.1",
         "attrs>=24.2",
         "autobahn>=25.10",
         "automat>=24.8.1",

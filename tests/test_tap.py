@@ -159,9 +159,9 @@ class OptionsCase(SynchronousTestCase):
             self.assertIn(words, str(caught.exception))
 
     def test_plugins(self) -> None:
-        """Both commands are plugins of twist."""
+        """All commands are plugins of twist."""
         makers = {maker.tapname: maker for maker in getPlugins(IServiceMaker)}
-        for name in ("iris", "iris-outbox", "iris-sandbox"):
+        for name in ("iris", "iris-operator", "iris-outbox", "iris-sandbox"):
             self.assertTrue(verifyObject(IServiceMaker, makers[name]))
             self.assertTrue(makers[name].options().getUsage())
 

@@ -179,7 +179,7 @@ class _TooOften(Resource):
         self._wait = wait
 
     def render(self, request: Request) -> bytes:
-        request.setResponseCode(429)
+        request.setResponseCode(429, b"Too Many Requests")
         request.setHeader("content-type", "text/plain; charset=utf-8")
         _comeAgain(request, self._wait)
         return b"Your address has failed to log in too often: try again later.\n"

@@ -41,3 +41,26 @@ class Alone(SynchronousTestCase):
             env={"PYTHONPATH": str(Path(iris_twisted.__file__).parent.parent)},
         )
         self.assertEqual(done.stdout.strip().splitlines()[-1:], ["[]"], done.stderr)
+
+    def test_withoutTheExtra(self) -> None:
+        """Each command that needs it says what to install, in one sentence, and ends with 64."""
+        hidden = Path(self.mktemp()).absolute()
+        (hidden / "psycopg").mkdir(parents=True)
+        (hidden / "psycopg" / "__init__.py").write_text(
+            "raise ModuleNotFoundError(\"No module named 'psycopg'\", name='psycopg')"
+        )
+        path = f"{hidden}:{Path(iris_twisted.__file__).parent.parent}"
+        for command, words in (
+            (["iris-cluster", "--cluster", "host=x", "list"], "twist iris-cluster needs psycopg: "),
+            (["iris-cluster-demo"], "twist iris-cluster-demo needs psycopg: "),
+        ):
+            done = subprocess.run(
+                [sys.executable, "-m", "twisted", *command],
+                capture_output=True,
+                text=True,
+                env={"PYTHONPATH": path},
+            )
+            self.assertEqual(done.returncode, 64, done.stderr)
+            self.assertEqual(
+                done.stderr.strip(), f"{words}pip install 'iris-twisted[cluster]'", command
+            )

@@ -31,7 +31,11 @@ print -r -- "$out"
 zpty -d z
 """
 CASES = (
-    ("twist iris-", "iris-sandbox iris-call iris-outbox"),
+    (
+        "twist iris-",
+        "iris-sandbox iris-call iris-outbox iris-operator iris-cluster iris-cluster-demo",
+    ),
+    ("twist iris-operator --operators x pa", "passwd"),
     ("twist iris --tok", "--token-file"),
     ("twist iris --output j", "json"),
     ("twist iris --dialect = fr", "framed"),

@@ -15,10 +15,12 @@ from twisted.internet.defer import succeed
 from iris_twisted.console import CallHistory, consoleRoot
 from iris_twisted.daemon.operator_site import OperatorSite
 from iris_twisted.fleet.fleet import IrisFleet
+from iris_twisted.operators import Access
 from iris_twisted.outbox import Outbox
 from iris_twisted.sandbox import Sandbox
 
 from ..console.refusing import RefusingOutbox
+from ..operators.test_file import HASH, PASSWORD, write
 from ..processes import Program, startTwist
 from .test_official_client import CHROMIUM, Official, OfficialCase
 
@@ -30,9 +32,11 @@ class Console(OfficialCase):
 
     skip = OfficialCase.skip or (None if CHROMIUM else "Chromium: apt-get install chromium")
 
-    async def browse(self, url: str) -> Official:
+    async def browse(self, url: str, operator: str = ":") -> Official:
         self.answers = 0
-        self.browser = await self.launch("console.js", CHROMIUM=str(CHROMIUM), PAGE=url)
+        self.browser = await self.launch(
+            "console.js", CHROMIUM=str(CHROMIUM), PAGE=url, OPERATOR=operator
+        )
         return self.browser
 
     async def do(self, name: str, *args: Any) -> Any:
@@ -105,7 +109,13 @@ class Console(OfficialCase):
         await program.signal("KILL")
         await self.do("until", "#live.lost")
 
-    async def many(self, sandbox: Sandbox, count: int, outbox: Outbox | None = None) -> str:
+    async def many(
+        self,
+        sandbox: Sandbox,
+        count: int,
+        outbox: Outbox | None = None,
+        access: Access | None = None,
+    ) -> str:
         """A fleet of so many on a console; its URL."""
         fleet = IrisFleet(sandbox.url, reactor=reactor, ramp=2000.0)
         self.callHistory = callHistory = CallHistory(reactor)
@@ -119,7 +129,7 @@ class Console(OfficialCase):
         fleet.startService()
         self.addCleanup(fleet.stopService)
         its = None if outbox is None else lambda: outbox
-        root = consoleRoot(reactor, callHistory, fleet, outbox=its)
+        root = consoleRoot(reactor, callHistory, fleet, access, outbox=its)
         site = OperatorSite(reactor, "tcp:0:interface=127.0.0.1", root)
         url = await site.listen()
         self.addCleanup(site.stop)
@@ -405,4 +415,27 @@ class Console(OfficialCase):
         self.assertEqual(
             await self.do("evaluate", "document.querySelector('#account').value"), user
         )
+        await self.well()
+
+    async def test_operators(self) -> None:
+        """Who may only read has no Reject; who may reject does it; the password stays in the browser."""
+        path = Path(self.mktemp()).absolute()
+        write(path, f"bob:read:{HASH}\nzoe:read,reject:{HASH}\n")
+        sandbox = await self.sandbox()
+        access = Access(reactor, str(path))
+        url = await self.many(sandbox, 1, access=access)
+        await self.until(lambda: sandbox.sessions)
+        call = sandbox.placeCall("user-0000@sandbox.test")
+        await self.browse(url, f"bob:{PASSWORD}")
+        await self.do("until", "#calls tbody tr")
+        await self.do("until", "#live:text-is('Live')")
+        self.assertEqual(await self.do("text", "#calls button"), [])
+        self.assertNotIn("Reject", await self.do("content"))
+        await self.well()
+        await self.browse(url, f"zoe:{PASSWORD}")
+        await self.do("until", "#calls button:visible")
+        self.assertNotIn("CANARY", await self.do("content"))
+        await self.do("click", "#calls button")
+        await self.do("until", "#calls tr.over span:text-is('rejected')")
+        self.assertEqual(call.state, "rejected")
         await self.well()

@@ -11,7 +11,10 @@ import os
 import re
 import signal
 import socket
+import ssl
 import sys
+from contextlib import closing
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ import treq
 import trustme
 from twisted.internet import reactor
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint
+from twisted.internet.threads import deferToThread
 from twisted.logger import LogLevel, capturedLogs
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
@@ -356,6 +360,32 @@ class Asked(DaemonCase):
             self.assertEqual([line.startswith(words or "") for line in said], [True] * bool(words))
             self.assertIn("Console:       http://", self.output.getvalue())
             await self.daemon.stopService()
+
+    async def test_encrypted(self) -> None:
+        """By TLS too, to clients that offer protocols, as browsers do; of that nobody is warned."""
+        path, pem, ca = (Path(self.mktemp()).absolute() for _ in range(3))
+        write(path, f"bob:read:{HASH}\n")
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(ca))
+        issued = authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem
+        issued.write_to_path(str(pem))
+        with capturedLogs() as logs:
+            await self.begin(console=f"ssl:0:privateKey={pem}", operators=str(path))
+        self.assertEqual([log for log in logs if log["log_level"] is LogLevel.warn], [])
+        found = re.search(r"Console: +https://0\.0\.0\.0:(\d+)/", self.output.getvalue())
+        assert found is not None
+        context = ssl.create_default_context(cafile=str(ca))
+        context.set_alpn_protocols(["h2", "http/1.1"])
+
+        def ask(headers: dict[str, str]) -> int:
+            with closing(HTTPSConnection("127.0.0.1", int(found[1]), context=context)) as client:
+                client.request("GET", "/", headers=headers)
+                return client.getresponse().status
+
+        pair = base64.b64encode(f"bob:{PASSWORD}".encode()).decode()
+        for headers, status in (({}, 401), ({"Authorization": f"Basic {pair}"}, 200)):
+            self.assertEqual(await deferToThread(ask, headers), status)
+        await self.daemon.stopService()
 
     async def test_refused(self) -> None:
         """A daemon that was given no choice does not start where others can reach it."""

@@ -2,7 +2,24 @@
 The commands of C{twist}.
 """
 
+import sys
+from typing import Any
+
 from twisted.application.service import ServiceMaker
+
+
+class ClusterCommand(ServiceMaker):
+    """A command whose libraries are an extra: without it, a sentence and EX_USAGE."""
+
+    @property
+    def options(self) -> Any:
+        try:
+            return super().options
+        except ModuleNotFoundError as e:
+            needs = f"needs {e.name}: pip install 'iris-twisted[cluster]'"
+            print(f"twist {self.tapname} {needs}", file=sys.stderr)
+            raise SystemExit(64) from None
+
 
 iris = ServiceMaker(
     "iris-twisted",
@@ -39,14 +56,14 @@ irisOperator = ServiceMaker(
     "iris-operator",
 )
 
-irisCluster = ServiceMaker(
+irisCluster = ClusterCommand(
     "iris-twisted cluster",
     "iris_twisted.cluster.tap",
     "Look after the accounts and members of a cluster of twist iris.",
     "iris-cluster",
 )
 
-irisClusterDemo = ServiceMaker(
+irisClusterDemo = ClusterCommand(
     "iris-twisted cluster demo",
     "iris_twisted.cluster.demo_tap",
     "Watch a cluster of twist iris whose members are killed, and no call is missed.",

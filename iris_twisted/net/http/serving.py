@@ -7,8 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.web.server import Request, Site
+from zope.interface import implementer
 
 __all__ = ["Connections", "QuietSite", "headerOf"]
 
@@ -19,6 +21,7 @@ def headerOf(request: Request, name: str) -> str:
     return value.decode("utf-8", "replace")
 
 
+@implementer(IProtocolNegotiationFactory)
 class Connections(WrappingFactory):
     """Knows every open connection, so that stopping can wait for the last."""
 
@@ -27,6 +30,12 @@ class Connections(WrappingFactory):
     def __init__(self, factory: Any) -> None:
         super().__init__(factory)
         self._empty: list[Deferred[None]] = []
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """
+        For TLS (RFC 7301): Twisted lets clients that offer some fail where the server has none.
+        """
+        return [b"http/1.1"]
 
     def abortAll(self) -> Deferred[None]:
         """Fires when all are closed."""

@@ -1,4 +1,5 @@
-// A person before the console: opens PAGE in CHROMIUM, does what stdin says, and answers
+// A person before the console: opens PAGE in CHROMIUM, as OPERATOR (name:password) if there is
+// one, does what stdin says, and answers
 // each command with what it saw.
 "use strict";
 const { chromium } = require("playwright-core");
@@ -19,9 +20,13 @@ const tell = (name, ...args) => process.stdout.write(JSON.stringify({ name, args
   page.on("pageerror", (error) => tell("pageError", String(error)));
   page.on("console", (message) => message.type() === "error" && tell("consoleError", message.text()));
   page.on("request", (request) => {
-    if (!request.url().startsWith(process.env.PAGE)) strangers.push(request.url());
+    const asked = new URL(request.url());
+    asked.username = asked.password = "";
+    if (!asked.href.startsWith(process.env.PAGE)) strangers.push(asked.href);
   });
-  await page.goto(process.env.PAGE);
+  const address = new URL(process.env.PAGE);
+  [address.username, address.password] = (process.env.OPERATOR ?? "").split(":");
+  await page.goto(address.href);
   const does = {
     text: (selector) => page.locator(selector).allInnerTexts(),
     until: (selector) => page.locator(selector).first().waitFor({ state: "visible" }),
