@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -17,13 +18,16 @@ from ..connection.state import ConnectionState
 from ..net.addresses import withoutPath
 from ..net.steady_time import steadyTime, wallSeconds
 from ..rtc.caller_number import callerNumber
+from ..sinks.registry import shownSink
 
 __all__ = ["AccountHistory", "CallEntry", "CallHistory"]
 
 _STATES_KEPT = 40
+_ERRORS_KEPT = 20
 _PINGS_KEPT = 60
 _MINUTES_KEPT = 30
 _CALLS_KEPT = 500
+_CALLS_SHOWN = 50
 # Seconds between two looks at the pings.
 _SAMPLE = 5.0
 
@@ -64,6 +68,8 @@ class AccountHistory(IrisListener):
 
     @ivar connection: the connection, once there is one.
     @ivar lowered: the account's name in lower case, to be searched.
+    @ivar errors: when, epoch seconds, and in words; the last ones.
+    @ivar sinks: where its calls go, as they are configured: one may hold a secret.
     """
 
     def __init__(self, callHistory: CallHistory, account: str, now: float) -> None:
@@ -72,7 +78,8 @@ class AccountHistory(IrisListener):
         self.connection: IrisRtcConnection | None = None
         self.states: deque[tuple[float, str]] = deque(maxlen=_STATES_KEPT)
         self.pings: deque[float | None] = deque(maxlen=_PINGS_KEPT)
-        self.error: tuple[float, str] | None = None
+        self.errors: list[tuple[float, str]] = []
+        self.sinks: Sequence[str] = ()
         self.next: tuple[int, float] | None = None
         self._minutes: deque[tuple[int, int]] = deque(maxlen=_MINUTES_KEPT)
         self._callHistory = callHistory
@@ -82,6 +89,9 @@ class AccountHistory(IrisListener):
         if not self.states or self.states[-1][1] != state.value:
             self.states.append((now, state.value))
             self._callHistory.changed()
+
+    def _failed(self, words: str) -> None:
+        self.errors = [*self.errors[1 - _ERRORS_KEPT :], (self._callHistory.now(), words)]
 
     # What happens
 
@@ -96,7 +106,7 @@ class AccountHistory(IrisListener):
         self._entered(ConnectionState.RECONNECTING, self._callHistory.now())
 
     def onConnectionError(self, errorCode: int, errorMessage: str) -> None:
-        self.error = self._callHistory.now(), f"{errorMessage} ({errorCode})"
+        self._failed(f"{errorMessage} ({errorCode})")
         self._entered(self.state, self._callHistory.now())
         self._callHistory.changed()
 
@@ -106,7 +116,7 @@ class AccountHistory(IrisListener):
             self.next = details["attempt"], self._callHistory.now() + details["delay"]
             self._callHistory.changed()
         elif event["state"] == "SDK_WebSocketServerDisconnected":
-            self.error = self._callHistory.now(), str(details["message"])
+            self._failed(str(details["message"]))
         elif event["state"] == "SDK_CallRejected":
             self._callHistory.ended(self.account, details.get("roomid"), "rejected")
 
@@ -147,7 +157,7 @@ class AccountHistory(IrisListener):
             "states": list(self.states),
             "jid": None if connection is None else connection.jid,
             "server": None if info is None else withoutPath(info.websocketServer),
-            "error": self.error,
+            "error": self.errors[-1] if self.errors else None,
             "next": self.next,
             "pings": list(self.pings),
             "calls": [counts.get(m, 0) for m in range(minute - _MINUTES_KEPT + 1, minute + 1)],
@@ -261,5 +271,19 @@ class CallHistory:
             "page": page,
             "pages": pages,
             "connections": [history.asDict(now) for history in shown],
-            "calls": [self.calls[id].asDict() for id in sorted(self.calls, reverse=True)[:50]],
+            "calls": [
+                call.asDict() for call in islice(reversed(self.calls.values()), _CALLS_SHOWN)
+            ],
+        }
+
+    def ofAccount(self, account: str) -> dict[str, Any]:
+        """What is shown of one account: also of one that is gone the calls that are kept."""
+        history, now = self.accounts.get(account), self.now()
+        its = (call for call in reversed(self.calls.values()) if call.account == account)
+        return {
+            "now": now,
+            "connection": None if history is None else history.asDict(now),
+            "errors": [] if history is None else history.errors[::-1],
+            "sinks": [] if history is None else [shownSink(spec) for spec in history.sinks],
+            "calls": [call.asDict() for call in islice(its, _CALLS_SHOWN)],
         }

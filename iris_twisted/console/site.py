@@ -1,17 +1,15 @@
 """
 The console over HTTP: the page, what it shows as server-sent events (the EventSource of
-the HTML standard), and rejects.
+the HTML standard), and what can be done there.
 """
 
 from __future__ import annotations
 
-import hmac
 import json
 import secrets
 from collections.abc import Callable
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -22,27 +20,38 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from ..errors import IncorrectParameters, IrisError
 from ..fleet.fleet import IrisFleet
-from ..net.http.serving import headerOf
-from ..net.json_text import decodeJson
 from ..net.steady_time import steadyTime
+from .asking import Asked, argumentOf, numberOf
 from .call_history import CallHistory
+from .changing import Change, NoChange, answer
 from .entrance import Entrance, ForThisMachine, learnFullName
+from .outbox_view import LetterChange, OutboxView
 
 if TYPE_CHECKING:
     from ..operators import Access
+    from ..outbox.outbox import Outbox
 
 __all__ = ["consoleRoot"]
 
 Overview = Callable[[str, int], Deferred[dict[str, Any]]]
 
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_FILES = (
+    "shared.js",
+    "connection.js",
+    "calls.js",
+    "console.js",
+    "account.js",
+    "console.css",
+    "icon.svg",
+)
 _PAGE = 25
-_LINK = '\n  <nav><a href="cluster">All members of the cluster</a></nav>'
+_CLUSTER_LINK = '<a href="cluster">All members of the cluster</a>'
+_OUTBOX_LINK = '<a href="outbox">Outbox and dead letters</a>'
 # Seconds between two events at least, and for each account more, and at most.
 _SOONEST = 0.2
 _MORE = 0.0002
 _LATEST = 5.0
-_LONGEST_BODY = 4096
 
 
 class _File(ForThisMachine):
@@ -79,14 +88,19 @@ class _Events(ForThisMachine):
         self._callHistory = callHistory
 
     def render_GET(self, request: Request) -> Any:
-        number = _number(request, b"page")
-        words, state = _argument(request, b"words"), _argument(request, b"state")
+        account = argumentOf(request, b"account")
+        number = numberOf(request, b"page")
+        words, state = argumentOf(request, b"words"), argumentOf(request, b"state")
         request.setHeader("content-type", "text/event-stream")
         _Stream(
             self._reactor,
             self._callHistory,
             request,
-            lambda: self._callHistory.snapshot(words, state, number, _PAGE),
+            lambda: (
+                self._callHistory.ofAccount(account)
+                if account
+                else self._callHistory.snapshot(words, state, number, _PAGE)
+            ),
         )
         return NOT_DONE_YET
 
@@ -148,101 +162,23 @@ class _Stream:
         self._schedule(_LATEST)
 
 
-class _Cluster(ForThisMachine):
-    """The members of the cluster, and a page of its accounts, for a script."""
+class _Reject(Change):
+    """POST: reject a call."""
 
-    isLeaf = True
-
-    def __init__(self, overview: Overview) -> None:
-        super().__init__()
-        self._overview = overview
-
-    def render_GET(self, request: Request) -> int:
-        looking: Deferred[Any] = self._overview(
-            _argument(request, b"words"), _number(request, b"page")
-        )
-        looking.addCallbacks(self._seen, self._failed)
-        looking.addCallback(self._finish, request)
-        return NOT_DONE_YET
-
-    @staticmethod
-    def _seen(found: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        return 200, found
-
-    @staticmethod
-    def _failed(failure: Failure) -> tuple[int, dict[str, Any]]:
-        failure.trap(IrisError)
-        error: Any = failure.value
-        return 503, {"message": error.message}
-
-    @staticmethod
-    def _finish(answer: tuple[int, dict[str, Any]], request: Request) -> None:
-        if not request._disconnected:
-            status, value = answer
-            request.setResponseCode(status)
-            request.setHeader("content-type", "application/json")
-            request.write(json.dumps(value, allow_nan=False).encode() + b"\n")
-            request.finish()
-
-
-def _argument(request: Request, name: bytes) -> str:
-    value: bytes = request.args.get(name, [b""])[0]
-    return value.decode("utf-8", "replace")
-
-
-def _number(request: Request, name: bytes) -> int:
-    text = _argument(request, name)
-    return int(text[:9]) if text.isascii() and text.isdigit() else 0
-
-
-class _RejectNothing(ForThisMachine):
-    """POST: the answer to who may only read."""
-
-    isLeaf = True
-
-    def render_POST(self, request: Request) -> bytes:
-        return _answer(request, 403, "you may read, and not reject: ask for that right")
-
-
-def _answer(request: Request, status: int, words: str) -> bytes:
-    request.setResponseCode(status)
-    request.setHeader("content-type", "application/json")
-    return json.dumps({"message": words}, allow_nan=False).encode() + b"\n"
-
-
-class _Reject(ForThisMachine):
-    """POST: reject a call, with the token that stands in the page."""
-
-    isLeaf = True
     _log = Logger()
 
     def __init__(self, callHistory: CallHistory, fleet: IrisFleet, token: str) -> None:
-        super().__init__()
+        super().__init__(token)
         self._callHistory = callHistory
         self._fleet = fleet
-        self._token = token
 
-    def render_POST(self, request: Request) -> Any:
-        origin = headerOf(request, "origin")
-        host = headerOf(request, "host")
-        token = headerOf(request, "x-console-token").encode("utf-8", "surrogateescape")
-        if origin and urlsplit(origin).netloc != host:
-            return _answer(request, 403, "this request comes from another page")
-        if not hmac.compare_digest(token, self._token.encode()):
-            return _answer(request, 403, "the page is not from this process: load it again")
-        body = request.content.read(_LONGEST_BODY) if request.content is not None else b""
-        try:
-            value = decodeJson(body.decode("utf-8"))
-        except ValueError:
-            value = None
-        id = value.get("id") if isinstance(value, dict) else None
+    def change(self, request: Request, value: dict[str, Any], who: str) -> Any:
+        id = value.get("id")
         entry = self._callHistory.calls.get(id) if isinstance(id, int) else None
         service = None if entry is None else self._fleet.accounts.get(entry.account)
         if entry is None or service is None:
-            return _answer(request, 404, "there is no such call any more")
+            return answer(request, 404, "there is no such call any more")
         call = entry
-        # Who asked is known where there was a guard: it has looked at the same header.
-        who = request.getUser().decode("utf-8", "replace") or "somebody"
         self._log.info("{who} rejects a call to {account}", who=who, account=call.account)
         call.state = "rejecting"
         self._callHistory.changed()
@@ -250,22 +186,18 @@ class _Reject(ForThisMachine):
 
         def rejected(_: None) -> None:
             call.state = "rejected"
-            self._finish(request, 200, "rejected")
+            self._callHistory.changed()
+            self.finish(request, 200, "rejected")
 
         def failed(failure: Failure) -> None:
             error = failure.value
             words = error.message if isinstance(error, IrisError) else type(error).__name__
             call.state = f"not rejected: {words}"
-            self._finish(request, 409 if isinstance(error, IncorrectParameters) else 502, words)
+            self._callHistory.changed()
+            self.finish(request, 409 if isinstance(error, IncorrectParameters) else 502, words)
 
         rejecting.addCallbacks(rejected, failed)
         return NOT_DONE_YET
-
-    def _finish(self, request: Request, status: int, words: str) -> None:
-        self._callHistory.changed()
-        if not request._disconnected:
-            request.write(_answer(request, status, words))
-            request.finish()
 
 
 def consoleRoot(
@@ -274,6 +206,7 @@ def consoleRoot(
     fleet: IrisFleet,
     access: Access | None = None,
     overview: Overview | None = None,
+    outbox: Callable[[], Outbox | None] | None = None,
 ) -> Resource:
     """
     The console.
@@ -283,37 +216,60 @@ def consoleRoot(
     @param access: who may look, and who may reject; C{None} for everybody.
     @param overview: gives what the page of the cluster shows, if there is one, of the accounts
         that have some words in their names, and of those a page.
+    @param outbox: gives the outbox, if there is one, once it is open.
     """
     learnFullName()
     token = secrets.token_urlsafe(24)
-    rejecting = _Reject(callHistory, fleet, token)
-    everything = _root(reactor, callHistory, rejecting, token, overview)
+    view = None if outbox is None else OutboxView(reactor, outbox)
+    changes: dict[str, Resource] = {"reject": _Reject(callHistory, fleet, token)}
+    if view is not None:
+        changes["retry"] = LetterChange(view, False, token)
+        changes["purge"] = LetterChange(view, True, token)
+    everything = _root(reactor, callHistory, changes, token, overview, view)
     if access is None:
         return everything
-    reading = _root(reactor, callHistory, _RejectNothing(), "", overview)
+    none: dict[str, Resource] = {verb: NoChange(verb) for verb in changes}
+    reading = _root(reactor, callHistory, none, "", overview, view)
     return Entrance(access.guard(lambda o: everything if o.mayReject else reading))
 
 
 def _root(
     reactor: Any,
     callHistory: CallHistory,
-    rejecting: Resource,
+    changes: dict[str, Resource],
     token: str,
     overview: Overview | None,
+    view: OutboxView | None,
 ) -> Resource:
     """
-    @param token: of the page; empty on the one of who may only read.
+    @param changes: by their paths.
+    @param token: of the pages; empty on those of who may only read.
     """
-    link = "" if overview is None else _LINK
-    root = _Page(
-        "index.html", lambda text: text.replace("@TOKEN@", token).replace("@CLUSTER@", link)
-    )
-    for name in ("console.js", "console.css", "icon.svg"):
+    links = [_CLUSTER_LINK] if overview is not None else []
+    links += [_OUTBOX_LINK] if view is not None else []
+    more = "".join(f" {link}" for link in links)
+    nav = f"\n  <nav>{more.strip()}</nav>" if links else ""
+
+    def fill(text: str) -> str:
+        return text.replace("@TOKEN@", token).replace("@LINKS@", nav).replace("@MORE@", more)
+
+    root = _Page("index.html", fill)
+    for name in _FILES:
         root.putChild(name.encode(), _File(name))
+    root.putChild(b"account", _File("account.html", fill))
     if overview is not None:
+        seen = overview
         root.putChild(b"cluster", _File("cluster.html"))
         root.putChild(b"cluster.js", _File("cluster.js"))
-        root.putChild(b"cluster.json", _Cluster(overview))
+        root.putChild(
+            b"cluster.json",
+            Asked(lambda request: seen(argumentOf(request, b"words"), numberOf(request, b"page"))),
+        )
+    if view is not None:
+        root.putChild(b"outbox", _File("outbox.html", fill))
+        root.putChild(b"outbox.js", _File("outbox.js"))
+        root.putChild(b"outbox.json", Asked(view.look))
     root.putChild(b"events", _Events(reactor, callHistory))
-    root.putChild(b"reject", rejecting)
+    for verb, change in changes.items():
+        root.putChild(verb.encode(), change)
     return root

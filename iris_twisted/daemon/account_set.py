@@ -232,7 +232,7 @@ class AccountSet:
             waiting=text.waiting if text is not None else lambda seconds: None,
         )
         if history is not None:
-            history.connection = service.connection
+            history.connection, history.sinks = service.connection, sinks
         if text is not None:
             text.connection = service.connection
             self._texts[account] = text

@@ -152,7 +152,7 @@ class Daemon(Service):
                 await self._serveConsole()
             if self._cluster is not None and not await self._cluster.prepare():
                 return
-            if configuration.sinks or self._cluster is not None:
+            if self._hasOutbox:
                 self._openOutbox()
                 self._checking = Deferred.fromCoroutine(checkSinks(self._sinks))
                 await self._checking
@@ -185,6 +185,10 @@ class Daemon(Service):
                 )
                 self._lines.startService()
         self._notifier.startService()
+
+    @property
+    def _hasOutbox(self) -> bool:
+        return bool(self.configuration.sinks) or self._cluster is not None
 
     def _openOutbox(self) -> None:
         configuration = self.configuration
@@ -235,6 +239,7 @@ class Daemon(Service):
             self.fleet,
             self._sites.access,
             None if self._cluster is None else self._cluster.overview,
+            (lambda: self._outbox) if self._hasOutbox else None,
         )
         url = await self._sites.serve("console", root)
         if self.configuration.output == "text":

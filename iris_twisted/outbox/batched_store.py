@@ -59,7 +59,9 @@ class StoreTables(Protocol):
 
     def oldestWaiting(self) -> dict[str, float]: ...
 
-    def deadLetters(self, ids: Sequence[int] = ()) -> list[DeadLetter]: ...
+    def deadLetters(
+        self, ids: Sequence[int] = (), account: str | None = None, most: int | None = None
+    ) -> list[DeadLetter]: ...
 
     def revive(self, letters: Iterable[DeadLetter], now: float) -> None: ...
 
@@ -130,8 +132,10 @@ class BatchedStore:
     def oldestWaiting(self) -> Deferred[dict[str, float]]:
         return self._do(self._tables.oldestWaiting)
 
-    def deadLetters(self, ids: Sequence[int] = ()) -> Deferred[list[DeadLetter]]:
-        return self._do(lambda: self._tables.deadLetters(ids))
+    def deadLetters(
+        self, ids: Sequence[int] = (), account: str | None = None, most: int | None = None
+    ) -> Deferred[list[DeadLetter]]:
+        return self._do(lambda: self._tables.deadLetters(ids, account, most))
 
     def revive(self, letters: Iterable[DeadLetter], now: float) -> Deferred[None]:
         return self._do(lambda: self._tables.revive(list(letters), now))

@@ -80,14 +80,19 @@ class IOutboxStore(Interface):
     def oldestWaiting() -> Deferred[dict[str, float]]:
         """By sink, when the oldest call came that is still to be delivered, epoch seconds."""
 
-    def deadLetters(ids: Sequence[int] = ()) -> Deferred[list[DeadLetter]]:
-        """Those given up, the oldest first: of these calls, or all."""
+    def deadLetters(
+        ids: Sequence[int] = (), account: str | None = None, most: int | None = None
+    ) -> Deferred[list[DeadLetter]]:
+        """
+        Those given up, the oldest first: of these calls, or all; of that account, or all; so
+        many at most.
+        """
 
     def revive(letters: Iterable[DeadLetter], now: float) -> Deferred[None]:
         """Try them again, as if they had come now."""
 
     def purge(letters: Iterable[DeadLetter]) -> Deferred[None]:
-        """Forget them."""
+        """Forget those of them that are still dead letters."""
 
     def close() -> Deferred[None]:
         """Fires when all that was asked for is done, and nothing is open."""

@@ -251,6 +251,16 @@ class Outbox:
     def _names(self) -> dict[str, str]:
         return {spec: worker.sink.name for spec, worker in self._workers.items()}
 
+    @property
+    def store(self) -> IOutboxStore:
+        """Where the calls are."""
+        return self._store
+
+    @property
+    def specs(self) -> list[str]:
+        """The sinks that L{use} has made, as they are configured: one may hold a secret."""
+        return list(self._workers)
+
     def wake(self) -> None:
         """Something may be due that came by another way: adopted, for one."""
         for worker in self._workers.values():

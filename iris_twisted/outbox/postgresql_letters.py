@@ -20,7 +20,8 @@ AND NOT EXISTS (SELECT FROM outbox_deliveries d WHERE d.call = c.id)
 _LETTERS = """
 SELECT id, sink, attempts, reason, key::text, account, received, notification
 FROM outbox_deliveries JOIN outbox_calls ON id = call
-WHERE due IS NULL AND (%s::bigint[] IS NULL OR call = ANY(%s::bigint[])) ORDER BY call, sink
+WHERE due IS NULL AND (%s::bigint[] IS NULL OR call = ANY(%s::bigint[]))
+AND (%s::text IS NULL OR account = %s::text) ORDER BY call, sink LIMIT %s::bigint
 """
 _REVIVE = """
 UPDATE outbox_deliveries d SET due = 0, attempts = 0, revived = %s, owner = NULL
@@ -49,10 +50,12 @@ class LetterStatements:
         """Calls that nobody is owed go; what another transaction leaves goes with its key."""
         self.cursor.execute(_GONE, (list(ids),))
 
-    def deadLetters(self, ids: Sequence[int] = ()) -> list[DeadLetter]:
+    def deadLetters(
+        self, ids: Sequence[int] = (), account: str | None = None, most: int | None = None
+    ) -> list[DeadLetter]:
         """Those given up, whoever's they are."""
         wanted = list(ids) or None
-        self.cursor.execute(_LETTERS, (wanted, wanted))
+        self.cursor.execute(_LETTERS, (wanted, wanted, account, account, most))
         return [
             DeadLetter(
                 id,

@@ -177,12 +177,16 @@ class Tables:
         """Sinks have these calls."""
         many = self._connection.executemany
         many("DELETE FROM deliveries WHERE call = ? AND sink = ?", deliveries)
-        many(
+        self._forgetCalls(id for id, _ in deliveries)
+        return [True] * len(deliveries)
+
+    def _forgetCalls(self, ids: Iterable[int]) -> None:
+        """Those of them that nobody is owed any more."""
+        self._connection.executemany(
             "DELETE FROM calls WHERE id = ? "
             "AND NOT EXISTS (SELECT 1 FROM deliveries WHERE call = id)",
-            [(id,) for id in dict.fromkeys(id for id, _ in deliveries)],
+            [(id,) for id in dict.fromkeys(ids)],
         )
-        return [True] * len(deliveries)
 
     def failed(self, attempts: Sequence[Attempt]) -> list[bool]:
         """Sinks did not take these: try again at that time, or never."""
@@ -213,11 +217,16 @@ class Tables:
         )
         return dict(rows)
 
-    def deadLetters(self, ids: Sequence[int] = ()) -> list[DeadLetter]:
-        """Those given up, the oldest first: of these calls, or all."""
+    def deadLetters(
+        self, ids: Sequence[int] = (), account: str | None = None, most: int | None = None
+    ) -> list[DeadLetter]:
+        """Those given up, the oldest first: of these calls and that account, or all."""
         rows = self._connection.execute(
             "SELECT id, sink, attempts, reason, key, account, received, notification "
-            "FROM deliveries JOIN calls ON id = call WHERE due IS NULL ORDER BY call, sink"
+            "FROM deliveries JOIN calls ON id = call WHERE due IS NULL "
+            "AND (?1 = '[]' OR call IN (SELECT value FROM json_each(?1))) "
+            "AND (?2 IS NULL OR account = ?2) ORDER BY call, sink LIMIT ?3",
+            (json.dumps(list(ids)), account, -1 if most is None else most),
         )
         return [
             DeadLetter(
@@ -228,7 +237,6 @@ class Tables:
                 CallRecord.stored(key, account, received, text),
             )
             for id, sink, attempts, reason, key, account, received, text in rows
-            if not ids or id in ids
         ]
 
     def revive(self, letters: Iterable[DeadLetter], now: float) -> None:
@@ -239,5 +247,8 @@ class Tables:
         )
 
     def purge(self, letters: Iterable[DeadLetter]) -> None:
-        """Forget them."""
-        self.taken([(letter.id, letter.sink) for letter in letters])
+        """Forget those that nobody has revived meanwhile."""
+        pairs = [(letter.id, letter.sink) for letter in letters]
+        many = self._connection.executemany
+        many("DELETE FROM deliveries WHERE call = ? AND sink = ? AND due IS NULL", pairs)
+        self._forgetCalls(id for id, _ in pairs)

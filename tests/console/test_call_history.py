@@ -62,6 +62,33 @@ class Remembering(SynchronousTestCase):
         self.world.close()
         self.world.settle()
 
+    def test_errorsOfAnAccount(self) -> None:
+        """The last 20, the newest first; of an account that is unknown, none."""
+        for number in range(30):
+            self.world.clock.advance(1)
+            self.history.onConnectionError(-1, f"e{number}")
+        errors = self.callHistory.ofAccount("alice@example.test")["errors"]
+        self.assertEqual([words for _, words in errors], [f"e{n} (-1)" for n in range(29, 9, -1)])
+        self.assertEqual(errors[0][0] - errors[1][0], 1.0)
+        nobody = self.callHistory.ofAccount("nobody@example.test")
+        self.assertEqual((nobody["connection"], nobody["errors"]), (None, []))
+
+    def test_callsOfAnAccount(self) -> None:
+        """Its own only, the newest first, however many others have; after it is gone too."""
+        self.callHistory.called("alice@example.test", {"type": "notify", "roomid": "r1"})
+        for number in range(60):
+            self.callHistory.called("bob@example.test", {"type": "notify", "roomid": f"b{number}"})
+        self.callHistory.called("alice@example.test", {"type": "notify", "roomid": "r2"})
+        self.history.sinks = ("stdout", "webhook:https://x.test/CANARY")
+        found = self.callHistory.ofAccount("alice@example.test")
+        self.assertEqual([call["room"] for call in found["calls"]], ["r2", "r1"])
+        self.assertEqual(found["sinks"], ["stdout", "webhook:https://x.test/..."])
+        rooms = [call["room"] for call in self.look()["calls"]]
+        self.assertEqual(rooms, ["r2", *(f"b{n}" for n in range(59, 10, -1))])
+        self.callHistory.close("alice@example.test")
+        gone = self.callHistory.ofAccount("alice@example.test")
+        self.assertEqual((gone["connection"], len(gone["calls"])), (None, 2))
+
     def test_pings(self) -> None:
         """Sampled while connected, and only the last of them."""
         self.callHistory.start()

@@ -67,6 +67,11 @@ class Serving(NetworkCase):
         await self.begin(connected=False)
         for path, kind in (
             ("", "text/html"),
+            ("account", "text/html"),
+            ("shared.js", "text/javascript"),
+            ("connection.js", "text/javascript"),
+            ("calls.js", "text/javascript"),
+            ("account.js", "text/javascript"),
             ("console.js", "text/javascript"),
             ("console.css", "text/css"),
             ("icon.svg", "image/svg+xml"),
@@ -79,7 +84,8 @@ class Serving(NetworkCase):
             self.assertIn("frame-ancestors 'none'", header("content-security-policy")[0])
             # The name space of SVG is a name, and nothing that is asked for.
             self.assertNotIn("http", text.replace("http://www.w3.org/2000/svg", ""))
-            self.assertNotIn("@TOKEN@", text)
+            for place in ("@TOKEN@", "@LINKS@", "@MORE@"):
+                self.assertNotIn(place, text)
         self.assertEqual((await self.ask("GET", "nothing"))[0].code, 404)
 
     async def test_rebinding(self) -> None:
@@ -118,6 +124,27 @@ class Serving(NetworkCase):
         self.assertEqual(first["connections"][0]["account"], RID)
         self.assertNotIn("roomtoken", b"".join(pieces).decode())
         self.assertEqual(len(self.callHistory.watchers), 1)
+        response.original._transport._producer.abortConnection()
+        await ending.addErrback(lambda _: None)
+        await self.until(lambda: not self.callHistory.watchers)
+
+    async def test_eventsOfAnAccount(self) -> None:
+        """The events may be those of one account: its calls, and nobody else's."""
+        await self.begin()
+        self.callHistory.called("bob@sandbox.test", {"type": "notify", "roomid": "BOBS"})
+        pool = HTTPConnectionPool(reactor, persistent=False)
+        query = {"account": RID}
+        response = await treq.get(self.url + "events", params=query, pool=pool, unbuffered=True)
+        pieces: list[bytes] = []
+        ending = treq.collect(response, pieces.append)
+        self.box.placeCall(RID)
+        await self.until(lambda: b"+12155550100" in b"".join(pieces))
+        text = b"".join(pieces).decode()
+        first = json.loads(text.split("\n\n")[0].removeprefix("data: "))
+        self.assertEqual(first["connection"]["account"], RID)
+        self.assertEqual(first["calls"], [])
+        self.assertNotIn("BOBS", text)
+        self.assertNotIn("roomtoken", text)
         response.original._transport._producer.abortConnection()
         await ending.addErrback(lambda _: None)
         await self.until(lambda: not self.callHistory.watchers)

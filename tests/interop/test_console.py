@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import succeed
 
 from iris_twisted.console import CallHistory, consoleRoot
 from iris_twisted.daemon.operator_site import OperatorSite
 from iris_twisted.fleet.fleet import IrisFleet
 from iris_twisted.operators import Access
+from iris_twisted.outbox import Outbox
 from iris_twisted.sandbox import Sandbox
 
+from ..console.refusing import RefusingOutbox
 from ..operators.test_file import HASH, PASSWORD, write
 from ..processes import Program, startTwist
 from .test_official_client import CHROMIUM, Official, OfficialCase
@@ -106,10 +109,16 @@ class Console(OfficialCase):
         await program.signal("KILL")
         await self.do("until", "#live.lost")
 
-    async def many(self, sandbox: Sandbox, count: int, access: Access | None = None) -> str:
+    async def many(
+        self,
+        sandbox: Sandbox,
+        count: int,
+        outbox: Outbox | None = None,
+        access: Access | None = None,
+    ) -> str:
         """A fleet of so many on a console; its URL."""
         fleet = IrisFleet(sandbox.url, reactor=reactor, ramp=2000.0)
-        callHistory = CallHistory(reactor)
+        self.callHistory = callHistory = CallHistory(reactor)
         callHistory.start()
         self.addCleanup(callHistory.stop)
         for number in range(count):
@@ -119,7 +128,8 @@ class Console(OfficialCase):
             history.connection = service.connection
         fleet.startService()
         self.addCleanup(fleet.stopService)
-        root = consoleRoot(reactor, callHistory, fleet, access)
+        its = None if outbox is None else lambda: outbox
+        root = consoleRoot(reactor, callHistory, fleet, access, outbox=its)
         site = OperatorSite(reactor, "tcp:0:interface=127.0.0.1", root)
         url = await site.listen()
         self.addCleanup(site.stop)
@@ -135,9 +145,9 @@ class Console(OfficialCase):
         self.assertEqual(len(await self.do("text", "article")), 25)
         self.assertIn("Page 1 of 40, 1000 connections", await self.do("text", "#page"))
         await self.do("click", "#after")
-        await self.do("until", "h3:text-is('user-0025@sandbox.test')")
+        await self.do("until", "h3 a:text-is('user-0025@sandbox.test')")
         await self.do("fill", "#words", "USER-0777")
-        await self.do("gone", "h3:text-is('user-0025@sandbox.test')")
+        await self.do("gone", "h3 a:text-is('user-0025@sandbox.test')")
         self.assertEqual(await self.do("text", "article h3"), ["user-0777@sandbox.test"])
         await self.do("evaluate", "document.querySelector('#words').focus()")
         sandbox.platform.dialects = ()
@@ -224,15 +234,15 @@ class Console(OfficialCase):
         await self.browse(url)
         await self.do("until", "[data-state=connected]:text-is('connected 60')")
         await self.do("click", "#after")
-        await self.do("until", "h3:text-is('user-0025@sandbox.test')")
+        await self.do("until", "h3 a:text-is('user-0025@sandbox.test')")
         self.assertEqual(await self.do("evaluate", "location.search"), "?page=1")
         await self.do("fill", "#words", "user-0042")
-        await self.do("gone", "h3:text-is('user-0025@sandbox.test')")
+        await self.do("gone", "h3 a:text-is('user-0025@sandbox.test')")
         await self.do("click", "label:has([data-state=connected])")
         wanted = "?words=user-0042&state=connected"
         self.assertEqual(await self.do("evaluate", "location.search"), wanted)
         await self.do("evaluate", "location.reload()")
-        await self.do("until", "h3:text-is('user-0042@sandbox.test')")
+        await self.do("until", "h3 a:text-is('user-0042@sandbox.test')")
         self.assertEqual(await self.do("text", "article h3"), ["user-0042@sandbox.test"])
         self.assertEqual(
             await self.do("evaluate", "document.querySelector('#words').value"), "user-0042"
@@ -242,13 +252,178 @@ class Console(OfficialCase):
         (zone,) = await self.do("text", "#zone")
         self.assertRegex(zone, r"^Times are in UTC([+-]\d\d:\d\d)?$")
 
+    async def test_outbox(self) -> None:
+        """Depths, and dead letters that are tried again and purged, by keyboard, at every width."""
+        refusing = await RefusingOutbox.start(self)
+        user, other = "user-0000@sandbox.test", "user-0001@sandbox.test"
+        await refusing.offer(*((user, f"r{n}") for n in range(3)), (other, "<img src=x>"))
+        url = await self.many(await self.sandbox(), 1, refusing.outbox)
+        await self.browse(url)
+        await self.do("until", "article")
+        await self.do("click", "a[href=outbox]")
+        await self.do("until", "#letters tr:nth-child(4) button")
+        (sink,) = await self.do("text", "#sinks tbody tr")
+        self.assertRegex(sink, r"webhook:http://\S+/\.\.\.\s+0\s+none waits\s+4$")
+        for scheme in ("light", "dark"):
+            await self.shot("outbox", scheme)
+        tree = await self.do("tree")
+        for words in (
+            'heading "Iris outbox" [level=1]',
+            'table "Sinks"',
+            'table "Dead letters"',
+            'columnheader "Reason"',
+            'group "All dead letters"',
+            f'button "Purge the call of x@y to {user} for webhook:',
+        ):
+            self.assertIn(words, tree)
+        # Tried again: its sink has it, and the focus goes on.
+        refusing.server.answer = lambda _, __: (200, {})
+        await self.do("evaluate", "document.querySelector('#letters tbody button').focus()")
+        await self.do("press", "Enter")
+        await self.do("gone", "#letters tbody tr:nth-child(4)")
+        self.assertEqual(len(refusing.server.received), 5)
+        self.assertIn(f"Retry the call of x@y to {user}", await self.do("focused"))
+        # Purged: only when it is asked for twice, which a double click does not.
+        await self.do("press", "Tab")
+        await self.do("press", "Enter")
+        self.assertIn("Really purge?", await self.do("focused"))
+        await self.do("press", "Enter")
+        self.assertIn("Really purge?", await self.do("focused"))
+        later = "{ const was = performance.now(); performance.now = () => was + 1000; }"
+        await self.do("evaluate", later)
+        await self.do("press", "Enter")
+        await self.do("gone", "#letters tbody tr:nth-child(3)")
+        self.assertEqual(await self.do("text", "#said"), ["1 dead letter is purged"])
+        # All of an account, which stands in the address.
+        await self.do("fill", "#account", other)
+        await self.do("gone", "#letters tbody tr:nth-child(2)")
+        search = await self.do("evaluate", "location.search")
+        self.assertEqual(search, "?account=user-0001%40sandbox.test")
+        await self.do("evaluate", "location.reload()")
+        await self.do("until", "#letters tbody tr")
+        for width in (360, 768, 1280, 2560):
+            await self.do("size", width, 900)
+            await self.shot(f"outbox-{width}", "light")
+            wide = await self.do("evaluate", "document.documentElement.scrollWidth")
+            self.assertLessEqual(wide, width)
+        await self.do("click", "#all button:has-text('Purge all')")
+        await self.do("evaluate", later)
+        await self.do("click", "#all button:has-text('Really purge?')")
+        await self.do("until", "#quiet")
+        self.assertEqual(len(refusing.server.received), 5)
+        await self.do("fill", "#account", "")
+        await self.do("until", "#letters tbody tr")
+        self.assertEqual(len(await self.do("text", "#letters tbody tr")), 1)
+        self.assertNotIn("CANARY", await self.do("content"))
+        await self.well()
+
+    async def test_cluster(self) -> None:
+        """Accounts that this member keeps lead to their pages; a link keeps the focus."""
+
+        def place(member: str | None) -> dict[str, Any]:
+            return {"copy": 0, "epoch": 1, "member": member, "successor": None}
+
+        mine, other = "a&b=c@sandbox.test", "other@sandbox.test"
+        looks: list[int] = []
+
+        def overview(words: str, page: int) -> Any:
+            looks.append(page)
+            counts = {"accounts": 2, "places": 2, "waiting": 0, "moving": 0, "shortage": 0}
+            accounts = [
+                {"routing-id": name, "copies": 1, "places": [place(member)]}
+                for name, member in ((mine, "m1"), (other, "m2"))
+            ]
+            cluster = {"members": [], **counts}
+            return succeed({"me": "m1", "cluster": cluster, "accounts": accounts, "found": 2})
+
+        fleet = IrisFleet("https://evm.example.test", reactor=reactor)
+        root = consoleRoot(reactor, CallHistory(reactor), fleet, overview=overview)
+        site = OperatorSite(reactor, "tcp:0:interface=127.0.0.1", root)
+        url = await site.listen()
+        self.addCleanup(site.stop)
+        await self.browse(url)
+        await self.do("click", "a[href=cluster]")
+        await self.do("until", "#accounts tbody tr:nth-child(2)")
+        self.assertEqual(await self.do("text", "#accounts a"), [mine])
+        await self.do("evaluate", "document.querySelector('#accounts tbody a').focus()")
+        await self.until(lambda: len(looks) > 2)
+        self.assertIn("a%26b%3Dc%40sandbox.test", await self.do("focused"))
+        await self.do("press", "Enter")
+        await self.do("until", "#unknown")
+        self.assertIn(mine, await self.do("evaluate", "document.title"))
+        await self.well()
+
+    async def test_account(self) -> None:
+        """The page of an account: what it does and did, its calls, errors and sinks, and nobody else's."""
+        refusing = await RefusingOutbox.start(self)
+        sandbox = await self.sandbox()
+        url = await self.many(sandbox, 2, refusing.outbox)
+        user, other = "user-0000@sandbox.test", "user-0001@sandbox.test"
+        self.callHistory.accounts[user].sinks = [refusing.hook, "stdout"]
+        await self.until(lambda: len(sandbox.sessions) == 2)
+        evil = "<img src=x onerror=alert(1)>"
+        call = sandbox.placeCall(user, caller=evil)
+        sandbox.placeCall(other, caller="+442079460958")
+        await self.until(lambda: len(self.callHistory.calls) == 2)
+        await self.browse(url)
+        await self.do("until", f"h3 a:text-is('{user}')")
+        await self.do("evaluate", "document.querySelector('h3 a').focus()")
+        await self.do("press", "Enter")
+        await self.do("until", "#calls button:visible")
+        search = "?id=user-0000%40sandbox.test"
+        self.assertEqual(await self.do("evaluate", "location.search"), search)
+        (row,) = await self.do("text", "#calls tbody tr")
+        self.assertIn(evil, row)
+        self.assertNotIn(other, await self.do("content"))
+        sinks = await self.do("text", "#sinks li")
+        self.assertEqual([sink.partition(":")[0] for sink in sinks], ["webhook", "stdout"])
+        # A loss: it stands in the history, and why among the errors.
+        (session,) = [s for s in sandbox.sessions if s.routingId == user]
+        session.abort()
+        await self.do("until", "#errors tbody tr")
+        await self.do("until", "#states tr:first-child .connected")
+        past = [row.split()[1] for row in await self.do("text", "#states tbody tr")]
+        wanted = ["connected", "reconnecting", "disconnected", "connected", "connecting"]
+        self.assertEqual(past, wanted)
+        tree = await self.do("tree")
+        for words in (
+            'heading "Iris account" [level=1]',
+            f'heading "{user}" [level=3]',
+            'table "Errors"',
+            'table "History"',
+            'table "Calls"',
+            'list "Sinks"',
+            'img "States: ',
+            'link "Dead letters of this account"',
+        ):
+            self.assertIn(words, tree)
+        for scheme in ("light", "dark"):
+            await self.shot("account", scheme)
+        for width in (360, 768, 2560):
+            await self.do("size", width, 900)
+            await self.shot(f"account-{width}", "light")
+            wide = await self.do("evaluate", "document.documentElement.scrollWidth")
+            self.assertLessEqual(wide, width)
+        await self.do("click", "#calls button")
+        await self.do("until", "#calls tr.over span:text-is('rejected')")
+        self.assertEqual(call.state, "rejected")
+        await self.do("evaluate", "location.reload()")
+        await self.do("until", "#errors tbody tr")
+        self.assertNotIn("CANARY", await self.do("content"))
+        await self.do("click", "#letters")
+        await self.do("until", "#quiet")
+        self.assertEqual(
+            await self.do("evaluate", "document.querySelector('#account').value"), user
+        )
+        await self.well()
+
     async def test_operators(self) -> None:
         """Who may only read has no Reject; who may reject does it; the password stays in the browser."""
         path = Path(self.mktemp()).absolute()
         write(path, f"bob:read:{HASH}\nzoe:read,reject:{HASH}\n")
         sandbox = await self.sandbox()
         access = Access(reactor, str(path))
-        url = await self.many(sandbox, 1, access)
+        url = await self.many(sandbox, 1, access=access)
         await self.until(lambda: sandbox.sessions)
         call = sandbox.placeCall("user-0000@sandbox.test")
         await self.browse(url, f"bob:{PASSWORD}")

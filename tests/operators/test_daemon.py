@@ -35,6 +35,7 @@ from iris_twisted.tap import Options, makeService
 
 from ..daemon.test_daemon import RID, DaemonCase
 from ..daemon.test_services import Output, Reactor
+from ..peers import WebServer
 from .test_file import HASH, PASSWORD, write
 
 HERE = "tcp:0:interface=127.0.0.1"
@@ -240,6 +241,43 @@ class Asked(DaemonCase):
         self.assertEqual(call.state, "rejected")
         (said,) = [log for log in logs if "rejects a call" in log["log_format"]]
         self.assertEqual((said["who"], said["account"]), ("zoë", RID))
+        await self.daemon.stopService()
+
+    async def test_deadLetters(self) -> None:
+        """Who may only read sees dead letters, and cannot decide about them; who may reject can."""
+        server = await WebServer.start(reactor)
+        self.addCleanup(server.stop)
+        server.answer = lambda _, __: (410, {})
+        spool = str(Path(self.mktemp()).absolute())
+        with capturedLogs():
+            await self.daemonWith(sink=[f"webhook:{server.url}"], spool=spool)
+            await self.until(lambda: self.box.sessions)
+            self.box.placeCall(RID)
+            await self.until(lambda: server.received)
+        self.flushLoggedErrors()
+        found: dict[str, Any] = {"letters": []}
+        while not found["letters"]:
+            found = json.loads((await self.ask(self.console + "outbox.json", "bob"))[1])
+        self.assertEqual(found["letters"][0]["account"], RID)
+        shown = self.daemon._callHistory.ofAccount(RID)["sinks"]
+        self.assertEqual(shown, [found["sinks"][0]["sink"]])
+        for path in ("outbox.json", "account"):
+            self.assertEqual((await self.ask(self.console + path))[0], 401)
+        _, page = await self.ask(self.console + "outbox", "bob")
+        self.assertIn('<meta name="console-token" content="">', page)
+        _, page = await self.ask(self.console + "outbox", "zoë")
+        token = re.search(r'name="console-token" content="([^"]+)"', page)
+        assert token is not None
+        ask = {"data": b'{"all": true}', "headers": {"X-Console-Token": token[1]}}
+        for verb in ("retry", "purge"):
+            status, text = await self.ask(self.console + verb, "bob", "POST", **ask)
+            self.assertEqual(status, 403)
+            words = f"you may read, and not {verb}: ask for that right"
+            self.assertEqual(json.loads(text)["message"], words)
+        server.answer = lambda _, __: (200, {})
+        status, _ = await self.ask(self.console + "retry", "zoë", "POST", **ask)
+        self.assertEqual(status, 200)
+        await self.until(lambda: len(server.received) == 2)
         await self.daemon.stopService()
 
     async def test_reload(self) -> None:

@@ -275,6 +275,31 @@ class StoreMixin(_Case):
         self.assertEqual(self.did(self.store.deadLetters()), [])
         self.assertEqual(self.did(self.store.depths()), {("s", False): 1})
 
+    def test_someDeadLetters(self) -> None:
+        """They may be those of some calls, of an account, or so many."""
+        ids = [self.add(f"r{n}", account=f"u{n % 2}@x.test") for n in range(6)]
+        for id in ids:
+            self.did(self.store.failed(Attempt(id, "s", None, "no")))
+
+        def found(*wanted: Any) -> list[int]:
+            return [letter.id for letter in self.did(self.store.deadLetters(*wanted))]
+
+        self.assertEqual(found((), None, 2), ids[:2])
+        self.assertEqual(found((), "u1@x.test"), ids[1::2])
+        self.assertEqual(found((), "u1@x.test", 2), ids[1:4:2])
+        self.assertEqual(found(ids[2:5], "u0@x.test"), [ids[2], ids[4]])
+        self.assertEqual(found(ids[4:], None, 1), [ids[4]])
+        self.assertEqual(found((), "nobody@x.test"), [])
+
+    def test_purgedTooLate(self) -> None:
+        """One that was revived meanwhile is no dead letter: it is not forgotten."""
+        id = self.add("r1")
+        self.did(self.store.failed(Attempt(id, "s", None, "no")))
+        letters = self.did(self.store.deadLetters())
+        self.did(self.store.revive(letters, NOW))
+        self.did(self.store.purge(letters))
+        self.assertEqual(self.rooms(), ["r1"])
+
     def test_oneThatCannotBeStored(self) -> None:
         """It fails alone, whatever else is in its batch, and its key stays unknown."""
         id = self.add("r0")

@@ -10,7 +10,7 @@ function row(cells) {
   const line = document.createElement("tr");
   for (const text of cells) {
     const cell = document.createElement("td");
-    cell.textContent = text;
+    cell.append(text);
     line.append(cell);
   }
   return line;
@@ -18,6 +18,25 @@ function row(cells) {
 
 function fill(id, rows) {
   element(id).tBodies[0].replaceChildren(...rows.map(row));
+}
+
+// The page of an account is at the member that keeps it.
+function named(account, me) {
+  const name = account["routing-id"];
+  if (!account.places.some((place) => place.member === me)) return name;
+  const link = document.createElement("a");
+  link.href = `account?${new URLSearchParams({ id: name })}`;
+  link.append(name);
+  return link;
+}
+
+let drawn = "";
+function fillAccounts(accounts, me) {
+  // What did not change stays: the focus may be there.
+  const text = JSON.stringify(accounts);
+  if (text === drawn) return;
+  drawn = text;
+  fill("accounts", accounts.map((a) => [named(a, me), a.places.map(keeper).join(", "), a.copies]));
 }
 
 function keeper(place) {
@@ -35,9 +54,7 @@ function show(seen) {
     + `${cluster.waiting} without an owner, ${cluster.moving} on the move.`;
   if (cluster.shortage) sum += ` The capacity of all members is ${cluster.shortage} too little.`;
   element("sum").textContent = sum;
-  fill("accounts", seen.accounts.map((a) => [
-    a["routing-id"], a.places.map(keeper).join(", "), a.copies,
-  ]));
+  fillAccounts(seen.accounts, seen.me);
   const last = Math.max(0, Math.ceil(seen.found / PAGE) - 1);
   element("pages").hidden = last === 0;
   element("page").textContent = `Page ${page + 1} of ${last + 1}`;

@@ -1,0 +1,69 @@
+// The table of calls, with a Reject button for who may. Rows are kept, so that the focus stays
+// where it is.
+"use strict";
+
+const rows = new Map();
+let newest = 0;
+
+async function reject(call, row) {
+  row.button.disabled = true;
+  const { done, message } = await change("reject", { id: call.id });
+  if (!done) say(row.state, `not rejected: ${message}`);
+}
+
+function newRow(call) {
+  const who = call.number || call.caller;
+  const row = { state: make("span"), button: make("button", { type: "button" }, "Reject") };
+  row.button.setAttribute("aria-label", `Reject the call of ${who} to ${call.account}`);
+  row.button.addEventListener("click", () => reject(call, row));
+  const cell = { role: "cell" };
+  const from = make("td", { ...cell, "data-label": "From" });
+  // What a stranger calls a number may be anything.
+  if (/^[+\d ().-]{1,20}$/.test(who)) from.append(make("span", { class: "number" }, who));
+  else from.append(...breakable(who));
+  if (call.number) from.append(make("small", {}, ...breakable(call.caller)));
+  const to = make("td", { ...cell, "data-label": "To" }, ...breakable(call.account));
+  to.append(make("small", {}, ...breakable(call.room)));
+  const time = timeOf(call.at, clock);
+  row.element = make(
+    "tr", { role: "row" }, make("td", cell, time), from, to, make("td", cell, row.state),
+  );
+  if (mayReject) row.state.after(row.button);
+  return row;
+}
+
+function drawTable(snapshot) {
+  const body = byId("calls").tBodies[0];
+  const shown = new Set();
+  let place = body.firstElementChild;
+  const news = [];
+  for (const call of snapshot.calls) {
+    shown.add(call.id);
+    let row = rows.get(call.id);
+    if (!row) {
+      rows.set(call.id, (row = newRow(call)));
+      if (call.id > newest && newest) {
+        row.element.className = "new";
+        news.push(`Call from ${call.number || call.caller} to ${call.account}`);
+      }
+    }
+    if (row.element !== place) body.insertBefore(row.element, place);
+    else place = place.nextElementSibling;
+    const open = call.state === "ringing";
+    row.button.hidden = !open;
+    if (open) row.button.disabled = false;
+    say(row.state, call.kind === "notify" || !open ? call.state : call.kind);
+    row.element.classList.toggle("over", !open);
+  }
+  for (const [id, row] of rows) {
+    if (!shown.has(id)) {
+      row.element.remove();
+      rows.delete(id);
+    }
+  }
+  if (snapshot.calls.length) newest = Math.max(newest, snapshot.calls[0].id);
+  newest = newest || 0.5;
+  if (news.length) say(byId("news"), news.slice(0, 3).join(". "));
+  byId("calls").hidden = !snapshot.calls.length;
+  byId("quiet").hidden = snapshot.calls.length > 0;
+}
