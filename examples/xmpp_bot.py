@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, react
 from zope.interface import implementer
 
-from iris_twisted.connection.websocket_address import locate
+from iris_twisted.connection.websocket_address import websocketDestination
 from iris_twisted.discovery.server_info import ServerInfo
 from iris_twisted.interfaces import IMessageReceiver, IMessageTransport
 from iris_twisted.net.addresses import RoutingId
@@ -35,7 +35,7 @@ class Bot:
     def __init__(self, reactor: Any, user: RoutingId, password: str) -> None:
         self.ended: Deferred[None] = Deferred()
         self._reactor = reactor
-        # locate() lets plain text through to loopback only, so nobody listens.
+        # websocketDestination() lets plain text through to loopback only, so nobody listens.
         settings = SessionSettings("framed", user, password, secure=True, stanzas=True)
         self._session = XmppSession(settings)
 
@@ -87,7 +87,7 @@ async def main(reactor: Any, url: str, jid: str) -> None:
     user, transports = RoutingId.parse(jid), TransportRegistry()
     info = ServerInfo(url, "")
     schemes = transports.schemes
-    place = locate(url, info, user.text, schemes, secure=False, insecure=False)
+    place = websocketDestination(url, info, user.text, schemes, secure=False, insecure=False)
     bot = Bot(reactor, user, os.environ.get("XMPP_PASSWORD", ""))
     transport = transports.serving(place.scheme)
     bot.begin(await transport.open(place, bot, reactor, TlsTrust(), Limits()))
