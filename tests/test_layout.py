@@ -33,7 +33,7 @@ BELOW = {
     "sinks": "net connection",
     "outbox": "net command_line connection sinks",
     "operators": "net command_line",
-    "console": "net rtc connection fleet operators",
+    "console": "net rtc connection fleet sinks outbox operators",
     "sandbox": "net command_line discovery transport xmpp rtc connection fleet",
     "aio": "connection rtc sandbox",
     "testing": "aio connection sandbox",
