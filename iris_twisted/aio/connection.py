@@ -164,7 +164,9 @@ class AsyncioConnection:
         The notifications as they come, those meanwhile in order, through all reconnects.
 
         Each is acknowledged to the platform when the loop asks for the next, or by
-        C{call.acknowledge()}: what a program that crashes has in hand is not. The iteration
+        C{call.acknowledge()}: what a program that crashes has in hand is not. Nor is the last
+        one of a loop that is left by C{break}, or what C{anext(connection.calls())} gave:
+        another C{calls()} knows nothing of it, so acknowledge it yourself. The iteration
         ends when the connection is closed, and raises the L{IrisError} that ended it
         otherwise. Several tasks may iterate; each call goes to one of them.
         """

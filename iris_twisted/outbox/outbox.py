@@ -30,6 +30,10 @@ __all__ = ["Outbox", "OutboxObserver"]
 _GLANCE = 0.05
 
 
+def _closed() -> Failure:
+    return Failure(NotKept("the outbox is closed"))
+
+
 class OutboxObserver:
     """Is told what happens; this one does not care."""
 
@@ -87,8 +91,9 @@ class Outbox:
         self._stopped = False
         self._observer = observer or OutboxObserver()
         self._workers: dict[str, SinkWorker] = {}
-        # Without a store that keeps them, who must have taken a call before it is accepted.
-        self._waiting: dict[int, set[str]] = {}
+        # Without a store that keeps them, the key of a call, and who must have taken it before
+        # it is accepted.
+        self._waiting: dict[int, tuple[str, set[str]]] = {}
         self._coming: list[Addition] = []
         # By their keys, who waits for calls that are being kept.
         self._arriving: dict[str, list[Deferred[None]]] = {}
@@ -131,7 +136,7 @@ class Outbox:
         @raise ValueError: when a sink is not one of those that L{use} has made.
         """
         if self._stopped:
-            return fail(NotKept("the outbox is closed"))
+            return fail(_closed())
         if not self._workers.keys() >= set(specs):
             raise ValueError("a sink was not named to use() before")
         try:
@@ -177,8 +182,10 @@ class Outbox:
         durable = set[str]()
         if not self._keeps:
             durable = {spec for spec in specs if self._workers[spec].sink.durable}
-        if durable:
-            self._waiting[id] = durable
+        if durable and self._stopped:
+            self._arrived(_closed(), record.key)
+        elif durable:
+            self._waiting[id] = record.key, durable
         else:
             self._accepted(record)
         due = Due(id, 0, record)
@@ -203,8 +210,8 @@ class Outbox:
             # Nobody can look at it there.
             forgotten = self._store.taken([(due.id, spec)])
             forgotten.addErrback(lambda failure: failure.trap(NotKept))
-        owed = self._waiting.get(due.id)
-        if owed is None or spec not in owed or outcome == "failed":
+        _, owed = self._waiting.get(due.id, ("", set[str]()))
+        if spec not in owed or outcome == "failed":
             return
         if error is not None:
             del self._waiting[due.id]
@@ -284,10 +291,19 @@ class Outbox:
             await deferLater(self._time, _GLANCE)
 
     async def stop(self) -> None:
-        """Stop giving, and close everything; what is owed is kept, if there is a spool."""
+        """
+        Stop giving, and close everything; what is owed is kept, if there is a spool. Otherwise
+        the offers that wait fail with L{NotKept <iris_twisted.errors.NotKept>}.
+        """
         for worker in self._workers.values():
-            await worker.stop()
+            try:
+                await worker.stop()
+            except Exception:
+                # A plugin's, for one: the others and the store are to be closed all the same.
+                self._log.failure("the sink {name} did not stop", name=worker.sink.name)
         self._stopped = True
         self._add()
-        self._waiting.clear()
+        waiting, self._waiting = self._waiting, {}
+        for key, _ in waiting.values():
+            self._arrived(_closed(), key)
         await self._store.close()

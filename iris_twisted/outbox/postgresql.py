@@ -85,12 +85,17 @@ class _Tables(Statements):
         self._policy = policy
         self._monotonic = monotonic
         self._connection: Any = None
+        self._closed = False
         self._failures = 0
         self._notBefore = 0.0
         self._last = ""
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
+        """Close the connection, if there is one, and make no other."""
+        self._closed = True
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -109,18 +114,20 @@ class _Tables(Statements):
                 self._rollBack(connection)
             else:
                 # Whatever state it is in, another one is in none.
-                self.close()
+                self._disconnect()
             raise
 
     def _rollBack(self, connection: Any) -> None:
         try:
             connection.execute("ROLLBACK")
         except psycopg.Error:
-            self.close()
+            self._disconnect()
 
     def _connected(self) -> Any:
         if self._connection is not None:
             return self._connection
+        if self._closed:
+            raise psycopg.OperationalError("it is closed")
         wait = self._notBefore - self._monotonic()
         if wait > 0:
             raise psycopg.OperationalError(self._last)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import sys
 from typing import Any
+from urllib.parse import quote
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
 from ..command_line.exit_status import ExitStatus, stopWith
@@ -31,6 +33,8 @@ __all__ = ["Options", "makeService"]
 # Seconds between looks at what became of it.
 _LOOK = 0.2
 _WHAT = "the sandbox"
+# What is used of a call as the sandbox describes it.
+_FIELDS = ("id", "to", "roomid", "state")
 _WORDS = {
     "missed": "nobody is connected as {to}",
     "ringing": "rings, and was not acknowledged",
@@ -82,6 +86,10 @@ class Options(PlainOptions):
             twist["logLevel"] = LogLevel.warn
 
 
+def _isCall(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in _FIELDS)
+
+
 class _CallService(Service):
     _log = Logger()
 
@@ -98,7 +106,11 @@ class _CallService(Service):
         super().startService()
         self._calling = calling = Deferred.fromCoroutine(self._call())
         calling.addErrback(lambda failure: failure.trap(CancelledError) and None)
-        calling.addErrback(lambda failure: self._log.failure("a bug", failure=failure))
+        calling.addErrback(self._bug)
+
+    def _bug(self, failure: Failure) -> None:
+        self._log.failure("a bug", failure=failure)
+        stopWith(self._reactor, int(ExitStatus.EX_SOFTWARE))
 
     def stopService(self) -> None:
         super().stopService()
@@ -109,6 +121,9 @@ class _CallService(Service):
         try:
             status = await self._placed()
         except IrisError as e:
+            if not self.running:
+                # Cancelled within a request: the reactor stops already.
+                return
             self._complain(f"twist iris-call: {printable(e.message)}")
             status = int(ExitStatus.EX_UNAVAILABLE)
         self._calling = None
@@ -127,9 +142,9 @@ class _CallService(Service):
             found = [c for c in await self._ask("GET", "calls") if c["id"] == call["id"]]
             call = found[0] if found else {**call, "state": "cancelled"}
         if options["hang-up"] and call["state"] != "missed":
-            call = await self._ask("DELETE", f"calls/{call['id']}")
-        words = _WORDS.get(call["state"], call["state"])
-        self._tell(call, words.format(to=call["to"]))
+            call = await self._ask("DELETE", f"calls/{quote(call['id'], safe='')}")
+        words = _WORDS.get(call["state"], "{state}")
+        self._tell(call, words.format(to=call["to"], state=call["state"]))
         return int(ExitStatus.EX_UNAVAILABLE) if call["state"] == "missed" else 0
 
     def _tell(self, call: dict[str, Any], words: str) -> None:
@@ -144,7 +159,9 @@ class _CallService(Service):
             found = decodeJson(answer.body.decode("utf-8"))
         except ValueError:
             found = None
-        if not 200 <= answer.status < 300 or found is None:
+        calls = found if method == "GET" else [found]
+        understood = isinstance(calls, list) and all(map(_isCall, calls))
+        if not 200 <= answer.status < 300 or not understood:
             why = found.get("error") if isinstance(found, dict) else None
             words = f": {why}" if isinstance(why, str) else "; is it a sandbox?"
             raise ConnectionFailed(f"{_WHAT} {address.origin} answered {answer.status}{words}")

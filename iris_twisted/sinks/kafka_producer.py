@@ -7,6 +7,7 @@ Only this module imports confluent-kafka, and only a sink that is used imports t
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -23,6 +24,7 @@ __all__ = ["KafkaProducer"]
 # Seconds that one wait for events may take. A report ends it at once.
 _WAIT = 1.0
 _LONGEST_REASON = 200
+_NAME = re.compile(r"[\w.]+")
 
 # What no other attempt cures: the call itself is wrong for this topic.
 _REFUSING = (
@@ -49,6 +51,13 @@ _log.addHandler(logging.NullHandler())
 def _words(error: KafkaError) -> str:
     text = f"{error.name()}: {error.str()}"
     return "".join(c if c.isprintable() else "?" for c in text)[:_LONGEST_REASON]
+
+
+def _unfit(error: Exception, settings: Mapping[str, Any]) -> str:
+    """Which settings confluent-kafka itself refuses, by their names: values may be secrets."""
+    said = set(_NAME.findall(str(error)))
+    names = ", ".join([name for name in settings if name in said] or settings)
+    return f"confluent-kafka takes no text of a file for {names}"
 
 
 def _first(error: KafkaException) -> KafkaError:
@@ -81,7 +90,7 @@ class KafkaProducer:
             )
         except (KafkaException, TypeError, ValueError) as e:
             error = e.args[0] if e.args else None
-            words = _words(error) if isinstance(error, KafkaError) else type(e).__name__
+            words = _words(error) if isinstance(error, KafkaError) else _unfit(e, settings)
             raise IncorrectParameters(f"{name}: {words}", cause=e) from None
         # Below this both threads come.
         self._changed = threading.Condition()

@@ -147,6 +147,7 @@ class Guarding(NetworkCase):
                 self.assertEqual((await self.ask("bob", f"CANARY{number}", path))[0], 401)
             status, text = await self.ask("bob")
         self.assertEqual(status, 429)
+        self.assertEqual(self.response.phrase, b"Too Many Requests")
         self.assertIn("too often", text)
         self.assertEqual(self.header("retry-after"), ["30"])
         self.assertEqual(self.header("www-authenticate"), [])

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -542,6 +542,21 @@ class Kept(OutboxCase):
         self.assertEqual(sink.rooms(), ["r1"])
         self.stop()
 
+    def test_sinkThatDoesNotStop(self) -> None:
+        """A sink whose stop() fails is logged; the others are stopped, and the spool is closed."""
+        outbox = self.open("one", "two")
+        for failing in (lambda: fail(OSError("broken pipe")), lambda: 1 / 0):
+            self.sinks["two"].stopped = False
+            self.patch(self.sinks["one"], "stop", failing)
+            last = outbox.offer(A, {"roomid": "r1"}, ["two"])
+            self.stop()
+            self.successResultOf(last)
+            self.assertTrue(self.sinks["two"].stopped)
+            self.assertEqual(len(self.flushLoggedErrors(OSError, ZeroDivisionError)), 1)
+            outbox = self.open("one", "two")
+        self.patch(self.sinks["one"], "stop", lambda: succeed(None))
+        self.stop()
+
     def test_oldestAges(self) -> None:
         """How long the oldest call of each sink has waited; dead letters wait no more."""
         self.sinks["one"].outcome = lambda _: Deferred()
@@ -757,12 +772,16 @@ class InMemory(OutboxCase):
         self.stop()
 
     def test_stopped(self) -> None:
-        """Who waits when it stops hears no more: the call is not acknowledged."""
+        """Who waits when it stops hears so, every one of them: the call is not acknowledged."""
         self.sinks["one"].outcome = lambda _: Deferred()
-        self.open()
-        offered = self.offer("r1")
+        outbox = self.open()
+        offered = [self.offer("r1", account=A), self.offer("r1", account=A)]
+        # This one is not even in the store yet.
+        offered.append(outbox.offer(A, {"roomid": "r2"}, ["one"]))
         self.stop()
-        self.assertNoResult(offered)
+        for one in offered:
+            error = self.failureResultOf(one, NotKept).value
+            self.assertEqual(error.message, "the outbox is closed")
 
     def test_settled(self) -> None:
         """What is being given now may finish, for so long; what waits for a retry need not."""
@@ -780,12 +799,14 @@ class InMemory(OutboxCase):
         self.successResultOf(one)
         self.assertNoResult(two)
         self.sinks["one"].outcome = lambda _: Deferred()
-        self.offer("r3")
+        three = self.offer("r3")
         settled = Deferred.fromCoroutine(outbox.settle(3.0))
         self.clock.settle()
         self.clock.pump([0.05] * 61)
         self.successResultOf(settled)
         self.stop()
+        for offered in (two, three):
+            self.failureResultOf(offered, NotKept)
 
 
 class Files(SynchronousTestCase):

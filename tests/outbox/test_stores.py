@@ -151,6 +151,14 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
 
     # Owners
 
+    def test_closed(self) -> None:
+        """Once it is closed nothing opens it again: a scrape that comes late is told so."""
+        store = self.another("m2")
+        self.did(store.depths())
+        self.did(store.close())
+        words = self.refused(store.depths())
+        self.assertEqual(words, "the outbox in PostgreSQL failed: it is closed")
+
     def test_owners(self) -> None:
         """A delivery is its owner's: nobody else gives, marks or counts it."""
         id = self.add("r1")
@@ -275,7 +283,6 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
     def test_unreachable(self) -> None:
         """No server: every call is refused with the reason, and it is not asked all the time."""
         store = self.another("m2")
-        self.did(store.close())
         attempts: list[int] = []
         connect = store._own._connect
         store._own._connect = lambda: (attempts.append(1), connect())[1]

@@ -4,7 +4,11 @@ C{twist iris-call}, as somebody types it.
 
 from __future__ import annotations
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.web.server import Site
+from twisted.web.static import Data
 
 from ..network import RID, NetworkCase
 from ..processes import Program, startTwist
@@ -70,6 +74,39 @@ class CallCommand(NetworkCase):
             program = self.call(*arguments)
             self.assertEqual(await program.ended, status, program.stderr)
             self.assertIn(words, program.stderr)
+
+    async def test_noSandbox(self) -> None:
+        """JSON that is no call, of something that is no sandbox, ends it in one sentence."""
+        for answer in (b"{}", b"[1]", b"null", b'{"id": 1, "to": "", "roomid": "", "state": ""}'):
+            resource = Data(answer, "application/json")
+            resource.render_POST = resource.render_GET  # type: ignore[attr-defined]
+            resource.isLeaf = True
+            port = reactor.listenTCP(  # type: ignore[attr-defined]
+                0, Site(resource), interface="127.0.0.1"
+            )
+            self.addCleanup(port.stopListening)
+            origin = f"http://127.0.0.1:{port.getHost().port}"
+            program = self.call("--sandbox", origin, RID)
+            self.assertEqual(await program.ended, 69, program.stderr)
+            words = f"twist iris-call: the sandbox {origin} answered 200; is it a sandbox?\n"
+            self.assertEqual(program.stderr, words)
+            self.assertEqual(program.stdout, "")
+
+    async def test_interruptedInARequest(self) -> None:
+        """Signals end it without a word, while the sandbox does not answer."""
+        for signal in ("INT", "TERM"):
+            asked: Deferred[None] = Deferred()
+            silent = Protocol()
+            silent.dataReceived = lambda data, asked=asked: (  # type: ignore[method-assign]
+                asked.called or asked.callback(None)
+            )
+            factory = Factory.forProtocol(lambda silent=silent: silent)  # type: ignore[arg-type]
+            port = reactor.listenTCP(0, factory, interface="127.0.0.1")  # type: ignore[attr-defined]
+            self.addCleanup(port.stopListening)
+            program = self.call("--sandbox", f"http://127.0.0.1:{port.getHost().port}", RID)
+            await asked
+            await program.signal(signal)
+            self.assertEqual((program.stdout, program.stderr), ("", ""))
 
     async def test_interrupted(self) -> None:
         """Ctrl-C ends it without a traceback, while it waits."""

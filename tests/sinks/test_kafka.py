@@ -196,6 +196,10 @@ class KafkaTests(NetworkCase):
                 self.sink(f"sasl.pasword={SECRET}\n"),
                 'No such configuration property: "sasl.pasword"',
             ),
+            (
+                self.sink(f"delivery.report.only.error=true\nsasl.password={SECRET}\n"),
+                "takes no text of a file for delivery.report.only.error",
+            ),
             (self.sink(f"compression.codec=zip\nsasl.password={SECRET}\n"), "compression.codec"),
         ):
             with self.assertRaises(IncorrectParameters) as caught:
