@@ -389,6 +389,9 @@ class StoreMixin(_Case):
                 if kind == "revive":
                     self.did(self.store.revive(letters, NOW))
                     owed |= dict.fromkeys(dead, (False, 0))
+                    for one in "st":
+                        # Who delivers them has read them: from then on they are its own.
+                        self.did(self.store.due(one, NOW, 100))
                 else:
                     self.did(self.store.purge(letters))
                     for key in dead:
