@@ -190,7 +190,7 @@ class ClusterMember(Service):
         me, self.me = self.me, None
         self._row = me
         if me is not None:
-            await self._farewell(lambda c: membership.signOff(c, me))
+            await self._runAtEnd(lambda c: membership.signOff(c, me))
         await self._listening.stop()
 
     def close(self) -> Deferred[None]:
@@ -203,10 +203,10 @@ class ClusterMember(Service):
     async def _close(self) -> None:
         row, self._row = self._row, None
         if row is not None:
-            await self._farewell(lambda c: membership.leave(c, row))
+            await self._runAtEnd(lambda c: membership.leave(c, row))
         await self._database.close()
 
-    async def _farewell(self, work: Callable[[psycopg.Connection], None]) -> None:
+    async def _runAtEnd(self, work: Callable[[psycopg.Connection], None]) -> None:
         try:
             await self._database.run(work)
         except DatabaseFailed as e:

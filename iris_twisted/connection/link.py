@@ -211,9 +211,9 @@ class Link:
     def resumable(self) -> Resumption | None:
         """What is needed to resume its session, while the server keeps it."""
         resumption = self.session.resumption
-        patience = None if resumption is None else resumption.management.resumeTimeout
+        longest = None if resumption is None else resumption.management.resumeTimeout
         away = self._time.seconds() - self.lastHeard
-        return None if patience is not None and away > patience else resumption
+        return None if longest is not None and away > longest else resumption
 
     def takeOverFrom(self, predecessor: Link) -> None:
         """This link resumed the session of another: what waits there waits here now."""

@@ -48,7 +48,7 @@ class RetrySchedule:
         self._lastError: IrisError | None = None
         self._retry: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
-        self._patienceLeft: float | None = None
+        self._giveUpLeft: float | None = None
         self._wanted = False
         self._violations = 0
 
@@ -80,7 +80,7 @@ class RetrySchedule:
     def sessionLost(self) -> None:
         """The session ended, and the clock of C{giveUpAfter} starts."""
         self.sessionEnded()
-        self._patienceLeft = self._settings.giveUpAfter
+        self._giveUpLeft = self._settings.giveUpAfter
         self.startGiveUpTimer()
 
     def next(self, error: IrisError) -> tuple[int, float] | None:
@@ -111,21 +111,21 @@ class RetrySchedule:
         """C{giveUpAfter} does not run while a token is awaited."""
         if self._deadline is not None and self._deadline.active():
             # What is late by now is due at once.
-            self._patienceLeft = max(0.0, self._deadline.getTime() - self._time.seconds())
+            self._giveUpLeft = max(0.0, self._deadline.getTime() - self._time.seconds())
             self._deadline.cancel()
         self._deadline = None
 
     def startGiveUpTimer(self) -> None:
         """C{giveUpAfter} runs on."""
-        if self._patienceLeft is not None and self._deadline is None:
-            self._deadline = self._time.callLater(self._patienceLeft, self._expired)
+        if self._giveUpLeft is not None and self._deadline is None:
+            self._deadline = self._time.callLater(self._giveUpLeft, self._expired)
 
     def stop(self) -> None:
         """No more attempts are wanted."""
         _stop(self._retry)
         _stop(self._deadline)
         # An error keeps, by its traceback, all that the attempt was made with.
-        self._retry = self._deadline = self._patienceLeft = self._lastError = None
+        self._retry = self._deadline = self._giveUpLeft = self._lastError = None
         self._wanted = False
 
     def giveUp(self, why: str) -> ConnectionFailed:

@@ -37,7 +37,7 @@ class TokenSource:
     @param provider: the application's C{tokenProvider}.
     @param policy: how long to wait before it is asked again; where it ends or fails, the
         default one goes on: somebody has to come up with a token.
-    @param patience: seconds after which a question without an answer counts as failed.
+    @param timeout: seconds after which a question without an answer counts as failed.
     @param got: called with each usable token.
     @param failed: called when it gave none, once until it gives one again.
     """
@@ -49,14 +49,14 @@ class TokenSource:
         reactor: Any,
         provider: Callable[[], Any],
         policy: IRetryPolicy,
-        patience: float,
+        timeout: float,
         got: Callable[[str], None],
         failed: Callable[[TokenRefused], None],
     ) -> None:
         self._time = steadyTime(reactor)
         self._provider = provider
         self._policy = policy
-        self._patience = patience
+        self._timeout = timeout
         self._got = got
         self._failed = failed
         self._question: _Question | None = None
@@ -126,7 +126,7 @@ class TokenSource:
         answer.addCallback(lambda token: checkToken("the token provider's token", token))
         if self._question is question:
             question.answer = answer
-            self._wait(self._patience, self._hangs)
+            self._wait(self._timeout, self._hangs)
         else:
             # The provider itself stopped it.
             self._stopped.append(answer)
@@ -137,7 +137,7 @@ class TokenSource:
     def _hangs(self) -> None:
         self._timer = None
         question, self._question = self._question, None
-        self._gaveNone(f"it did not answer within {self._patience:g} seconds")
+        self._gaveNone(f"it did not answer within {self._timeout:g} seconds")
         if question is not None and question.answer is not None:
             self._cancel(question.answer)
 

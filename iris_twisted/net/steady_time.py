@@ -33,7 +33,7 @@ def wallSeconds(reactor: Any) -> float:
     return time.time()
 
 
-class _Ratchet:
+class _MonotonicSeconds:
     """
     The time of a C{Clock} in tests, which may have been set back.
 
@@ -162,7 +162,7 @@ class SteadyTime:
         if own is not None:
             self.seconds = own
         elif isinstance(reactor, Clock):
-            self.seconds = _Ratchet(reactor, self.wallWasSet).seconds
+            self.seconds = _MonotonicSeconds(reactor, self.wallWasSet).seconds
         else:
             self._watch = _WallWatch(reactor, self.wallWasSet)
 

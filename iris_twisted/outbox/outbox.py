@@ -27,7 +27,7 @@ from .values import Addition, Due, Place
 __all__ = ["Outbox", "OutboxObserver"]
 
 # Seconds between two looks at whether all sinks are done.
-_GLANCE = 0.05
+_POLL = 0.05
 
 
 def _closed() -> Failure:
@@ -285,10 +285,10 @@ class Outbox:
 
     async def settle(self, seconds: float) -> None:
         """Wait for what is being given to a sink right now, so long and no longer."""
-        for _ in range(int(seconds / _GLANCE)):
+        for _ in range(int(seconds / _POLL)):
             if not any(worker.isGiving for worker in self._workers.values()):
                 return
-            await deferLater(self._time, _GLANCE)
+            await deferLater(self._time, _POLL)
 
     async def stop(self) -> None:
         """

@@ -30,13 +30,13 @@ class _Pending:
 class PendingIqs:
     """
     The requests sent and not answered yet, oldest first: all have the same
-    patience, so the order of sending is the order of expiring.
+    timeout, so the order of sending is the order of expiring.
 
-    @param patience: seconds until a request counts as unanswered.
+    @param timeout: seconds until a request counts as unanswered.
     """
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
         self._pending: dict[str, _Pending] = {}
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class PendingIqs:
         overdue = []
         for id, pending in self._pending.items():
             # A timer may fire a rounding error early.
-            if now - pending.sent < self._patience - 1e-6:
+            if now - pending.sent < self._timeout - 1e-6:
                 break
             overdue.append(id)
         for id in overdue:

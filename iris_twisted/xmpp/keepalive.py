@@ -17,7 +17,7 @@ _FRACTION = 1e-6
 
 
 class KeepaliveStatus(Enum):
-    """What a tick found."""
+    """What a check found."""
 
     LIVELY = auto()
     PING = auto()
@@ -29,7 +29,7 @@ class Keepalive:
     Asked once per interval, and once more when the last one of a silence would end too late:
     so silence is noticed within the timeout and one interval, in which it began.
 
-    @param interval: seconds between ticks, and of silence before a ping.
+    @param interval: seconds between checks, and of silence before a ping.
     @param timeout: seconds of silence after which the peer is gone.
     """
 
@@ -78,6 +78,6 @@ class Keepalive:
             self._bytes = bytesReceived
             self._silence = 0.0
             return KeepaliveStatus.LIVELY if receivedOther or not reading else KeepaliveStatus.PING
-        # A tick that comes late was held up by us: what waits in the socket is not read yet.
+        # A check that comes late was held up by us: what waits in the socket is not read yet.
         self._silence += min(passed, self._interval)
         return KeepaliveStatus.OVERDUE if self.overdue else KeepaliveStatus.PING

@@ -110,7 +110,7 @@ class StreamParser(Tree):
                 if not self.open:
                     checkBetween(self._held)
                 if self.expat is None:
-                    self._goOn()
+                    self._renewExpat()
                 complete, self._held = self._held[: cutter.end], self._held[cutter.end :]
                 cutter.reset()
                 self._put(complete)
@@ -214,7 +214,7 @@ class StreamParser(Tree):
         self._put(root)
         self.stanzaStart = self._stanzaEnd = self._dataStart
 
-    def _goOn(self) -> None:
+    def _renewExpat(self) -> None:
         """Begin a new expat between stanzas, in the namespaces that the header declared."""
         self._begin()
         self._dataStart = 0
