@@ -47,6 +47,7 @@ class ConnectionCounters:
         self.state = ConnectionState.DISCONNECTED
         self._time = steadyTime(reactor)
         self._totals = Totals() if totals is None else totals
+        self._alone = totals is None
         self._counted = True
         self._totals.states[self.state] += 1
 
@@ -73,6 +74,9 @@ class ConnectionCounters:
     def notified(self) -> None:
         """A notification is handed over."""
         self.stats.notifications += 1
+        if self._alone:
+            # Nobody looks there, and this happens with each call.
+            return
         self._totals.stats.notifications += 1
         self._totals.lastNotification = self._time.seconds()
 
