@@ -135,9 +135,11 @@ class Scraped(NetworkCase):
         await self.until_("rate(iris_ping_round_trip_seconds_count[10s]) > 0")
         self.assertGreater(len(self.targets()), 20)
         for expression in self.targets():
-            found = await self.query(expression)
-            if not QUIET & set(re.findall(r"\w+", expression)):
-                self.assertTrue(found, expression)
+            if QUIET & set(re.findall(r"\w+", expression)):
+                await self.query(expression)
+            else:
+                # A busy machine may have missed a scrape.
+                await self.until_(expression)
         rules = yaml.safe_load((FILES / "iris-alerts.yml").read_text())["groups"][0]["rules"]
         for rule in rules:
             # Without its threshold it has a value; where nothing happened, nothing.
