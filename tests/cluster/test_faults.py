@@ -113,6 +113,7 @@ class Members(FarmCase):
         for id in {sender for sender, _ in answers[-100:]}:
             awake.discard(id)
         del answers[:]
+        woke = now()
         self.members["c"].transport.signalProcess(signal.SIGCONT)
         await self.balanced(3, 30)
         # What came to it while it slept is refused, if it is answered at all.
@@ -121,7 +122,13 @@ class Members(FarmCase):
         await self.settled()
         self.assertEqual(self.forgotten(), [])
         self.assertEqual([p for p in self.missed() if p.at < paused - 1 or p.at > paused + 13], [])
-        self.assertEqual(self.repeated(), {})
+        # What it was giving when it fell asleep it may give again, with its key.
+        late = {
+            key
+            for key, times in self.repeated().items()
+            if not 0 <= paused - times[0] < 1.5 and not 0 <= times[-1] - woke < 1.5
+        }
+        self.assertEqual(late, set())
 
     async def test_rolling(self) -> None:
         """SIGTERM, one member after the other, under calls with one copy: no call is missed."""
