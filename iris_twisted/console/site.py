@@ -50,7 +50,7 @@ _CLUSTER_LINK = '<a href="cluster">All members of the cluster</a>'
 _OUTBOX_LINK = '<a href="outbox">Outbox and dead letters</a>'
 # Seconds between two events at least, and for each account more, and at most.
 _SOONEST = 0.2
-_MORE = 0.0002
+_MORE = 0.0004
 _LATEST = 5.0
 
 
