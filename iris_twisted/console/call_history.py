@@ -1,33 +1,29 @@
 """
-What the console remembers: of each account its states, pings and calls, bounded.
+What the console remembers: all accounts, and the last calls.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection
 from itertools import islice
 from typing import Any
 
 import attrs
 from twisted.internet.task import LoopingCall
 
-from ..connection.connection import IrisListener, IrisRtcConnection
 from ..connection.state import ConnectionState
-from ..net.addresses import withoutPath
 from ..net.steady_time import steadyTime, wallSeconds
 from ..rtc.caller_number import callerNumber
 from ..sinks.registry import shownSink
+from .account_history import AccountHistory
 
-__all__ = ["AccountHistory", "CallEntry", "CallHistory"]
+__all__ = ["CallEntry", "CallHistory"]
 
-_STATES_KEPT = 40
-_ERRORS_KEPT = 20
-_PINGS_KEPT = 60
-_MINUTES_KEPT = 30
 _CALLS_KEPT = 500
 _CALLS_SHOWN = 50
+_STATES = {state.value: state for state in ConnectionState}
 # Seconds between two looks at the pings.
 _SAMPLE = 5.0
 
@@ -62,129 +58,26 @@ class CallEntry:
         }
 
 
-class AccountHistory(IrisListener):
-    """
-    One account's past and present.
-
-    @ivar connection: the connection, once there is one.
-    @ivar lowered: the account's name in lower case, to be searched.
-    @ivar errors: when, epoch seconds, and in words; the last ones.
-    @ivar sinks: where its calls go, as they are configured: one may hold a secret.
-    """
-
-    def __init__(self, callHistory: CallHistory, account: str, now: float) -> None:
-        self.account = account
-        self.lowered = account.lower()
-        self.connection: IrisRtcConnection | None = None
-        self.states: deque[tuple[float, str]] = deque(maxlen=_STATES_KEPT)
-        self.pings: deque[float | None] = deque(maxlen=_PINGS_KEPT)
-        self.errors: list[tuple[float, str]] = []
-        self.sinks: Sequence[str] = ()
-        self.next: tuple[int, float] | None = None
-        self._minutes: deque[tuple[int, int]] = deque(maxlen=_MINUTES_KEPT)
-        self._callHistory = callHistory
-        self._entered(ConnectionState.CONNECTING, now)
-
-    def _entered(self, state: ConnectionState, now: float) -> None:
-        if not self.states or self.states[-1][1] != state.value:
-            self.states.append((now, state.value))
-            self._callHistory.changed()
-
-    def _failed(self, words: str) -> None:
-        self.errors = [*self.errors[1 - _ERRORS_KEPT :], (self._callHistory.now(), words)]
-
-    # What happens
-
-    def onConnected(self) -> None:
-        self.next = None
-        self._entered(ConnectionState.CONNECTED, self._callHistory.now())
-
-    def onDisconnected(self) -> None:
-        self._entered(ConnectionState.DISCONNECTED, self._callHistory.now())
-
-    def onReconnecting(self) -> None:
-        self._entered(ConnectionState.RECONNECTING, self._callHistory.now())
-
-    def onConnectionError(self, errorCode: int, errorMessage: str) -> None:
-        self._failed(f"{errorMessage} ({errorCode})")
-        self._entered(self.state, self._callHistory.now())
-        self._callHistory.changed()
-
-    def onEvent(self, event: dict[str, Any]) -> None:
-        details = event["details"]
-        if event["state"] == "SDK_WebSocketServerReconnecting":
-            self.next = details["attempt"], self._callHistory.now() + details["delay"]
-            self._callHistory.changed()
-        elif event["state"] == "SDK_WebSocketServerDisconnected":
-            self._failed(str(details["message"]))
-        elif event["state"] == "SDK_CallRejected":
-            self._callHistory.ended(self.account, details.get("roomid"), "rejected")
-
-    def onNotification(self, notificationInfo: dict[str, Any]) -> None:
-        now = self._callHistory.now()
-        minute = int(now // 60)
-        count = self._minutes.pop()[1] if self._minutes and self._minutes[-1][0] == minute else 0
-        self._minutes.append((minute, count + 1))
-        if notificationInfo.get("type") == "cancel":
-            self._callHistory.ended(self.account, notificationInfo.get("roomid"), "ended")
-        else:
-            self._callHistory.called(self.account, notificationInfo)
-
-    # How it is
-
-    @property
-    def state(self) -> ConnectionState:
-        """What the connection is doing."""
-        if self.connection is None:
-            return ConnectionState.CONNECTING
-        return self.connection.state
-
-    def sample(self) -> None:
-        """Look at the last ping."""
-        trip = None if self.connection is None else self.connection.pingRoundTrip
-        self.pings.append(trip if self.state is ConnectionState.CONNECTED else None)
-
-    def asDict(self, now: float) -> dict[str, Any]:
-        """What is shown of it: no token, no password."""
-        connection = self.connection
-        info = None if connection is None else connection.serverInfo
-        turn = None if info is None else info.turnCredentials
-        minute = int(now // 60)
-        counts = dict(self._minutes)
-        return {
-            "account": self.account,
-            "state": self.state.value,
-            "states": list(self.states),
-            "jid": None if connection is None else connection.jid,
-            "server": None if info is None else withoutPath(info.websocketServer),
-            "error": self.errors[-1] if self.errors else None,
-            "next": self.next,
-            "pings": list(self.pings),
-            "calls": [counts.get(m, 0) for m in range(minute - _MINUTES_KEPT + 1, minute + 1)],
-            "tokenExpires": None if connection is None else connection.tokenExpiry,
-            "turnExpires": None if turn is None else turn.expiresAt,
-        }
-
-
 class CallHistory:
     """
     All accounts and calls.
 
     @param reactor: for dates and timers.
     @ivar accounts: by routing id.
-    @ivar watchers: called when something changed, at most once a turn.
+    @ivar states: how many of them are in each state.
+    @ivar watchers: called when something changed, which may be often in one turn: they do no
+        more than to remember that.
     """
 
     def __init__(self, reactor: Any) -> None:
         self.accounts: dict[str, AccountHistory] = {}
+        self.states: Counter[ConnectionState] = Counter()
         self.calls: dict[int, CallEntry] = {}
         self.watchers: set[Callable[[], None]] = set()
         self._reactor = reactor
         self._ids = itertools.count(1)
-        self._telling = False
         self._sampling = LoopingCall(self._sample)
-        self._time = steadyTime(reactor)
-        self._sampling.clock = self._time
+        self._sampling.clock = steadyTime(reactor)
 
     def now(self) -> float:
         """Epoch seconds."""
@@ -201,23 +94,29 @@ class CallHistory:
 
     def open(self, account: str) -> AccountHistory:
         """There is another account."""
+        self.close(account)
         self.accounts[account] = history = AccountHistory(self, account, self.now())
+        self.states[history.state] += 1
         return history
 
     def close(self, account: str) -> None:
         """An account is gone."""
-        self.accounts.pop(account, None)
-        self.changed()
+        history = self.accounts.pop(account, None)
+        if history is not None:
+            self.states[history.state] -= 1
+            self.changed()
+
+    def moved(self, history: AccountHistory, before: ConnectionState) -> None:
+        """An account was in that state, and is in another now."""
+        # One that is gone may still be closing.
+        if self.accounts.get(history.account) is history:
+            self.states[before] -= 1
+            self.states[history.state] += 1
+            self.changed()
 
     def changed(self) -> None:
-        """Tell who watches, once for all of this turn."""
-        if not self._telling and self.watchers:
-            self._telling = True
-            self._time.callLater(0, self._tell)
-
-    def _tell(self) -> None:
-        self._telling = False
-        for watcher in list(self.watchers):
+        """Tell who watches."""
+        for watcher in self.watchers:
             watcher()
 
     def _sample(self) -> None:
@@ -252,21 +151,20 @@ class CallHistory:
         @param state: that a connection must have, or nothing for any.
         @param page: which one, from 0; the last one if there are not so many.
         """
-        known = [(history.state, history) for history in self.accounts.values()]
-        states = Counter(its for its, _ in known)
-        words = words.lower()
-        found = [
-            history
-            for its, history in known
-            if (not words or words in history.lowered) and (not state or state == its.value)
-        ]
+        found: Collection[AccountHistory] = self.accounts.values()
+        if words:
+            words = words.lower()
+            found = [history for history in found if words in history.lowered]
+        if state:
+            wanted = _STATES.get(state)
+            found = [history for history in found if history.state is wanted]
         pages = max(1, -(-len(found) // size))
         page = min(page, pages - 1)
         now = self.now()
-        shown = found[page * size : (page + 1) * size]
+        shown = islice(found, page * size, (page + 1) * size)
         return {
             "now": now,
-            "states": {s.value: states[s] for s in ConnectionState},
+            "states": {name: self.states[s] for name, s in _STATES.items()},
             "found": len(found),
             "page": page,
             "pages": pages,

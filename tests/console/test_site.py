@@ -15,7 +15,6 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import HTTPConnectionPool
-from twisted.web.test.requesthelper import DummyRequest
 
 from iris_twisted.console import CallHistory, consoleRoot
 from iris_twisted.console.entrance import isOurs
@@ -24,6 +23,7 @@ from iris_twisted.fleet.fleet import IrisFleet
 
 from ..doubles import DriftingClock
 from ..network import NetworkCase
+from .test_live_views import Browser
 
 RID = "alice@sandbox.test"
 
@@ -191,13 +191,6 @@ class Serving(NetworkCase):
         self.assertEqual((await self.reject(b'{"id": 3}', x_console_token=token))[0], 404)
 
 
-class _Request(DummyRequest):
-    """Of a browser that reads."""
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """It is never paused."""
-
-
 class Streaming(SynchronousTestCase):
     """The times of snapshots."""
 
@@ -207,7 +200,7 @@ class Streaming(SynchronousTestCase):
         clock.advance(1_700_000_000)
         callHistory = CallHistory(clock)
         root = consoleRoot(clock, callHistory, IrisFleet("https://evm.example.test", reactor=clock))
-        request = _Request([b"events"])
+        request = Browser([b"events"])
         request.requestHeaders.addRawHeader(b"host", b"localhost")
         root.getStaticEntity(b"events").render(request)
         self.assertEqual(len(request.written), 1)

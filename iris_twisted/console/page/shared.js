@@ -79,13 +79,27 @@ async function change(what, value) {
   }
 }
 
+// An event says what has changed since the last one: what it leaves out is as it was, and an
+// entry of a list that is as it was is only named.
+const NAMES = { connections: "account", calls: "id" };
+function completed(last, news) {
+  const whole = { ...last, ...news };
+  for (const [list, name] of Object.entries(NAMES)) {
+    if (!news[list]) continue;
+    const known = new Map((last[list] || []).map((entry) => [entry[name], entry]));
+    whole[list] = news[list].map((entry) => (typeof entry === "object" ? entry : known.get(entry)));
+  }
+  return whole;
+}
+
 // What the server says in its events; which, is asked for each time.
 let source = null;
 function follow(which, draw) {
   if (source) source.close();
   source = new EventSource(here(which()));
+  let snapshot = {};
   source.onmessage = (event) => {
-    const snapshot = JSON.parse(event.data);
+    snapshot = completed(snapshot, JSON.parse(event.data));
     skew = snapshot.now - Date.now() / 1000;
     draw(snapshot);
     say(byId("live"), "Live");
