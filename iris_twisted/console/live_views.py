@@ -9,6 +9,7 @@ share of the reactor's time, however many there are.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -130,11 +131,19 @@ class _View:
 class LiveViews:
     """
     @param callHistory: tells when something has changed.
+    @param busySeconds: gives for how long this thread has worked so far: what a look takes
+        counts, and not what the machine does meanwhile.
     """
 
-    def __init__(self, reactor: Any, callHistory: CallHistory) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        callHistory: CallHistory,
+        busySeconds: Callable[[], float] = time.thread_time,
+    ) -> None:
         self._time = steadyTime(reactor)
         self._callHistory = callHistory
+        self._busySeconds = busySeconds
         # The one that was looked at longest ago is the first.
         self._views: dict[Hashable, _View] = {}
         self._changes = 0
@@ -199,17 +208,17 @@ class LiveViews:
 
     def _look(self, key: Hashable) -> None:
         """Look at one, and tell all who watch it."""
-        began = self._time.seconds()
+        began = self._busySeconds()
         self._views[key] = view = self._views.pop(key)
-        view.at = began, self._changes
+        view.at = self._time.seconds(), self._changes
         reading = [stream for stream in view.streams if not stream.full]
         if reading:
             view.look()
             for stream in reading:
                 stream.tell(view)
-        ended = self._time.seconds()
-        # A look during which the machine did something else may not stop everything for long.
-        pause = min((ended - began) / _SHARE, _LATEST) + len(reading) * _SENDING / _SHARE
+        # A look into which a garbage collection fell may not stop everything for long.
+        taken = min(self._busySeconds() - began, _LATEST * _SHARE)
+        pause = (taken + len(reading) * _SENDING) / _SHARE
         # Nor may many pages that are opened at once.
-        latest = ended + max(pause, _LATEST)
-        self._free = min(max(self._free, ended) + pause, latest)
+        now = self._time.seconds()
+        self._free = min(max(self._free, now) + pause, now + max(pause, _LATEST))

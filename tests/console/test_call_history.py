@@ -98,6 +98,8 @@ class Remembering(SynchronousTestCase):
             self.world.advance(5)
         (shown,) = self.look()["connections"]
         self.assertEqual(len(shown["pings"]), 60)
+        microseconds = int((self.world.connection.pingRoundTrip or 0) * 1e6)
+        self.assertEqual(shown["pings"][-1], microseconds)
         self.assertNotIn(None, shown["pings"])
         self.world.close()
         self.world.settle()

@@ -20,6 +20,8 @@ from twisted.web.test.requesthelper import DummyRequest
 from iris_twisted.console import CallHistory
 from iris_twisted.console.live_views import LiveViews, changesOnly
 
+from ..doubles import DriftingClock
+
 
 class Browser(DummyRequest):
     """One that reads, unless its producer is paused."""
@@ -60,18 +62,17 @@ class Watching(SynchronousTestCase):
     """Pages of one history."""
 
     def setUp(self) -> None:
-        self.clock = Clock()
+        self.clock: Any = Clock()
         self.callHistory = CallHistory(self.clock)
-        self.liveViews = LiveViews(self.clock, self.callHistory)
         self.looks: Counter[str] = Counter()
-        # Seconds that each look takes.
+        # Seconds that each look takes, and that all took.
         self.cost = 0.0
         self.taken = 0.0
+        self.liveViews = LiveViews(self.clock, self.callHistory, lambda: self.taken)
 
     def open(self, key: str = "all") -> Browser:
         def look() -> dict[str, Any]:
             self.looks[key] += 1
-            self.clock.rightNow += self.cost
             self.taken += self.cost
             return {**self.callHistory.snapshot("", "", 0, 25), "key": key}
 
@@ -127,8 +128,8 @@ class Watching(SynchronousTestCase):
         self.assertEqual(len({len(page.events) for page in pages}), 1)
         self.assertIn(len(pages[0].events), (4, 5))
 
-    def test_slowMachine(self) -> None:
-        """A look that took a second, since the machine did something else, stops nothing for long."""
+    def test_longLook(self) -> None:
+        """A look that took a second, and many pages that are opened at once, stop nothing for long."""
         self.cost = 1.0
         page = self.open()
         self.cost = 0.0
@@ -222,3 +223,21 @@ class Watching(SynchronousTestCase):
         for before, now in pairwise(snapshots):
             known = completed(known, json.loads(json.dumps(changesOnly(before, now))))
             self.assertEqual(known, now)
+
+    def test_clockSetBack(self) -> None:
+        """Events come as before while the wall clock is set back."""
+        self.clock = clock = DriftingClock()
+        clock.advance(1_700_000_000)
+        self.callHistory = CallHistory(clock)
+        self.liveViews = LiveViews(clock, self.callHistory, lambda: self.taken)
+        page = self.open()
+        self.assertEqual(len(page.events), 1)
+        clock.jump(-3600)
+        clock.pump([1] * 10)
+        self.assertEqual(len(page.events), 3)
+        self.callHistory.changed()
+        clock.jump(-3600)
+        clock.pump([0, 0.2])
+        self.assertEqual(len(page.events), 4)
+        page.leave()
+        self.assertEqual(clock.getDelayedCalls(), [])

@@ -134,7 +134,7 @@ function drawCard(card, data, at) {
     card.error.classList.toggle("past", data.state === "connected");
   }
   drawTimeline(card.line, data.states, at);
-  drawPings(card.pings, data.pings);
+  drawPings(card.pings, data.pings.map((ping) => (ping === null ? null : ping / 1e6)));
   drawCalls(card.calls, data.calls);
   tick(card);
 }
