@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..connection.connection import IrisListener, IrisRtcConnection
 from ..connection.state import ConnectionState
@@ -14,7 +14,6 @@ from ..net.addresses import withoutPath
 
 if TYPE_CHECKING:
     from ..connection.totals import ConnectionCounters
-    from .call_history import CallHistory
 
 __all__ = ["AccountHistory"]
 
@@ -22,6 +21,20 @@ _STATES_KEPT = 40
 _ERRORS_KEPT = 20
 _PINGS_KEPT = 60
 _MINUTES_KEPT = 30
+
+
+class Told(Protocol):
+    """Who hears what happens to all accounts; see C{CallHistory}."""
+
+    def now(self) -> float: ...
+
+    def moved(self, history: AccountHistory, before: ConnectionState) -> None: ...
+
+    def called(self, account: str, info: dict[str, Any]) -> None: ...
+
+    def ended(self, account: str, room: object, state: str) -> None: ...
+
+    def changed(self) -> None: ...
 
 
 class AccountHistory(IrisListener):
@@ -35,7 +48,7 @@ class AccountHistory(IrisListener):
     @ivar sinks: where its calls go, as they are configured: one may hold a secret.
     """
 
-    def __init__(self, callHistory: CallHistory, account: str, now: float) -> None:
+    def __init__(self, callHistory: Told, account: str, now: float) -> None:
         self.account = account
         self.lowered = account.lower()
         self.state = ConnectionState.CONNECTING
