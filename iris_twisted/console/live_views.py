@@ -17,7 +17,6 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.web.server import Request
 
 from ..net.steady_time import steadyTime
-from .call_history import CallHistory
 
 __all__ = ["LiveViews", "changesOnly"]
 
@@ -130,7 +129,8 @@ class _View:
 
 class LiveViews:
     """
-    @param callHistory: tells when something has changed.
+    @param watchers: those among whom it is are called when something has changed; it is as long
+        as somebody looks.
     @param busySeconds: gives for how long this thread has worked so far: what a look takes
         counts, and not what the machine does meanwhile.
     """
@@ -138,11 +138,11 @@ class LiveViews:
     def __init__(
         self,
         reactor: Any,
-        callHistory: CallHistory,
+        watchers: set[Callable[[], None]],
         busySeconds: Callable[[], float] = time.thread_time,
     ) -> None:
         self._time = steadyTime(reactor)
-        self._callHistory = callHistory
+        self._watchers = watchers
         self._busySeconds = busySeconds
         # The one that was looked at longest ago is the first.
         self._views: dict[Hashable, _View] = {}
@@ -165,7 +165,7 @@ class LiveViews:
         stream = _Stream(request)
         view.streams[stream] = None
         request.notifyFinish().addBoth(lambda _: self._gone(key, stream))
-        self._callHistory.watchers.add(self._changed)
+        self._watchers.add(self._changed)
         if view.number and self._time.seconds() < view.at[0] + _SOONEST:
             stream.tell(view)
         else:
@@ -178,7 +178,7 @@ class LiveViews:
         if not view.streams:
             del self._views[key]
         if not self._views:
-            self._callHistory.watchers.discard(self._changed)
+            self._watchers.discard(self._changed)
         self._schedule()
 
     def _changed(self) -> None:

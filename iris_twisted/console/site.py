@@ -162,7 +162,7 @@ def consoleRoot(
         changes["retry"] = LetterChange(view, False, token)
         changes["purge"] = LetterChange(view, True, token)
     # Those who may only read share the looks of the others.
-    events = _Events(callHistory, LiveViews(reactor, callHistory))
+    events = _Events(callHistory, LiveViews(reactor, callHistory.watchers))
     everything = _root(events, changes, token, overview, view)
     if access is None:
         return everything

@@ -68,7 +68,7 @@ class Watching(SynchronousTestCase):
         # Seconds that each look takes, and that all took.
         self.cost = 0.0
         self.taken = 0.0
-        self.liveViews = LiveViews(self.clock, self.callHistory, lambda: self.taken)
+        self.liveViews = LiveViews(self.clock, self.callHistory.watchers, lambda: self.taken)
 
     def open(self, key: str = "all") -> Browser:
         def look() -> dict[str, Any]:
@@ -229,7 +229,7 @@ class Watching(SynchronousTestCase):
         self.clock = clock = DriftingClock()
         clock.advance(1_700_000_000)
         self.callHistory = CallHistory(clock)
-        self.liveViews = LiveViews(clock, self.callHistory, lambda: self.taken)
+        self.liveViews = LiveViews(clock, self.callHistory.watchers, lambda: self.taken)
         page = self.open()
         self.assertEqual(len(page.events), 1)
         clock.jump(-3600)
