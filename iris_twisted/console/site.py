@@ -182,13 +182,21 @@ def _root(
     @param changes: by their paths.
     @param token: of the pages; empty on those of who may only read.
     """
-    links = [_CLUSTER_LINK] if overview is not None else []
-    links += [_OUTBOX_LINK] if view is not None else []
-    more = "".join(f" {link}" for link in links)
-    nav = f"\n  <nav>{more.strip()}</nav>" if links else ""
+    toCluster = f" {_CLUSTER_LINK}" if overview is not None else ""
+    toOutbox = f" {_OUTBOX_LINK}" if view is not None else ""
+    more = toCluster + toOutbox
+    places = {
+        "@TOKEN@": token,
+        "@LINKS@": f"\n  <nav>{more.strip()}</nav>" if more else "",
+        "@MORE@": more,
+        "@CLUSTER@": toCluster,
+        "@OUTBOX@": toOutbox,
+    }
 
     def fill(text: str) -> str:
-        return text.replace("@TOKEN@", token).replace("@LINKS@", nav).replace("@MORE@", more)
+        for place, words in places.items():
+            text = text.replace(place, words)
+        return text
 
     root = _Page("index.html", fill)
     for name in _FILES:
@@ -196,7 +204,7 @@ def _root(
     root.putChild(b"account", _File("account.html", fill))
     if overview is not None:
         seen = overview
-        root.putChild(b"cluster", _File("cluster.html"))
+        root.putChild(b"cluster", _File("cluster.html", fill))
         root.putChild(b"cluster.js", _File("cluster.js"))
         root.putChild(
             b"cluster.json",

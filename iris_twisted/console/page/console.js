@@ -2,24 +2,17 @@
 "use strict";
 
 const view = { words: "", state: "", page: 0 };
-// What is chosen stands in the address: it can be sent to somebody, and survives a reload.
 function ofAddress() {
   const asked = new URLSearchParams(location.search);
   view.words = asked.get("words") || "";
   view.state = STATES.includes(asked.get("state")) ? asked.get("state") : "";
-  view.page = Math.max(0, parseInt(asked.get("page"), 10) || 0);
+  view.page = pageOf(asked);
   byId("words").value = view.words;
-}
-
-function toAddress() {
-  const chosen = Object.entries(view).filter(([, value]) => value);
-  const asked = chosen.length ? `?${new URLSearchParams(chosen)}` : location.pathname;
-  if (asked !== (location.search || location.pathname)) history.replaceState(null, "", asked);
 }
 
 const cards = new Map();
 const linked = (account) =>
-  make("a", { href: `account?${new URLSearchParams({ id: account })}` }, account);
+  make("a", { href: `account?${new URLSearchParams({ id: account })}` }, ...breakable(account));
 
 function drawConnections(snapshot) {
   const list = byId("connections");
@@ -28,7 +21,7 @@ function drawConnections(snapshot) {
   for (const data of snapshot.connections) {
     shown.add(data.account);
     let card = cards.get(data.account);
-    if (!card) cards.set(data.account, (card = newCard(data.account, linked(data.account))));
+    if (!card) cards.set(data.account, (card = newCard(data.account, [linked(data.account)])));
     if (card.element !== place) list.insertBefore(card.element, place);
     else place = place.nextElementSibling;
     drawCard(card, data, snapshot.now);
@@ -74,7 +67,7 @@ function draw(snapshot) {
 
 function look(change) {
   Object.assign(view, change);
-  toAddress();
+  toAddress(view);
   follow(() => `events?${new URLSearchParams(view)}`, draw);
 }
 

@@ -164,8 +164,7 @@ byId("account").addEventListener("input", (event) => {
   clearTimeout(typing);
   typing = setTimeout(() => {
     account = event.target.value.trim();
-    const asked = account ? `?${new URLSearchParams({ account })}` : location.pathname;
-    history.replaceState(null, "", asked);
+    toAddress({ account });
     ask();
   }, 200);
 });

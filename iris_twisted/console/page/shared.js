@@ -41,6 +41,15 @@ function breakable(text) {
   return pieces.flatMap((piece, index) => (index ? [make("wbr"), piece] : [piece]));
 }
 
+// What is chosen stands in the address: it can be sent to somebody, and survives a reload.
+function toAddress(view) {
+  const chosen = Object.entries(view).filter(([, value]) => value);
+  const asked = chosen.length ? `?${new URLSearchParams(chosen)}` : location.pathname;
+  if (asked !== (location.search || location.pathname)) history.replaceState(null, "", asked);
+}
+
+const pageOf = (asked) => Math.max(0, parseInt(asked.get("page"), 10) || 0);
+
 function span(seconds) {
   seconds = Math.max(0, Math.round(seconds));
   const days = Math.floor(seconds / 86400);
@@ -52,12 +61,13 @@ function span(seconds) {
   return `${seconds} s`;
 }
 
-// A time, with its day where that is not today.
-const moment = (seconds) => {
+// The day of a time, where that is not today.
+const dayOf = (seconds) => {
   const when = new Date(seconds * 1000);
   const today = when.toDateString() === new Date(now() * 1000).toDateString();
-  return today ? clock(seconds) : `${when.toLocaleDateString()} ${clock(seconds)}`;
+  return today ? "" : when.toLocaleDateString();
 };
+const moment = (seconds) => `${dayOf(seconds)} ${clock(seconds)}`.trim();
 
 function timeOf(seconds, words = moment) {
   const iso = new Date(seconds * 1000).toISOString();

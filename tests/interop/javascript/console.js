@@ -51,6 +51,7 @@ const tell = (name, ...args) => process.stdout.write(JSON.stringify({ name, args
         tell("did", (await does[name](...args)) ?? null);
       } catch (error) {
         tell("failed", String(error));
+        tell("did", null);
       }
     },
     async () => {
