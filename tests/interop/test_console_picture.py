@@ -117,7 +117,7 @@ class Picture(ConsoleCase):
         """Calls that ring and are over, pings, an account that was lost and one that is reconnecting."""
         url = await self.begin()
         await self.browse(url)
-        await self.do("size", 1200, 720)
+        await self.do("size", 1280, 720)
         self.random = random.Random(7)
         self.ringing: list[Call] = []
         self.happening: Any = LoopingCall(self.happen)
