@@ -49,8 +49,9 @@ class ConsoleCase(OfficialCase):
         return self.browser.events("did")[self.answers - 1][0]
 
     async def well(self) -> None:
-        """No script failed, and nobody else was asked for anything."""
+        """No script failed, nothing stops anybody, and nobody else was asked for anything."""
         self.assertEqual(self.browser.events("pageError"), [])
+        self.assertEqual(await self.do("barriers"), [])
         self.assertEqual(await self.do("strangers"), [])
 
     async def shot(self, name: str, scheme: str) -> str:
@@ -154,8 +155,17 @@ class Console(ConsoleCase):
         self.assertIn("Page 1 of 40, 1000 connections", await self.do("text", "#page"))
         await self.do("click", "#after")
         await self.do("until", "h3 a:text('user-0025@sandbox.test')")
+        # To the last page by keyboard: the focus stays on a button that leads no further.
+        await self.do("evaluate", "setTimeout(() => { location.search = '?page=38'; }); 0")
+        await self.do("until", "h3 a:text('user-0950@sandbox.test')")
+        await self.do("evaluate", "document.querySelector('#after').focus()")
+        await self.do("press", "Enter")
+        await self.do("until", "h3 a:text('user-0999@sandbox.test')")
+        await self.do("press", "Enter")
+        self.assertIn('id="after" aria-disabled="true"', await self.do("focused"))
+        self.assertEqual(await self.do("evaluate", "location.search"), "?page=39")
         await self.do("fill", "#words", "USER-0777")
-        await self.do("gone", "h3 a:text('user-0025@sandbox.test')")
+        await self.do("gone", "h3 a:text('user-0999@sandbox.test')")
         self.assertEqual(await self.do("text", "article h3"), ["user-0777@sandbox.test"])
         await self.do("evaluate", "document.querySelector('#words').focus()")
         sandbox.platform.dialects = ()

@@ -6,9 +6,7 @@ const rows = new Map();
 let newest = 0;
 
 async function reject(call, row) {
-  // A button that is really disabled loses the focus.
-  if (row.button.hasAttribute("aria-disabled")) return;
-  row.button.setAttribute("aria-disabled", "true");
+  allow(row.button, false);
   const { done, message } = await change("reject", { id: call.id });
   if (!done) {
     say(row.state, `not rejected: ${message}`);
@@ -20,7 +18,7 @@ function newRow(call) {
   const who = call.number || call.caller;
   const row = { state: make("span"), day: make("small"), button: make("button", { type: "button" }, "Reject") };
   row.button.setAttribute("aria-label", `Reject the call of ${who} to ${call.account}`);
-  row.button.addEventListener("click", () => reject(call, row));
+  onPress(row.button, () => reject(call, row));
   const cell = { role: "cell" };
   const from = make("td", { ...cell, "data-label": "From" });
   // What a stranger calls a number may be anything.
@@ -57,7 +55,7 @@ function drawTable(snapshot) {
     else place = place.nextElementSibling;
     const open = call.state === "ringing";
     row.button.hidden = !open;
-    if (open) row.button.removeAttribute("aria-disabled");
+    if (open) allow(row.button, true);
     say(row.day, dayOf(call.at));
     say(row.state, call.kind === "notify" || !open ? call.state : call.kind);
     row.element.classList.toggle("over", !open);

@@ -64,8 +64,8 @@ function show(seen) {
   }
   byId("pages").hidden = last === 0;
   say(byId("page"), `Page ${view.page + 1} of ${last + 1}, ${seen.found} accounts`);
-  byId("before").disabled = view.page === 0;
-  byId("after").disabled = view.page >= last;
+  allow(byId("before"), view.page > 0);
+  allow(byId("after"), view.page < last);
 }
 
 async function ask() {
@@ -106,6 +106,6 @@ byId("words").addEventListener("input", (event) => {
   }, 200);
 });
 byId("view").addEventListener("submit", (event) => event.preventDefault());
-byId("before").addEventListener("click", () => turn(view.page - 1));
-byId("after").addEventListener("click", () => turn(view.page + 1));
+onPress(byId("before"), () => turn(view.page - 1));
+onPress(byId("after"), () => turn(view.page + 1));
 ask();

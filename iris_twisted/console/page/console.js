@@ -35,8 +35,8 @@ function drawConnections(snapshot) {
   byId("none").hidden = snapshot.connections.length > 0;
   byId("pages").hidden = snapshot.pages < 2;
   say(byId("page"), `Page ${snapshot.page + 1} of ${snapshot.pages}, ${snapshot.found} connections`);
-  byId("before").disabled = snapshot.page === 0;
-  byId("after").disabled = snapshot.page + 1 >= snapshot.pages;
+  allow(byId("before"), snapshot.page > 0);
+  allow(byId("after"), snapshot.page + 1 < snapshot.pages);
   view.page = snapshot.page;
 }
 
@@ -77,8 +77,8 @@ byId("words").addEventListener("input", (event) => {
   typing = setTimeout(() => look({ words: event.target.value.trim(), page: 0 }), 200);
 });
 byId("view").addEventListener("submit", (event) => event.preventDefault());
-byId("before").addEventListener("click", () => look({ page: view.page - 1 }));
-byId("after").addEventListener("click", () => look({ page: view.page + 1 }));
+onPress(byId("before"), () => look({ page: view.page - 1 }));
+onPress(byId("after"), () => look({ page: view.page + 1 }));
 setInterval(() => cards.forEach(tick), 1000);
 say(byId("zone"), `Times are in ${zone()}`);
 ofAddress();

@@ -24,6 +24,16 @@ function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// A button that is really disabled loses the focus.
+function allow(button, yes) {
+  if (yes) button.removeAttribute("aria-disabled");
+  else button.setAttribute("aria-disabled", "true");
+}
+
+function onPress(button, work) {
+  button.addEventListener("click", () => button.hasAttribute("aria-disabled") || work());
+}
+
 let skew = 0; // The server's clock, minus ours.
 const now = () => Date.now() / 1000 + skew;
 const clock = (seconds) =>
