@@ -48,6 +48,10 @@ _CLUSTER_LINK = '<a href="cluster">All members of the cluster</a>'
 _OUTBOX_LINK = '<a href="outbox">Outbox and dead letters</a>'
 
 
+def _membersAsked(request: Request) -> tuple[str, int]:
+    return argumentOf(request, b"words"), numberOf(request, b"page")
+
+
 class _File(ForThisMachine):
     isLeaf = True
 
@@ -163,11 +167,12 @@ def consoleRoot(
         changes["purge"] = LetterChange(view, True, token)
     # Those who may only read share the looks of the others.
     events = _Events(callHistory, LiveViews(reactor, callHistory.watchers))
-    everything = _root(events, changes, token, overview, view)
+    members = None if overview is None else Asked(reactor, _membersAsked, overview)
+    everything = _root(events, changes, token, members, view)
     if access is None:
         return everything
     none: dict[str, Resource] = {verb: NoChange(verb) for verb in changes}
-    reading = _root(events, none, "", overview, view)
+    reading = _root(events, none, "", members, view)
     return Entrance(access.guard(lambda o: everything if o.mayReject else reading))
 
 
@@ -175,14 +180,15 @@ def _root(
     events: _Events,
     changes: dict[str, Resource],
     token: str,
-    overview: Overview | None,
+    members: Asked | None,
     view: OutboxView | None,
 ) -> Resource:
     """
     @param changes: by their paths.
     @param token: of the pages; empty on those of who may only read.
+    @param members: what the page of the cluster asks, if there is one.
     """
-    toCluster = f" {_CLUSTER_LINK}" if overview is not None else ""
+    toCluster = f" {_CLUSTER_LINK}" if members is not None else ""
     toOutbox = f" {_OUTBOX_LINK}" if view is not None else ""
     more = toCluster + toOutbox
     places = {
@@ -202,18 +208,14 @@ def _root(
     for name in _FILES:
         root.putChild(name.encode(), _File(name))
     root.putChild(b"account", _File("account.html", fill))
-    if overview is not None:
-        seen = overview
+    if members is not None:
         root.putChild(b"cluster", _File("cluster.html", fill))
         root.putChild(b"cluster.js", _File("cluster.js"))
-        root.putChild(
-            b"cluster.json",
-            Asked(lambda request: seen(argumentOf(request, b"words"), numberOf(request, b"page"))),
-        )
+        root.putChild(b"cluster.json", members)
     if view is not None:
         root.putChild(b"outbox", _File("outbox.html", fill))
         root.putChild(b"outbox.js", _File("outbox.js"))
-        root.putChild(b"outbox.json", Asked(view.look))
+        root.putChild(b"outbox.json", view.asked)
     root.putChild(b"events", events)
     for verb, change in changes.items():
         root.putChild(verb.encode(), change)
