@@ -289,6 +289,9 @@ class Console(ConsoleCase):
         await self.do("until", "#letters tr:nth-child(4) button")
         (sink,) = await self.do("text", "#sinks tbody tr")
         self.assertRegex(sink, r"webhook:http://\S+/\.\.\.\s+0\s+none waits\s+4$")
+        pieces = "breakable('http://127.0.0.1:80/a.b-c@d').filter((one) => one.length)"
+        wanted = ["http:/", "/", "127.0.0.1:80/", "a.", "b-", "c@", "d"]
+        self.assertEqual(await self.do("evaluate", pieces), wanted)
         for scheme in ("light", "dark"):
             await self.shot("outbox", scheme)
         tree = await self.do("tree")

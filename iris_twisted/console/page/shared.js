@@ -45,9 +45,10 @@ const zone = () =>
     .formatToParts(new Date())
     .find((part) => part.type === "timeZoneName").value.replace("GMT", "UTC");
 
-// A name that may break behind its marks, and nowhere else while there is room.
+// A name that may break behind its marks, and nowhere else while there is room; an IPv4 address is
+// one piece.
 function breakable(text) {
-  const pieces = text.match(/[^@./_-]*[@./_-]|[^@./_-]+/g) || [];
+  const pieces = text.split(/(?<=[@./_-])(?!(?<=\d\.)\d)/);
   return pieces.flatMap((piece, index) => (index ? [make("wbr"), piece] : [piece]));
 }
 
