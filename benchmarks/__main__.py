@@ -3,7 +3,7 @@ All of it, in one run:
 
     python -m benchmarks [--short] [NAME ...]
 
-NAME is one of hot-path, tricks, sizes, calls, sinks, stores, latency, many, idling,
+NAME is one of hot-path, tricks, sizes, calls, sinks, stores, latency, many, idling, looking,
 reconnects, start-up. It prints tables, and writes C{RESULTS.md}, C{results/results.json} and
 plots; with C{--short} it only shows that everything works, with counts too small for the
 numbers to mean anything. What needs a broker or PostgreSQL is left out where there is none.
@@ -217,6 +217,41 @@ class Run:
         head = [f"{count} connections", "% of a core per 1,000", "relative to all tricks"]
         return head, [[name, share, share / values[OURS]] for name, share in values.items()]
 
+    def looking(self) -> Table:
+        """What the reactor needs for those who look: console pages and scrapers."""
+        accounts, seconds = (50, 1) if self.short else (5000, 5)
+        command = [sys.executable, "-m", "benchmarks.clients.looked_at", str(accounts)]
+        values: dict[str, Any] = {}
+        for name, pages, views, scrape in (
+            ("nobody", 0, 1, 0),
+            ("a scrape every 5 s", 0, 1, 5),
+            ("1 page", 1, 1, 0),
+            ("10 pages of the same", 10, 1, 0),
+            ("10 pages, each of others", 10, 10, 0),
+            ("10 pages of the same, and a scrape every 5 s", 10, 1, 5),
+            ("10 pages, each of others, and a scrape every 5 s", 10, 10, 5),
+        ):
+            with Program(command) as program:
+                words = (program.value()["url"], str(pages), str(views), str(scrape))
+                lookers = [sys.executable, "-m", "benchmarks.clients.lookers", *words]
+                with Program(lookers) as looking:
+                    program.tell("measure", seconds)
+                    got = program.value()
+                    looking.tell("report")
+                    told = looking.value()["events"] / max(pages, 1) / (seconds + 1)
+            values[name] = {**got, "events": told}
+        self.values["looking"] = values
+        nobody = values["nobody"]["milliseconds"]
+        return [
+            f"{accounts} accounts, 10 calls and a loss a second",
+            "ms of the reactor a second",
+            "more than for nobody",
+            "events a second and page",
+        ], [
+            [name, v["milliseconds"], v["milliseconds"] - nobody, v["events"]]
+            for name, v in values.items()
+        ]
+
     def _bareSockets(self, count: int) -> list[Any]:
         """The least that idling costs on Twisted."""
         seconds = 1 if self.short else 15
@@ -340,6 +375,7 @@ def main() -> None:
         "latency": Run.latency,
         "many": Run.many,
         "idling": Run.idling,
+        "looking": Run.looking,
         "reconnects": Run.reconnects,
         "start-up": Run.startUp,
     }

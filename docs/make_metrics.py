@@ -62,9 +62,10 @@ def member() -> Any:
 
 def metrics() -> list[Metric]:
     """All that are ours, each with a value."""
-    fleet = IrisFleet("https://evm.example.com", reactor=Clock())
+    clock = Clock()
+    fleet = IrisFleet("https://evm.example.com", reactor=clock)
     fleet._totals.lastNotification = 0.0
-    found = Metrics(fleet)
+    found = Metrics(clock, fleet)
     found.outbox = _Owing()  # type: ignore[assignment]
     found.accepted(0.1)
     found.ended("webhook", "taken", 0.1)

@@ -5,6 +5,7 @@ What connections add up to, counted as it happens: to look at thousands costs no
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from ..net.steady_time import steadyTime
@@ -40,11 +41,13 @@ class ConnectionCounters:
     @param totals: C{None} for nobody else's.
     @ivar stats: its own counters.
     @ivar state: what it is doing.
+    @ivar watcher: called with each new state, if there is one; it may not call the connection.
     """
 
     def __init__(self, reactor: Any, totals: Totals | None) -> None:
         self.stats = Stats()
         self.state = ConnectionState.DISCONNECTED
+        self.watcher: Callable[[ConnectionState], None] | None = None
         self._time = steadyTime(reactor)
         self._totals = Totals() if totals is None else totals
         self._alone = totals is None
@@ -58,6 +61,8 @@ class ConnectionCounters:
                 self._totals.states[self.state] -= 1
                 self._totals.states[state] += 1
             self.state = state
+            if self.watcher is not None:
+                self.watcher(state)
 
     def leave(self) -> None:
         """It is no longer one of those whose states count."""

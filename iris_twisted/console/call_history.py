@@ -1,26 +1,26 @@
 """
-What the console remembers: of each account its states, pings and calls, bounded.
+What the console remembers: of each account its states, pings, errors and calls, bounded.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import Any
 
-import attrs
 from twisted.internet.task import LoopingCall
 
 from ..connection.connection import IrisListener, IrisRtcConnection
 from ..connection.state import ConnectionState
+from ..connection.totals import ConnectionCounters
 from ..net.addresses import withoutPath
 from ..net.steady_time import steadyTime, wallSeconds
-from ..rtc.caller_number import callerNumber
 from ..sinks.registry import shownSink
+from .call_entry import CallEntry
 
-__all__ = ["AccountHistory", "CallEntry", "CallHistory"]
+__all__ = ["AccountHistory", "CallHistory"]
 
 _STATES_KEPT = 40
 _ERRORS_KEPT = 20
@@ -28,46 +28,18 @@ _PINGS_KEPT = 60
 _MINUTES_KEPT = 30
 _CALLS_KEPT = 500
 _CALLS_SHOWN = 50
+_STATES = {state.value: state for state in ConnectionState}
 # Seconds between two looks at the pings.
 _SAMPLE = 5.0
-
-
-@attrs.define
-class CallEntry:
-    """
-    A call, as the console shows it.
-
-    @ivar state: C{ringing}, C{ended}, C{rejecting}, C{rejected}, or why it could not be.
-    @ivar info: the notification; it holds the room token, and is shown to nobody.
-    """
-
-    id: int
-    account: str
-    at: float
-    info: dict[str, Any] = attrs.field(repr=False)
-    state: str = "ringing"
-
-    def asDict(self) -> dict[str, Any]:
-        """What is shown of it."""
-        info = self.info
-        return {
-            "id": self.id,
-            "account": self.account,
-            "at": self.at,
-            "kind": str(info.get("type")),
-            "caller": str(info.get("routingid", "somebody")),
-            "number": callerNumber(info),
-            "room": str(info.get("roomid", "no room")),
-            "state": self.state,
-        }
 
 
 class AccountHistory(IrisListener):
     """
     One account's past and present.
 
-    @ivar connection: the connection, once there is one.
+    @ivar state: what its connection is doing.
     @ivar lowered: the account's name in lower case, to be searched.
+    @ivar pings: how long the last ones took, in microseconds; C{None} while not connected.
     @ivar errors: when, epoch seconds, and in words; the last ones.
     @ivar sinks: where its calls go, as they are configured: one may hold a secret.
     """
@@ -75,9 +47,11 @@ class AccountHistory(IrisListener):
     def __init__(self, callHistory: CallHistory, account: str, now: float) -> None:
         self.account = account
         self.lowered = account.lower()
-        self.connection: IrisRtcConnection | None = None
+        self.state = ConnectionState.CONNECTING
+        self._connection: IrisRtcConnection | None = None
+        self._counters: ConnectionCounters | None = None
         self.states: deque[tuple[float, str]] = deque(maxlen=_STATES_KEPT)
-        self.pings: deque[float | None] = deque(maxlen=_PINGS_KEPT)
+        self.pings: deque[int | None] = deque(maxlen=_PINGS_KEPT)
         self.errors: list[tuple[float, str]] = []
         self.sinks: Sequence[str] = ()
         self.next: tuple[int, float] | None = None
@@ -133,20 +107,35 @@ class AccountHistory(IrisListener):
     # How it is
 
     @property
-    def state(self) -> ConnectionState:
-        """What the connection is doing."""
-        if self.connection is None:
-            return ConnectionState.CONNECTING
-        return self.connection.state
+    def connection(self) -> IrisRtcConnection | None:
+        """The connection, once there is one."""
+        return self._connection
+
+    @connection.setter
+    def connection(self, connection: IrisRtcConnection) -> None:
+        self._connection = connection
+        self._counters = counters = connection._driver.counters
+        counters.watcher = self._isNow
+        self._isNow(counters.state)
+
+    def _isNow(self, state: ConnectionState) -> None:
+        """Counted as it happens: to look at thousands takes too long."""
+        before, self.state = self.state, state
+        self._callHistory.moved(self, before)
 
     def sample(self) -> None:
         """Look at the last ping."""
-        trip = None if self.connection is None else self.connection.pingRoundTrip
-        self.pings.append(trip if self.state is ConnectionState.CONNECTED else None)
+        counters = self._counters
+        if counters is not None and self.state is ConnectionState.CONNECTED:
+            trip = counters.stats.pingRoundTrip
+            # JSON of whole numbers takes a tenth of the time.
+            self.pings.append(None if trip is None else int(trip * 1e6))
+        else:
+            self.pings.append(None)
 
     def asDict(self, now: float) -> dict[str, Any]:
         """What is shown of it: no token, no password."""
-        connection = self.connection
+        connection = self._connection
         info = None if connection is None else connection.serverInfo
         turn = None if info is None else info.turnCredentials
         minute = int(now // 60)
@@ -172,19 +161,20 @@ class CallHistory:
 
     @param reactor: for dates and timers.
     @ivar accounts: by routing id.
-    @ivar watchers: called when something changed, at most once a turn.
+    @ivar states: how many of them are in each state.
+    @ivar watchers: called when something changed, which may be often in one turn: they do no
+        more than to remember that.
     """
 
     def __init__(self, reactor: Any) -> None:
         self.accounts: dict[str, AccountHistory] = {}
+        self.states: Counter[ConnectionState] = Counter()
         self.calls: dict[int, CallEntry] = {}
         self.watchers: set[Callable[[], None]] = set()
         self._reactor = reactor
         self._ids = itertools.count(1)
-        self._telling = False
         self._sampling = LoopingCall(self._sample)
-        self._time = steadyTime(reactor)
-        self._sampling.clock = self._time
+        self._sampling.clock = steadyTime(reactor)
 
     def now(self) -> float:
         """Epoch seconds."""
@@ -201,23 +191,29 @@ class CallHistory:
 
     def open(self, account: str) -> AccountHistory:
         """There is another account."""
+        self.close(account)
         self.accounts[account] = history = AccountHistory(self, account, self.now())
+        self.states[history.state] += 1
         return history
 
     def close(self, account: str) -> None:
         """An account is gone."""
-        self.accounts.pop(account, None)
-        self.changed()
+        history = self.accounts.pop(account, None)
+        if history is not None:
+            self.states[history.state] -= 1
+            self.changed()
+
+    def moved(self, history: AccountHistory, before: ConnectionState) -> None:
+        """An account was in that state, and is in another now."""
+        # One that is gone may still be closing.
+        if self.accounts.get(history.account) is history:
+            self.states[before] -= 1
+            self.states[history.state] += 1
+            self.changed()
 
     def changed(self) -> None:
-        """Tell who watches, once for all of this turn."""
-        if not self._telling and self.watchers:
-            self._telling = True
-            self._time.callLater(0, self._tell)
-
-    def _tell(self) -> None:
-        self._telling = False
-        for watcher in list(self.watchers):
+        """Tell who watches."""
+        for watcher in self.watchers:
             watcher()
 
     def _sample(self) -> None:
@@ -252,21 +248,20 @@ class CallHistory:
         @param state: that a connection must have, or nothing for any.
         @param page: which one, from 0; the last one if there are not so many.
         """
-        known = [(history.state, history) for history in self.accounts.values()]
-        states = Counter(its for its, _ in known)
-        words = words.lower()
-        found = [
-            history
-            for its, history in known
-            if (not words or words in history.lowered) and (not state or state == its.value)
-        ]
+        found: Collection[AccountHistory] = self.accounts.values()
+        if words:
+            words = words.lower()
+            found = [history for history in found if words in history.lowered]
+        if state:
+            wanted = _STATES.get(state)
+            found = [history for history in found if history.state is wanted]
         pages = max(1, -(-len(found) // size))
         page = min(page, pages - 1)
         now = self.now()
-        shown = found[page * size : (page + 1) * size]
+        shown = islice(found, page * size, (page + 1) * size)
         return {
             "now": now,
-            "states": {s.value: states[s] for s in ConnectionState},
+            "states": {name: self.states[s] for name, s in _STATES.items()},
             "found": len(found),
             "page": page,
             "pages": pages,

@@ -21,7 +21,7 @@ from ..outbox.outbox import Outbox
 from ..outbox.values import DeadLetter
 from ..rtc.caller_number import callerNumber
 from ..sinks.registry import shownSink
-from .asking import argumentOf
+from .asking import Asked, argumentOf
 from .changing import Change
 
 __all__ = ["LetterChange", "OutboxView"]
@@ -33,11 +33,13 @@ _SHOWN = 100
 class OutboxView:
     """
     @param outbox: gives it, or C{None} while it is not open.
+    @ivar asked: what pages ask.
     """
 
     def __init__(self, reactor: Any, outbox: Callable[[], Outbox | None]) -> None:
         self._reactor = reactor
         self._outbox = outbox
+        self.asked = Asked(reactor, lambda request: (argumentOf(request, b"account"),), self.look)
         # A sink's specification may hold a secret: a page knows it by another name.
         self._key = secrets.token_bytes(16)
 
@@ -51,9 +53,9 @@ class OutboxView:
             raise NotKept("the outbox is not open")
         return outbox
 
-    def look(self, request: Request) -> Deferred[dict[str, Any]]:
-        """What is shown: of one account, or of all."""
-        return Deferred.fromCoroutine(self._look(argumentOf(request, b"account") or None))
+    def look(self, account: str) -> Deferred[dict[str, Any]]:
+        """What is shown: of one account, or of all where it has no name."""
+        return Deferred.fromCoroutine(self._look(account or None))
 
     async def _look(self, account: str | None) -> dict[str, Any]:
         outbox = self._opened()
@@ -117,10 +119,12 @@ class OutboxView:
         outbox = self._opened()
         await outbox.store.revive(letters, wallSeconds(self._reactor))
         outbox.wake()
+        self.asked.forget()
 
     async def purge(self, letters: list[DeadLetter]) -> None:
         """Forget them."""
         await self._opened().store.purge(letters)
+        self.asked.forget()
 
 
 class LetterChange(Change):

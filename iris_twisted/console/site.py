@@ -5,14 +5,12 @@ the HTML standard), and what can be done there.
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
@@ -20,11 +18,11 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from ..errors import IncorrectParameters, IrisError
 from ..fleet.fleet import IrisFleet
-from ..net.steady_time import steadyTime
 from .asking import Asked, argumentOf, numberOf
 from .call_history import CallHistory
 from .changing import Change, NoChange, answer
 from .entrance import Entrance, ForThisMachine, learnFullName
+from .live_views import LiveViews
 from .outbox_view import LetterChange, OutboxView
 
 if TYPE_CHECKING:
@@ -48,10 +46,10 @@ _FILES = (
 _PAGE = 25
 _CLUSTER_LINK = '<a href="cluster">All members of the cluster</a>'
 _OUTBOX_LINK = '<a href="outbox">Outbox and dead letters</a>'
-# Seconds between two events at least, and for each account more, and at most.
-_SOONEST = 0.2
-_MORE = 0.0004
-_LATEST = 5.0
+
+
+def _membersAsked(request: Request) -> tuple[str, int]:
+    return argumentOf(request, b"words"), numberOf(request, b"page")
 
 
 class _File(ForThisMachine):
@@ -82,84 +80,26 @@ class _Events(ForThisMachine):
 
     isLeaf = True
 
-    def __init__(self, reactor: Any, callHistory: CallHistory) -> None:
+    def __init__(self, callHistory: CallHistory, liveViews: LiveViews) -> None:
         super().__init__()
-        self._reactor = reactor
         self._callHistory = callHistory
+        self._liveViews = liveViews
 
     def render_GET(self, request: Request) -> Any:
         account = argumentOf(request, b"account")
-        number = numberOf(request, b"page")
+        page = numberOf(request, b"page")
         words, state = argumentOf(request, b"words"), argumentOf(request, b"state")
         request.setHeader("content-type", "text/event-stream")
-        _Stream(
-            self._reactor,
-            self._callHistory,
-            request,
-            lambda: (
-                self._callHistory.ofAccount(account)
-                if account
-                else self._callHistory.snapshot(words, state, number, _PAGE)
-            ),
-        )
+        history = self._callHistory
+        if account:
+            self._liveViews.watch(request, account, lambda: history.ofAccount(account))
+        else:
+            self._liveViews.watch(
+                request,
+                (words.lower(), state, page),
+                lambda: history.snapshot(words, state, page, _PAGE),
+            )
         return NOT_DONE_YET
-
-
-class _Stream:
-    """One browser that watches."""
-
-    def __init__(
-        self,
-        reactor: Any,
-        callHistory: CallHistory,
-        request: Request,
-        look: Callable[[], dict[str, Any]],
-    ) -> None:
-        self._time = steadyTime(reactor)
-        self._callHistory = callHistory
-        self._request = request
-        self._look = look
-        self._sent = 0.0
-        self._timer: IDelayedCall | None = None
-        self._full = False
-        request.notifyFinish().addBoth(self._gone)
-        # A browser that does not read gets nothing more until it does.
-        request.registerProducer(self, True)
-        callHistory.watchers.add(self._changed)
-        self._send()
-
-    def _gone(self, _: object) -> None:
-        self._callHistory.watchers.discard(self._changed)
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-
-    def pauseProducing(self) -> None:
-        self._full = True
-
-    def resumeProducing(self) -> None:
-        self._full = False
-
-    def stopProducing(self) -> None:
-        """It is gone: notifyFinish says so too."""
-
-    def _changed(self) -> None:
-        # Each looks at all accounts: of thousands something changes all the time.
-        soonest = min(_LATEST, _SOONEST + _MORE * len(self._callHistory.accounts))
-        self._schedule(max(0.0, self._sent + soonest - self._time.seconds()))
-
-    def _schedule(self, delay: float) -> None:
-        if self._timer is None or not self._timer.active():
-            self._timer = self._time.callLater(delay, self._send)
-        elif self._timer.getTime() > self._time.seconds() + delay:
-            self._timer.reset(delay)
-
-    def _send(self) -> None:
-        self._sent = self._time.seconds()
-        if not self._full:
-            text = json.dumps(self._look(), separators=(",", ":"), allow_nan=False)
-            self._request.write(f"data: {text}\n\n".encode())
-        self._timer = None
-        self._schedule(_LATEST)
 
 
 class _Reject(Change):
@@ -225,51 +165,58 @@ def consoleRoot(
     if view is not None:
         changes["retry"] = LetterChange(view, False, token)
         changes["purge"] = LetterChange(view, True, token)
-    everything = _root(reactor, callHistory, changes, token, overview, view)
+    # Those who may only read share the looks of the others.
+    events = _Events(callHistory, LiveViews(reactor, callHistory.watchers))
+    members = None if overview is None else Asked(reactor, _membersAsked, overview)
+    everything = _root(events, changes, token, members, view)
     if access is None:
         return everything
     none: dict[str, Resource] = {verb: NoChange(verb) for verb in changes}
-    reading = _root(reactor, callHistory, none, "", overview, view)
+    reading = _root(events, none, "", members, view)
     return Entrance(access.guard(lambda o: everything if o.mayReject else reading))
 
 
 def _root(
-    reactor: Any,
-    callHistory: CallHistory,
+    events: _Events,
     changes: dict[str, Resource],
     token: str,
-    overview: Overview | None,
+    members: Asked | None,
     view: OutboxView | None,
 ) -> Resource:
     """
     @param changes: by their paths.
     @param token: of the pages; empty on those of who may only read.
+    @param members: what the page of the cluster asks, if there is one.
     """
-    links = [_CLUSTER_LINK] if overview is not None else []
-    links += [_OUTBOX_LINK] if view is not None else []
-    more = "".join(f" {link}" for link in links)
-    nav = f"\n  <nav>{more.strip()}</nav>" if links else ""
+    toCluster = f" {_CLUSTER_LINK}" if members is not None else ""
+    toOutbox = f" {_OUTBOX_LINK}" if view is not None else ""
+    more = toCluster + toOutbox
+    places = {
+        "@TOKEN@": token,
+        "@LINKS@": f"\n  <nav>{more.strip()}</nav>" if more else "",
+        "@MORE@": more,
+        "@CLUSTER@": toCluster,
+        "@OUTBOX@": toOutbox,
+    }
 
     def fill(text: str) -> str:
-        return text.replace("@TOKEN@", token).replace("@LINKS@", nav).replace("@MORE@", more)
+        for place, words in places.items():
+            text = text.replace(place, words)
+        return text
 
     root = _Page("index.html", fill)
     for name in _FILES:
         root.putChild(name.encode(), _File(name))
     root.putChild(b"account", _File("account.html", fill))
-    if overview is not None:
-        seen = overview
-        root.putChild(b"cluster", _File("cluster.html"))
+    if members is not None:
+        root.putChild(b"cluster", _File("cluster.html", fill))
         root.putChild(b"cluster.js", _File("cluster.js"))
-        root.putChild(
-            b"cluster.json",
-            Asked(lambda request: seen(argumentOf(request, b"words"), numberOf(request, b"page"))),
-        )
+        root.putChild(b"cluster.json", members)
     if view is not None:
         root.putChild(b"outbox", _File("outbox.html", fill))
         root.putChild(b"outbox.js", _File("outbox.js"))
-        root.putChild(b"outbox.json", Asked(view.look))
-    root.putChild(b"events", _Events(reactor, callHistory))
+        root.putChild(b"outbox.json", view.asked)
+    root.putChild(b"events", events)
     for verb, change in changes.items():
         root.putChild(verb.encode(), change)
     return root

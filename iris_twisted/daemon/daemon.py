@@ -218,7 +218,7 @@ class Daemon(Service):
         # Only now: it takes a while, and not everybody wants it.
         from .metrics import Metrics
 
-        self._metrics = Metrics(self.fleet, self._cluster)
+        self._metrics = Metrics(self._reactor, self.fleet, self._cluster)
         root = Resource()
         root.putChild(b"metrics", self._sites.guarded(self._metrics.resource(self._reactor)))
         # Open to probes, which have no password: they tell numbers, and no names.

@@ -32,6 +32,7 @@ from ..connection.state import ConnectionState
 from ..errors import NotKept
 from ..fleet.fleet import IrisFleet
 from ..net.http.serving import headerOf
+from ..net.steady_time import steadyTime
 from ..outbox.outbox import OutboxObserver
 from ..version import __version__
 
@@ -43,6 +44,8 @@ __all__ = ["Metrics"]
 
 _SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, float("inf"))
 _HOUR = 3600.0
+# Seconds for which the tokens that expire are not counted again: that looks at every account.
+_TOKENS = 5.0
 _COUNTERS = {
     "connects": "Sessions that came up",
     "reconnects": "Sessions that came up after a loss",
@@ -55,13 +58,17 @@ _COUNTERS = {
 
 class Metrics(OutboxObserver):
     """
+    @param reactor: for the time.
     @param fleet: whose connections are counted.
     @param cluster: which it belongs to, if any.
     @ivar outbox: whose depth is shown, once there is one.
     """
 
-    def __init__(self, fleet: IrisFleet, cluster: ICluster | None = None) -> None:
+    def __init__(self, reactor: Any, fleet: IrisFleet, cluster: ICluster | None = None) -> None:
         self.outbox: Outbox | None = None
+        self._seconds = steadyTime(reactor).seconds
+        self._expiring = 0
+        self._expiringAt: float | None = None
         self._fleet = fleet
         self._cluster = cluster
         self._depths: dict[tuple[str, bool], int] = {}
@@ -144,10 +151,13 @@ class Metrics(OutboxObserver):
             snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
             yield CounterMetricFamily(f"iris_{snake}", words, getattr(stats, name))
         yield self._roundTrips()
+        now = self._seconds()
+        if self._expiringAt is None or now >= self._expiringAt + _TOKENS:
+            self._expiring, self._expiringAt = self._fleet.tokensExpiringWithin(_HOUR), now
         yield GaugeMetricFamily(
             "iris_tokens_expiring",
             "Accounts whose token expires within an hour, or has expired",
-            self._fleet.tokensExpiringWithin(_HOUR),
+            self._expiring,
         )
         age = self._fleet.sinceNotification
         if age is not None:

@@ -1,9 +1,9 @@
 """
 Whether somebody is who they say: C{ICredentialsChecker} over a file of operators.
 
-Verifying a password is slow on purpose, so it is done in a thread, two at a time, and
-remembered for some minutes. Neither the answer nor the time that it takes says whether
-there is an operator of that name.
+Verifying a password is slow on purpose, so it is done in a thread, two at a time, once for
+all who give the same meanwhile, and remembered for some minutes. Neither the answer nor the
+time that it takes says whether there is an operator of that name.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from twisted.cred.error import UnauthorizedLogin
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..net.steady_time import steadyTime
@@ -32,9 +33,9 @@ __all__ = ["Attempt", "OperatorChecker"]
 
 # Passwords that are verified at a time: each takes a core, and 19 MiB.
 _AT_A_TIME = 2
-# Others that may wait for that, and seconds after which to try again where these are too many.
-# Those whose address has failed too often meanwhile end one from within the other: so it may
-# not be many, or the stack ends first.
+# Other passwords that may wait for that, and seconds after which to try again where these are
+# too many. Those whose addresses have failed too often meanwhile end one from within the
+# other: so it may not be many, or the stack ends first.
 _WAITING = 32
 _SOON = 2.0
 # Seconds for which a password that was right counts without being verified again.
@@ -93,6 +94,8 @@ class OperatorChecker:
         self._key = secrets.token_bytes(32)
         # One for each operator at most: nobody has two passwords.
         self._known: dict[str, _Known] = {}
+        # Who waits for a password to be verified, by its digest.
+        self._verifying: dict[bytes, dict[Attempt, Deferred[None]]] = {}
         self._nobody = hashOf(secrets.token_urlsafe())
 
     def requestAvatarId(self, credentials: Attempt) -> Deferred[bytes | tuple[()]]:
@@ -119,28 +122,60 @@ class OperatorChecker:
             and self._seconds() < known.until
         ):
             return name.encode()
-        if len(self._turns.waiting) >= _WAITING:
-            self._putOff(attempt, _SOON)
-        await self._turns.acquire()
-        try:
-            # Whoever came with many at once may have failed too often meanwhile.
-            self._mayTry(attempt)
-            right: bool = await deferToThreadPool(
-                self._reactor, self._reactor.getThreadPool(), isPassword, hash, password
-            )
-            # It may have been removed, or got another password, in that time.
-            if not right or operator is None or self._hash(name) != hash:
-                # Counted before the next one has its turn.
-                self._failed(attempt, operator)
-                raise UnauthorizedLogin
-        finally:
-            self._turns.release()
-        self._known[name] = _Known(digest, self._seconds() + _REMEMBERED)
+        answer: Deferred[None] = Deferred()
+        waiting = self._verifying.get(digest)
+        if waiting is not None:
+            # All pages of one operator come at once, after SIGHUP for example.
+            waiting[attempt] = answer
+        else:
+            if len(self._turns.waiting) >= _WAITING:
+                self._putOff(attempt, _SOON)
+            waiting = self._verifying[digest] = {attempt: answer}
+            Deferred.fromCoroutine(self._verify(digest, name, hash, password, waiting))
+        await answer
         return name.encode()
 
-    def _hash(self, name: str) -> str | None:
+    async def _verify(
+        self,
+        digest: bytes,
+        name: str,
+        hash: str,
+        password: str,
+        waiting: dict[Attempt, Deferred[None]],
+    ) -> None:
+        """
+        @param waiting: for it; others may come while it is under way.
+        """
+        await self._turns.acquire()
+        right, broken = False, None
+        # Whoever came with many at once may have failed too often meanwhile.
+        for attempt in waiting:
+            attempt.retryAfter = self._limit.wait(attempt.network) or None
+        if any(attempt.retryAfter is None for attempt in waiting):
+            try:
+                right = await deferToThreadPool(
+                    self._reactor, self._reactor.getThreadPool(), isPassword, hash, password
+                )
+            except Exception:
+                broken = Failure()
         operator = self.operators.get(name)
-        return None if operator is None else operator.hash
+        # It may have been removed, or got another password, in that time.
+        if operator is None or operator.hash != hash:
+            right = False
+        looked = [attempt for attempt in waiting if attempt.retryAfter is None]
+        if right:
+            self._known[name] = _Known(digest, self._seconds() + _REMEMBERED)
+        elif broken is None:
+            # Counted before the next one has its turn; one guess is one, however often.
+            for network in dict.fromkeys(attempt.network for attempt in looked):
+                self._failed(network, operator)
+        del self._verifying[digest]
+        self._turns.release()
+        for attempt, answer in waiting.items():
+            if right and attempt.retryAfter is None:
+                answer.callback(None)
+            else:
+                answer.errback(broken or UnauthorizedLogin())
 
     def _standIn(self, name: str) -> str:
         """
@@ -167,13 +202,13 @@ class OperatorChecker:
         attempt.retryAfter = seconds
         raise UnauthorizedLogin
 
-    def _failed(self, attempt: Attempt, operator: Operator | None) -> None:
+    def _failed(self, network: str, operator: Operator | None) -> None:
         # The name of nobody is not told: it may be a password in the wrong field.
         who = "an unknown operator" if operator is None else f"operator {operator.name}"
-        self._log.info("{address} failed to log in as {who}", address=attempt.network, who=who)
-        if self._limit.failed(attempt.network):
+        self._log.info("{address} failed to log in as {who}", address=network, who=who)
+        if self._limit.failed(network):
             self._log.warn(
                 "{address} has failed to log in too often, and has to wait; the last was {who}",
-                address=attempt.network,
+                address=network,
                 who=who,
             )

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.error import UnauthorizedLogin
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred
 from twisted.web.guard import BasicCredentialFactory, HTTPAuthSessionWrapper
@@ -67,6 +68,18 @@ class Access:
         return _Guard(realm, self._checker, self.limit)
 
 
+@attrs.frozen
+class _PutOff:
+    """
+    Instead of an avatar: nobody looked at the password. As a failure it would be answered
+    401, and the browser would ask its user for another one.
+
+    @ivar seconds: after which it may be given again.
+    """
+
+    seconds: float
+
+
 @implementer(IRealm)
 @attrs.frozen
 class _Realm:
@@ -74,9 +87,11 @@ class _Realm:
     resourceFor: Callable[[Operator], IResource]
 
     def requestAvatar(
-        self, avatarId: bytes | tuple[()], mind: object, *interfaces: Any
+        self, avatarId: bytes | tuple[()] | _PutOff, mind: object, *interfaces: Any
     ) -> tuple[Any, IResource, Callable[[], None]]:
         """See C{IRealm}."""
+        if isinstance(avatarId, _PutOff):
+            return IResource, _TooOften(avatarId.seconds), lambda: None
         assert isinstance(avatarId, bytes)
         operator = self.checker.operators[avatarId.decode()]
         return IResource, self.resourceFor(operator), lambda: None
@@ -86,22 +101,24 @@ class _Realm:
 @attrs.frozen
 class _ForRequest:
     """
-    Checks, and tells the request when to come again. It gives no answer to who has gone:
+    Checks, for whoever is still there. It gives no answer to who has gone:
     L{HTTPAuthSessionWrapper} would write it to a connection that is lost.
     """
 
     checker: OperatorChecker
     credentialInterfaces = (IUsernamePassword,)
 
-    def requestAvatarId(self, credentials: _RequestAttempt) -> Deferred[bytes | tuple[()]]:
+    def requestAvatarId(self, credentials: _RequestAttempt) -> Deferred[Any]:
         return Deferred.fromCoroutine(self._check(credentials))
 
-    async def _check(self, attempt: _RequestAttempt) -> bytes | tuple[()]:
+    async def _check(self, attempt: _RequestAttempt) -> bytes | tuple[()] | _PutOff:
         try:
             return await self.checker.requestAvatarId(attempt)
+        except UnauthorizedLogin:
+            if attempt.retryAfter is None:
+                raise
+            return _PutOff(attempt.retryAfter)
         finally:
-            if attempt.retryAfter is not None:
-                _comeAgain(attempt.request, attempt.retryAfter)
             if attempt.gone:
                 # Never: nobody holds it, so it is forgotten with everything that waits for it.
                 await Deferred()
@@ -132,10 +149,6 @@ class _Basic(BasicCredentialFactory):
     def decode(self, response: bytes, request: Request) -> _RequestAttempt:
         given = super().decode(response, request)
         return _RequestAttempt(given.username, given.password, request)
-
-
-def _comeAgain(request: Request, seconds: float) -> None:
-    request.setHeader("retry-after", str(math.ceil(seconds)))
 
 
 class _Guard(Resource):
@@ -181,5 +194,5 @@ class _TooOften(Resource):
     def render(self, request: Request) -> bytes:
         request.setResponseCode(429, b"Too Many Requests")
         request.setHeader("content-type", "text/plain; charset=utf-8")
-        _comeAgain(request, self._wait)
-        return b"Your address has failed to log in too often: try again later.\n"
+        request.setHeader("retry-after", str(math.ceil(self._wait)))
+        return b"Passwords were tried too often: try again later.\n"

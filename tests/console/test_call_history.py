@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from iris_twisted import ConnectionState
 from iris_twisted.console import CallHistory
 from iris_twisted.interfaces import IIrisListener
 
@@ -97,6 +98,8 @@ class Remembering(SynchronousTestCase):
             self.world.advance(5)
         (shown,) = self.look()["connections"]
         self.assertEqual(len(shown["pings"]), 60)
+        microseconds = int((self.world.connection.pingRoundTrip or 0) * 1e6)
+        self.assertEqual(shown["pings"][-1], microseconds)
         self.assertNotIn(None, shown["pings"])
         self.world.close()
         self.world.settle()
@@ -163,14 +166,41 @@ class Remembering(SynchronousTestCase):
         callHistory.close("u0@x.test")
         self.assertEqual(callHistory.snapshot("", "", 0, 25)["found"], 29)
 
-    def test_watchers(self) -> None:
-        """Told once for all changes of a turn; nobody costs nothing."""
-        told: list[int] = []
-        watcher = lambda: told.append(1)  # noqa: E731
-        self.callHistory.changed()
-        self.assertEqual(self.world.clock.getDelayedCalls(), [])
-        self.callHistory.watchers.add(watcher)
-        for _ in range(5):
-            self.callHistory.changed()
+    def test_counted(self) -> None:
+        """Connections are counted by their states as these change; one that is gone counts no more."""
+        up, away = ConnectionState.CONNECTED, ConnectionState.DISCONNECTED
+
+        def counted() -> dict[str, int]:
+            states: dict[str, int] = self.look()["states"]
+            return {state: count for state, count in states.items() if count}
+
+        self.callHistory.open("bob@example.test")
+        self.assertEqual(counted(), {"disconnected": 1, "connecting": 1})
+        self.world.up()
+        self.assertEqual(counted(), {"connected": 1, "connecting": 1})
+        self.callHistory.open("bob@example.test")
+        self.callHistory.close("nobody@example.test")
+        self.assertEqual(counted(), {"connected": 1, "connecting": 1})
+        self.world.transport.lose()
+        # Not only when its callbacks are made.
+        self.assertEqual(counted(), {"reconnecting": 1, "connecting": 1})
         self.world.settle()
+        self.world.advance(2)
+        self.callHistory.close("alice@example.test")
+        self.assertEqual(counted(), {"connecting": 1})
+        told: list[int] = []
+        self.callHistory.watchers.add(lambda: told.append(1))
+        self.assertIs(self.history.state, up)
+        self.world.close()
+        self.assertEqual((counted(), told), ({"connecting": 1}, []))
+        self.assertIs(self.history.state, away)
+        self.world.settle()
+
+    def test_watchers(self) -> None:
+        """Told of each change, at once; nobody costs nothing."""
+        told: list[int] = []
+        self.callHistory.changed()
+        self.callHistory.watchers.add(lambda: told.append(1))
+        self.callHistory.called("alice@example.test", {"type": "notify"})
         self.assertEqual(told, [1])
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])

@@ -11,18 +11,13 @@ from typing import Any
 
 import treq
 from twisted.internet import reactor
-from twisted.internet.error import ConnectionDone
-from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import HTTPConnectionPool
-from twisted.web.test.requesthelper import DummyRequest
 
 from iris_twisted.console import CallHistory, consoleRoot
 from iris_twisted.console.entrance import isOurs
 from iris_twisted.daemon.operator_site import OperatorSite
 from iris_twisted.fleet.fleet import IrisFleet
 
-from ..doubles import DriftingClock
 from ..network import NetworkCase
 
 RID = "alice@sandbox.test"
@@ -189,34 +184,3 @@ class Serving(NetworkCase):
         self.assertEqual(status, 409)
         self.callHistory.called("gone@sandbox.test", {})
         self.assertEqual((await self.reject(b'{"id": 3}', x_console_token=token))[0], 404)
-
-
-class _Request(DummyRequest):
-    """Of a browser that reads."""
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """It is never paused."""
-
-
-class Streaming(SynchronousTestCase):
-    """The times of snapshots."""
-
-    def test_clockSetBack(self) -> None:
-        """They come as before while the wall clock is set back."""
-        clock = DriftingClock()
-        clock.advance(1_700_000_000)
-        callHistory = CallHistory(clock)
-        root = consoleRoot(clock, callHistory, IrisFleet("https://evm.example.test", reactor=clock))
-        request = _Request([b"events"])
-        request.requestHeaders.addRawHeader(b"host", b"localhost")
-        root.getStaticEntity(b"events").render(request)
-        self.assertEqual(len(request.written), 1)
-        clock.jump(-3600)
-        clock.pump([1] * 10)
-        self.assertEqual(len(request.written), 3)
-        callHistory.changed()
-        clock.jump(-3600)
-        clock.pump([0, 0.2])
-        self.assertEqual(len(request.written), 4)
-        request.processingFailed(Failure(ConnectionDone()))
-        self.assertEqual(clock.getDelayedCalls(), [])

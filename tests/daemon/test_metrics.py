@@ -10,6 +10,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.daemon.metrics import Metrics
 from iris_twisted.daemon.operator_site import OperatorSite
@@ -32,11 +34,39 @@ class Scraper(Protocol):
         self.gone.callback(None)
 
 
+class Looking(SynchronousTestCase):
+    """What a look costs."""
+
+    def test_manyScrapers(self) -> None:
+        """However often somebody scrapes, all accounts are looked at once in five seconds."""
+        clock = Clock()
+        fleet = IrisFleet("https://evm.example.test", reactor=clock)
+        metrics = Metrics(clock, fleet)
+        looks: list[float] = []
+
+        def looked(seconds: float) -> int:
+            looks.append(clock.seconds())
+            return len(looks)
+
+        self.patch(fleet, "tokensExpiringWithin", looked)
+
+        def scraped() -> float | None:
+            self.successResultOf(Deferred.fromCoroutine(metrics.look()))
+            return metrics.registry.get_sample_value("iris_tokens_expiring")
+
+        seen = []
+        for _ in range(20):
+            seen.append(scraped())
+            clock.advance(0.5)
+        self.assertEqual(looks, [0.0, 5.0])
+        self.assertEqual(seen, [1.0] * 10 + [2.0] * 10)
+
+
 class Scraping(NetworkCase):
     """What is asked for, and by whom."""
 
     async def begin(self) -> None:
-        self.metrics = Metrics(IrisFleet("https://evm.example.test", reactor=reactor))
+        self.metrics = Metrics(reactor, IrisFleet("https://evm.example.test", reactor=reactor))
         root = self.metrics.resource(reactor)
         self.site = OperatorSite(reactor, "tcp:0:interface=127.0.0.1", root)
         self.addCleanup(self.site.stop)

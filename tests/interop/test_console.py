@@ -27,8 +27,8 @@ from .test_official_client import CHROMIUM, Official, OfficialCase
 DEMO = "demo@sandbox.test"
 
 
-class Console(OfficialCase):
-    """One browser, one daemon."""
+class ConsoleCase(OfficialCase):
+    """One browser."""
 
     skip = OfficialCase.skip or (None if CHROMIUM else "Chromium: apt-get install chromium")
 
@@ -49,15 +49,22 @@ class Console(OfficialCase):
         return self.browser.events("did")[self.answers - 1][0]
 
     async def well(self) -> None:
-        """No script failed, and nobody else was asked for anything."""
+        """No script failed, nothing stops anybody, and nobody else was asked for anything."""
         self.assertEqual(self.browser.events("pageError"), [])
+        self.assertEqual(await self.do("barriers"), [])
         self.assertEqual(await self.do("strangers"), [])
 
-    async def shot(self, name: str, scheme: str) -> None:
-        """A picture, kept where CI collects them."""
+    async def shot(self, name: str, scheme: str) -> str:
+        """A picture, kept where CI collects them; its path."""
         folder = Path(os.environ.get("IRIS_ARTEFACTS") or self.mktemp()).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        await self.do("shot", str(folder / f"{name}-{scheme}.png"), scheme)
+        path = str(folder / f"{name}-{scheme}.png")
+        await self.do("shot", path, scheme)
+        return path
+
+
+class Console(ConsoleCase):
+    """One browser, one daemon."""
 
     async def demo(self) -> Program:
         program = startTwist(self, "iris")
@@ -86,6 +93,8 @@ class Console(OfficialCase):
         await self.do("until", "#calls tr.over span:text-is('rejected')")
         (over,) = await self.do("text", "#calls tr.over td:last-child")
         self.assertEqual(over.strip(), "rejected")
+        # The focus is where the keyboard goes on.
+        self.assertRegex(await self.do("focused"), r"Reject the call of|^<table id=.calls.")
         await program.until("Rejected:")
         for scheme in ("light", "dark"):
             await self.shot("demo", scheme)
@@ -145,9 +154,18 @@ class Console(OfficialCase):
         self.assertEqual(len(await self.do("text", "article")), 25)
         self.assertIn("Page 1 of 40, 1000 connections", await self.do("text", "#page"))
         await self.do("click", "#after")
-        await self.do("until", "h3 a:text-is('user-0025@sandbox.test')")
+        await self.do("until", "h3 a:text('user-0025@sandbox.test')")
+        # To the last page by keyboard: the focus stays on a button that leads no further.
+        await self.do("evaluate", "setTimeout(() => { location.search = '?page=38'; }); 0")
+        await self.do("until", "h3 a:text('user-0950@sandbox.test')")
+        await self.do("evaluate", "document.querySelector('#after').focus()")
+        await self.do("press", "Enter")
+        await self.do("until", "h3 a:text('user-0999@sandbox.test')")
+        await self.do("press", "Enter")
+        self.assertIn('id="after" aria-disabled="true"', await self.do("focused"))
+        self.assertEqual(await self.do("evaluate", "location.search"), "?page=39")
         await self.do("fill", "#words", "USER-0777")
-        await self.do("gone", "h3 a:text-is('user-0025@sandbox.test')")
+        await self.do("gone", "h3 a:text('user-0999@sandbox.test')")
         self.assertEqual(await self.do("text", "article h3"), ["user-0777@sandbox.test"])
         await self.do("evaluate", "document.querySelector('#words').focus()")
         sandbox.platform.dialects = ()
@@ -192,6 +210,10 @@ class Console(OfficialCase):
         url = await self.many(sandbox, 1)
         await self.until(lambda: sandbox.sessions)
         user = "user-0000@sandbox.test"
+        # A call of the day before yesterday has its day, too.
+        self.callHistory.called(user, {"type": "notify", "roomid": "old", "routingid": "old@x.y"})
+        (old,) = self.callHistory.calls.values()
+        old.at -= 2 * 86400
         long = f"{'a' * 50}.{'b' * 30}@{'c' * 13}.test"
         self.assertEqual(len(long), 100)
         for number, sender in (
@@ -201,7 +223,10 @@ class Console(OfficialCase):
         ):
             sandbox.placeCall(user, caller=number, sender=sender, room=f"room-{'r' * 90}")
         await self.browse(url)
-        await self.do("until", "#calls tr:nth-child(3) button:visible")
+        await self.do("until", "#calls tr:nth-child(4) button:visible")
+        times = await self.do("text", "#calls td:first-child")
+        self.assertRegex(times[0], r"^\d\d:\d\d:\d\d$")
+        self.assertRegex(times[3], r"^\d\d:\d\d:\d\d\s+\d+/\d+/\d{4}$")
         for width in (360, 768, 1280, 2560):
             await self.do("size", width, 900)
             await self.shot(f"calls-{width}", "light")
@@ -234,15 +259,15 @@ class Console(OfficialCase):
         await self.browse(url)
         await self.do("until", "[data-state=connected]:text-is('connected 60')")
         await self.do("click", "#after")
-        await self.do("until", "h3 a:text-is('user-0025@sandbox.test')")
+        await self.do("until", "h3 a:text('user-0025@sandbox.test')")
         self.assertEqual(await self.do("evaluate", "location.search"), "?page=1")
         await self.do("fill", "#words", "user-0042")
-        await self.do("gone", "h3 a:text-is('user-0025@sandbox.test')")
+        await self.do("gone", "h3 a:text('user-0025@sandbox.test')")
         await self.do("click", "label:has([data-state=connected])")
         wanted = "?words=user-0042&state=connected"
         self.assertEqual(await self.do("evaluate", "location.search"), wanted)
         await self.do("evaluate", "location.reload()")
-        await self.do("until", "h3 a:text-is('user-0042@sandbox.test')")
+        await self.do("until", "h3 a:text('user-0042@sandbox.test')")
         self.assertEqual(await self.do("text", "article h3"), ["user-0042@sandbox.test"])
         self.assertEqual(
             await self.do("evaluate", "document.querySelector('#words').value"), "user-0042"
@@ -264,6 +289,9 @@ class Console(OfficialCase):
         await self.do("until", "#letters tr:nth-child(4) button")
         (sink,) = await self.do("text", "#sinks tbody tr")
         self.assertRegex(sink, r"webhook:http://\S+/\.\.\.\s+0\s+none waits\s+4$")
+        pieces = "breakable('http://127.0.0.1:80/a.b-c@d').filter((one) => one.length)"
+        wanted = ["http:/", "/", "127.0.0.1:80/", "a.", "b-", "c@", "d"]
+        self.assertEqual(await self.do("evaluate", pieces), wanted)
         for scheme in ("light", "dark"):
             await self.shot("outbox", scheme)
         tree = await self.do("tree")
@@ -318,23 +346,31 @@ class Console(OfficialCase):
         await self.well()
 
     async def test_cluster(self) -> None:
-        """Accounts that this member keeps lead to their pages; a link keeps the focus."""
+        """Accounts that this member keeps lead to their pages; a link keeps the focus; at every width."""
 
         def place(member: str | None) -> dict[str, Any]:
             return {"copy": 0, "epoch": 1, "member": member, "successor": None}
 
-        mine, other = "a&b=c@sandbox.test", "other@sandbox.test"
-        looks: list[int] = []
+        mine, other = "a&b=c@sandbox.test", f"{'o' * 80}@{'s' * 14}.test"
+        looks: list[tuple[str, int]] = []
 
         def overview(words: str, page: int) -> Any:
-            looks.append(page)
+            looks.append((words, page))
             counts = {"accounts": 2, "places": 2, "waiting": 0, "moving": 0, "shortage": 0}
             accounts = [
                 {"routing-id": name, "copies": 1, "places": [place(member)]}
                 for name, member in ((mine, "m1"), (other, "m2"))
             ]
-            cluster = {"members": [], **counts}
-            return succeed({"me": "m1", "cluster": cluster, "accounts": accounts, "found": 2})
+            facts = {"places": 1200, "share": 1200, "connected": 1199, "capacity": 5000}
+            members = [
+                {"name": name, "state": "alive", "zone": zone, "renewed": 1.2, **facts}
+                for name, zone in (
+                    ("m1", None),
+                    (f"iris-{'n' * 60}.example.internal", "eu-central-1a"),
+                )
+            ]
+            cluster = {"members": members, **counts}
+            return succeed({"me": "m1", "cluster": cluster, "accounts": accounts, "found": 60})
 
         fleet = IrisFleet("https://evm.example.test", reactor=reactor)
         root = consoleRoot(reactor, CallHistory(reactor), fleet, overview=overview)
@@ -346,8 +382,32 @@ class Console(OfficialCase):
         await self.do("until", "#accounts tbody tr:nth-child(2)")
         self.assertEqual(await self.do("text", "#accounts a"), [mine])
         await self.do("evaluate", "document.querySelector('#accounts tbody a').focus()")
-        await self.until(lambda: len(looks) > 2)
+        before = len(looks)
+        await self.until(lambda: len(looks) > before + 1)
         self.assertIn("a%26b%3Dc%40sandbox.test", await self.do("focused"))
+        tree = await self.do("tree")
+        for words in ('table "Members"', 'columnheader "Renewed"', 'cell "m1 (this one)"'):
+            self.assertIn(words, tree)
+        for width in (360, 800, 1440, 2560):
+            await self.do("size", width, 900)
+            for scheme in ("light", "dark"):
+                await self.shot(f"cluster-{width}", scheme)
+            wide = await self.do("evaluate", "document.documentElement.scrollWidth")
+            self.assertLessEqual(wide, width)
+        self.assertIn('cell "m1 (this one)"', await self.do("tree"))
+        # What is chosen stands in the address.
+        await self.do("click", "#after")
+        await self.do("until", "#page:text-is('Page 2 of 3, 60 accounts')")
+        self.assertEqual(await self.do("evaluate", "location.search"), "?page=1")
+        await self.do("fill", "#words", "a&b")
+        await self.until(lambda: ("a&b", 0) in looks)
+        self.assertEqual(await self.do("evaluate", "location.search"), "?words=a%26b")
+        await self.do("evaluate", "location.reload()")
+        looks.clear()
+        await self.until(lambda: looks)
+        self.assertEqual(looks[0], ("a&b", 0))
+        await self.do("until", "#accounts tbody a")
+        await self.do("evaluate", "document.querySelector('#accounts tbody a').focus()")
         await self.do("press", "Enter")
         await self.do("until", "#unknown")
         self.assertIn(mine, await self.do("evaluate", "document.title"))
@@ -366,7 +426,7 @@ class Console(OfficialCase):
         sandbox.placeCall(other, caller="+442079460958")
         await self.until(lambda: len(self.callHistory.calls) == 2)
         await self.browse(url)
-        await self.do("until", f"h3 a:text-is('{user}')")
+        await self.do("until", f"h3 a:text('{user}')")
         await self.do("evaluate", "document.querySelector('h3 a').focus()")
         await self.do("press", "Enter")
         await self.do("until", "#calls button:visible")

@@ -23,7 +23,7 @@ from ..processes import Program
 
 HERE = Path(__file__).resolve().parent / "javascript"
 NODE, NPM, CHROMIUM = map(shutil.which, ("node", "npm", "chromium"))
-PACKAGES = ("iris-js-sdk", "playwright-core", "ws")
+PACKAGES = ("axe-core", "iris-js-sdk", "playwright-core", "ws")
 # Installed once for all interpreters of a CI run, outside of the checkout.
 MODULES = Path(tempfile.gettempdir()) / f"iris-twisted-interop-{os.getuid()}"
 

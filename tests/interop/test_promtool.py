@@ -27,9 +27,10 @@ class Promtool(SynchronousTestCase):
     def test_check(self) -> None:
         """It finds nothing to complain of."""
         assert PROMTOOL is not None
-        fleet = IrisFleet("https://evm.example.test", reactor=Clock())
+        clock = Clock()
+        fleet = IrisFleet("https://evm.example.test", reactor=clock)
         fleet.roundTrips.observe(0.002)
-        metrics = Metrics(fleet)
+        metrics = Metrics(clock, fleet)
         metrics.accepted(0.1)
         metrics.ended("stdout", "taken", 0.1)
         self.successResultOf(Deferred.fromCoroutine(metrics.look()))

@@ -221,6 +221,79 @@ class Checking(TestCase):
         self.assertEqual(max(most), 2)
         self.assertEqual(inside, [])
 
+    def gated(self) -> threading.Event:
+        """Every verification waits for it."""
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+        verifying = checkerModule.isPassword
+        self.patch(checkerModule, "isPassword", lambda *a: gate.wait(20) and verifying(*a))
+        return gate
+
+    async def test_shared(self) -> None:
+        """Many who give the same at once share one verification, and are more than may wait for one."""
+        gate = self.gated()
+        right = [Deferred.fromCoroutine(self.try_("bob")) for _ in range(100)]
+        other = Deferred.fromCoroutine(self.try_("zoë"))
+        gate.set()
+        self.assertEqual({await d for d in right}, {True})
+        self.assertIs(await other, False)
+        self.assertEqual(len(self.verified), 2)
+        self.assertEqual(self.checker._verifying, {})
+
+    async def test_sharedGuess(self) -> None:
+        """One wrong guess that came often is one failure, of each address that made it."""
+        gate = self.gated()
+        many = [Deferred.fromCoroutine(self.try_("bob", "wrong", n)) for n in "aaabbb"]
+        gate.set()
+        self.assertEqual({await d for d in many}, {False})
+        self.assertEqual(len(self.verified), 1)
+        for network in "ab":
+            self.assertIs(await self.try_("bob", "wrong 2", network), False)
+            self.assertIs(await self.try_("bob", "wrong 3", network), False)
+            self.assertEqual(await self.try_("bob", network=network), 10.0)
+
+    async def test_sharedWithWhoMayNot(self) -> None:
+        """Who failed too often meanwhile is put off; whoever else gave the same is let in."""
+        gate = self.gated()
+        wrong = [Deferred.fromCoroutine(self.try_("bob", f"wrong {n}")) for n in range(4)]
+        bad = Deferred.fromCoroutine(self.try_("bob", network="a"))
+        good = Deferred.fromCoroutine(self.try_("bob", network="b"))
+        gate.set()
+        self.assertEqual({await d for d in wrong}, {False})
+        self.assertEqual(await bad, 10.0)
+        self.assertIs(await good, True)
+
+    async def test_forgottenMeanwhile(self) -> None:
+        """After a reload all are verified once more, together; an old password under way counts no more."""
+        self.assertTrue(await self.try_("bob"))
+        gate = self.gated()
+        self.checker.forget()
+        before = [Deferred.fromCoroutine(self.try_("bob")) for _ in range(50)]
+        # The reload, while these wait: bob has another password.
+        self.checker.operators = {"bob": Operator("bob", READ, OTHER)}
+        self.checker.forget()
+        now = [
+            Deferred.fromCoroutine(self.try_("bob", "another CANARY password")) for _ in range(50)
+        ]
+        gate.set()
+        self.assertEqual({await d for d in before}, {False})
+        self.assertEqual({await d for d in now}, {True})
+        self.assertEqual(len(self.verified), 3)
+
+    async def test_brokenVerification(self) -> None:
+        """What breaks in verifying ends all who wait for it, and only them."""
+
+        def broken(*_: Any) -> bool:
+            raise MemoryError("no room")
+
+        patched = self.patch(checkerModule, "isPassword", broken)
+        many = [Deferred.fromCoroutine(self.try_("bob")) for _ in range(3)]
+        for one in many:
+            await self.assertFailure(one, MemoryError)  # type: ignore[misc]
+        patched.restore()
+        self.assertEqual(len(self.limit), 0)
+        self.assertTrue(await self.try_("bob"))
+
     async def test_rememberedWaitForNobody(self) -> None:
         """Who was right before is let in while others are verified."""
         self.assertTrue(await self.try_("bob"))

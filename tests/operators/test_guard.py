@@ -170,14 +170,47 @@ class Guarding(NetworkCase):
         self.addCleanup(gate.set)
         self.patch(checkerModule, "isPassword", lambda *_: not gate.wait(20))
         pool = HTTPConnectionPool(reactor, persistent=False)
-        asking = [treq.get(self.url + "in", auth=("bob", "x"), pool=pool) for _ in range(3)]
+        asking = [treq.get(self.url + "in", auth=("bob", x), pool=pool) for x in "xyz"]
         await self.until(lambda: len(self.access._checker._turns.waiting) == 1)
         gate.set()
         answers = [await asked for asked in asking]
-        self.assertEqual({answer.code for answer in answers}, {401})
-        late = [h for a in answers for h in a.headers.getRawHeaders("retry-after", [])]
-        self.assertEqual(len(late), 1)
-        self.assertIn(late[0], ("30", "60"))
+        self.assertEqual(sorted(answer.code for answer in answers), [401, 401, 429])
+        (late,) = (answer for answer in answers if answer.code == 429)
+        self.assertEqual(late.phrase, b"Too Many Requests")
+        self.assertIn(late.headers.getRawHeaders("retry-after"), (["30"], ["60"]))
+        self.assertIsNone(late.headers.getRawHeaders("www-authenticate"))
+
+    async def test_manyPages(self) -> None:
+        """All pages of an operator at once are let in, also after the file was read again."""
+        await self.begin()
+        for _ in range(2):
+            pool = HTTPConnectionPool(reactor, persistent=False)
+            asking = [
+                treq.get(self.url + "in", auth=("bob", PASSWORD), pool=pool) for _ in range(50)
+            ]
+            self.assertEqual({(await asked).code for asked in asking}, {200})
+            self.access.reload()
+            self.assertEqual(self.access._checker._known, {})
+
+    async def test_crowd(self) -> None:
+        """Where too many passwords wait to be verified, the others come again soon: no browser asks for another."""
+        await self.begin()
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+        self.patch(checkerModule, "isPassword", lambda *_: not gate.wait(20))
+        pool = HTTPConnectionPool(reactor, persistent=False)
+        asking = [
+            treq.get(self.url + "in", auth=(f"eve{n}", PASSWORD), pool=pool) for n in range(34)
+        ]
+        await self.until(lambda: len(self.access._checker._turns.waiting) == 32)
+        status, _ = await self.ask("bob")
+        self.assertEqual(status, 429)
+        self.assertEqual(self.response.phrase, b"Too Many Requests")
+        self.assertEqual(self.header("retry-after"), ["2"])
+        self.assertEqual(self.header("www-authenticate"), [])
+        gate.set()
+        for asked in asking:
+            self.assertIn((await asked).code, (401, 429))
 
     async def test_hangsUp(self) -> None:
         """Who hangs up while the password is verified gets no answer, and nothing is logged."""

@@ -11,7 +11,8 @@ function cell(label, ...children) {
 // What did not change stays, so that it can be selected and read.
 function fill(name, lines, draw) {
   const place = byId(name);
-  const text = JSON.stringify(lines);
+  // At midnight times get their day.
+  const text = JSON.stringify([lines, new Date().toDateString()]);
   if (place.dataset.text !== text) {
     place.dataset.text = text;
     (place.tBodies ? place.tBodies[0] : place).replaceChildren(...lines.map(draw));
@@ -39,7 +40,7 @@ function draw(snapshot) {
   byId("account").hidden = data === null;
   if (data !== null) {
     if (card === null) {
-      card = newCard(id, id);
+      card = newCard(id, breakable(id));
       byId("account").append(card.element);
     }
     drawCard(card, data, snapshot.now);

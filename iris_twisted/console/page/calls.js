@@ -6,16 +6,19 @@ const rows = new Map();
 let newest = 0;
 
 async function reject(call, row) {
-  row.button.disabled = true;
+  allow(row.button, false);
   const { done, message } = await change("reject", { id: call.id });
-  if (!done) say(row.state, `not rejected: ${message}`);
+  if (!done) {
+    say(row.state, `not rejected: ${message}`);
+    say(byId("news"), `The call of ${call.number || call.caller} is not rejected: ${message}`);
+  }
 }
 
 function newRow(call) {
   const who = call.number || call.caller;
-  const row = { state: make("span"), button: make("button", { type: "button" }, "Reject") };
+  const row = { state: make("span"), day: make("small"), button: make("button", { type: "button" }, "Reject") };
   row.button.setAttribute("aria-label", `Reject the call of ${who} to ${call.account}`);
-  row.button.addEventListener("click", () => reject(call, row));
+  onPress(row.button, () => reject(call, row));
   const cell = { role: "cell" };
   const from = make("td", { ...cell, "data-label": "From" });
   // What a stranger calls a number may be anything.
@@ -26,7 +29,7 @@ function newRow(call) {
   to.append(make("small", {}, ...breakable(call.room)));
   const time = timeOf(call.at, clock);
   row.element = make(
-    "tr", { role: "row" }, make("td", cell, time), from, to, make("td", cell, row.state),
+    "tr", { role: "row" }, make("td", cell, time, row.day), from, to, make("td", cell, row.state),
   );
   if (mayReject) row.state.after(row.button);
   return row;
@@ -37,6 +40,7 @@ function drawTable(snapshot) {
   const shown = new Set();
   let place = body.firstElementChild;
   const news = [];
+  const focus = document.activeElement;
   for (const call of snapshot.calls) {
     shown.add(call.id);
     let row = rows.get(call.id);
@@ -51,7 +55,8 @@ function drawTable(snapshot) {
     else place = place.nextElementSibling;
     const open = call.state === "ringing";
     row.button.hidden = !open;
-    if (open) row.button.disabled = false;
+    if (open) allow(row.button, true);
+    say(row.day, dayOf(call.at));
     say(row.state, call.kind === "notify" || !open ? call.state : call.kind);
     row.element.classList.toggle("over", !open);
   }
@@ -60,6 +65,12 @@ function drawTable(snapshot) {
       row.element.remove();
       rows.delete(id);
     }
+  }
+  // Whoever rejected one with the keyboard goes on with the next.
+  if (body.contains(focus) && focus.hidden) {
+    const open = [...body.querySelectorAll("button:not([hidden])")];
+    const next = open.find((one) => focus.compareDocumentPosition(one) & Node.DOCUMENT_POSITION_FOLLOWING);
+    (next || open[0] || byId("calls")).focus();
   }
   if (snapshot.calls.length) newest = Math.max(newest, snapshot.calls[0].id);
   newest = newest || 0.5;

@@ -2,41 +2,39 @@
 "use strict";
 
 const PAGE = 25;
-const element = (id) => document.getElementById(id);
-let page = 0;
+const MEMBER = ["Member", "State", "Places", "Share", "Connected", "Capacity", "Zone", "Renewed"];
+const ACCOUNT = ["Account", "Kept by", "Copies"];
+const view = { words: "", page: 0 };
 let timer = null;
+let asking = 0;
 
-function row(cells) {
-  const line = document.createElement("tr");
-  for (const text of cells) {
-    const cell = document.createElement("td");
-    cell.append(text);
-    line.append(cell);
-  }
-  return line;
-}
-
-function fill(id, rows) {
-  element(id).tBodies[0].replaceChildren(...rows.map(row));
+// Rows and cells are kept, and changed only where their words did: the focus may be there, and a
+// screen reader reads on.
+function fill(id, labels, rows) {
+  const body = byId(id).tBodies[0];
+  while (body.rows.length > rows.length) body.lastElementChild.remove();
+  rows.forEach((words, index) => {
+    let row = body.rows[index];
+    if (!row) {
+      row = make("tr", { role: "row" });
+      row.append(...labels.map((label) => make("td", { role: "cell", "data-label": label })));
+      body.append(row);
+    }
+    words.forEach((word, column) => {
+      const cell = row.cells[column];
+      const { text, link } = typeof word === "object" ? word : { text: `${word}`, link: "" };
+      if (cell.dataset.text === text && cell.dataset.link === link) return;
+      Object.assign(cell.dataset, { text, link });
+      cell.replaceChildren(...(link ? [make("a", { href: link }, ...breakable(text))] : breakable(text)));
+    });
+  });
 }
 
 // The page of an account is at the member that keeps it.
 function named(account, me) {
-  const name = account["routing-id"];
-  if (!account.places.some((place) => place.member === me)) return name;
-  const link = document.createElement("a");
-  link.href = `account?${new URLSearchParams({ id: name })}`;
-  link.append(name);
-  return link;
-}
-
-let drawn = "";
-function fillAccounts(accounts, me) {
-  // What did not change stays: the focus may be there.
-  const text = JSON.stringify(accounts);
-  if (text === drawn) return;
-  drawn = text;
-  fill("accounts", accounts.map((a) => [named(a, me), a.places.map(keeper).join(", "), a.copies]));
+  const text = account["routing-id"];
+  const mine = account.places.some((place) => place.member === me);
+  return { text, link: mine ? `account?${new URLSearchParams({ id: text })}` : "" };
 }
 
 function keeper(place) {
@@ -45,45 +43,69 @@ function keeper(place) {
 }
 
 function show(seen) {
-  const cluster = seen.cluster;
-  fill("members", cluster.members.map((m) => [
+  const { cluster, accounts } = seen;
+  fill("members", MEMBER, cluster.members.map((m) => [
     m.name === seen.me ? `${m.name} (this one)` : m.name, m.state, m.places, m.share, m.connected,
     m.capacity, m.zone ?? "", `${Math.round(m.renewed)} s ago`,
   ]));
   let sum = `${cluster.accounts} accounts, ${cluster.places} places: `
     + `${cluster.waiting} without an owner, ${cluster.moving} on the move.`;
   if (cluster.shortage) sum += ` The capacity of all members is ${cluster.shortage} too little.`;
-  element("sum").textContent = sum;
-  fillAccounts(seen.accounts, seen.me);
+  say(byId("sum"), sum);
+  fill("accounts", ACCOUNT, accounts.map((a) => [
+    named(a, seen.me), a.places.map(keeper).join(", "), a.copies,
+  ]));
+  byId("accounts").hidden = !accounts.length;
+  byId("none").hidden = accounts.length > 0;
   const last = Math.max(0, Math.ceil(seen.found / PAGE) - 1);
-  element("pages").hidden = last === 0;
-  element("page").textContent = `Page ${page + 1} of ${last + 1}`;
-  element("before").disabled = page === 0;
-  element("after").disabled = page >= last;
-  element("live").textContent = "Live";
+  if (view.page > last) {
+    turn(last);
+    return;
+  }
+  byId("pages").hidden = last === 0;
+  say(byId("page"), `Page ${view.page + 1} of ${last + 1}, ${seen.found} accounts`);
+  allow(byId("before"), view.page > 0);
+  allow(byId("after"), view.page < last);
 }
 
 async function ask() {
   clearTimeout(timer);
-  const words = encodeURIComponent(element("words").value);
+  const number = (asking += 1);
+  let words = "";
   try {
-    const answer = await fetch(`cluster.json?words=${words}&page=${page}`);
+    const answer = await fetch(here(`cluster.json?${new URLSearchParams(view)}`));
     const seen = await answer.json();
+    if (number !== asking) return;
     if (answer.ok) show(seen);
-    else element("live").textContent = seen.message;
+    else words = seen.message;
   } catch {
-    element("live").textContent = "This member does not answer";
+    words = "This member does not answer; trying again";
   }
+  if (number !== asking) return;
+  say(byId("live"), words || "Live");
+  byId("live").className = words ? "lost" : "";
   timer = setTimeout(ask, 2000);
 }
 
-function turn(to) {
-  page = Math.max(0, to);
+function turn(page) {
+  view.page = Math.max(0, page);
+  toAddress(view);
   ask();
 }
 
-element("words").addEventListener("input", () => turn(0));
-element("view").addEventListener("submit", (event) => event.preventDefault());
-element("before").addEventListener("click", () => turn(page - 1));
-element("after").addEventListener("click", () => turn(page + 1));
+const chosen = new URLSearchParams(location.search);
+view.words = chosen.get("words") || "";
+view.page = pageOf(chosen);
+byId("words").value = view.words;
+let typing = null;
+byId("words").addEventListener("input", (event) => {
+  clearTimeout(typing);
+  typing = setTimeout(() => {
+    view.words = event.target.value.trim();
+    turn(0);
+  }, 200);
+});
+byId("view").addEventListener("submit", (event) => event.preventDefault());
+onPress(byId("before"), () => turn(view.page - 1));
+onPress(byId("after"), () => turn(view.page + 1));
 ask();

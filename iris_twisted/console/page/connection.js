@@ -81,14 +81,14 @@ function drawCalls(one, counts) {
   describe(one, `${last}`, `${last} in this minute, ${sum} in the last ${counts.length}`);
 }
 
-// A connection, with that as its title.
+// A connection, with a title of these pieces.
 function newCard(account, title) {
   const id = `c-${encodeURIComponent(account)}`;
   const card = {
-    title: make("h3", { id }, title),
+    title: make("h3", { id }, ...title),
     state: make("span", { class: "state" }),
-    facts: make("p", { class: "facts" }),
-    jid: make("span"), token: make("span"), turn: make("span"), next: make("span"),
+    facts: make("ul", { class: "facts", role: "list" }),
+    jid: make("li"), token: make("li"), turn: make("li"), next: make("li"),
     error: make("p", { class: "error" }),
     line: plot("States"), pings: plot("Ping"), calls: plot("Calls a minute"),
   };
@@ -130,11 +130,11 @@ function drawCard(card, data, at) {
   card.jid.hidden = data.jid === null;
   card.error.hidden = data.error === null;
   if (data.error !== null) {
-    say(card.error, `${clock(data.error[0])}  ${data.error[1]}`);
+    say(card.error, `${moment(data.error[0])}  ${data.error[1]}`);
     card.error.classList.toggle("past", data.state === "connected");
   }
   drawTimeline(card.line, data.states, at);
-  drawPings(card.pings, data.pings);
+  drawPings(card.pings, data.pings.map((ping) => (ping === null ? null : ping / 1e6)));
   drawCalls(card.calls, data.calls);
   tick(card);
 }

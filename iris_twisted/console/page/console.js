@@ -2,24 +2,17 @@
 "use strict";
 
 const view = { words: "", state: "", page: 0 };
-// What is chosen stands in the address: it can be sent to somebody, and survives a reload.
 function ofAddress() {
   const asked = new URLSearchParams(location.search);
   view.words = asked.get("words") || "";
   view.state = STATES.includes(asked.get("state")) ? asked.get("state") : "";
-  view.page = Math.max(0, parseInt(asked.get("page"), 10) || 0);
+  view.page = pageOf(asked);
   byId("words").value = view.words;
-}
-
-function toAddress() {
-  const chosen = Object.entries(view).filter(([, value]) => value);
-  const asked = chosen.length ? `?${new URLSearchParams(chosen)}` : location.pathname;
-  if (asked !== (location.search || location.pathname)) history.replaceState(null, "", asked);
 }
 
 const cards = new Map();
 const linked = (account) =>
-  make("a", { href: `account?${new URLSearchParams({ id: account })}` }, account);
+  make("a", { href: `account?${new URLSearchParams({ id: account })}` }, ...breakable(account));
 
 function drawConnections(snapshot) {
   const list = byId("connections");
@@ -28,7 +21,7 @@ function drawConnections(snapshot) {
   for (const data of snapshot.connections) {
     shown.add(data.account);
     let card = cards.get(data.account);
-    if (!card) cards.set(data.account, (card = newCard(data.account, linked(data.account))));
+    if (!card) cards.set(data.account, (card = newCard(data.account, [linked(data.account)])));
     if (card.element !== place) list.insertBefore(card.element, place);
     else place = place.nextElementSibling;
     drawCard(card, data, snapshot.now);
@@ -42,8 +35,8 @@ function drawConnections(snapshot) {
   byId("none").hidden = snapshot.connections.length > 0;
   byId("pages").hidden = snapshot.pages < 2;
   say(byId("page"), `Page ${snapshot.page + 1} of ${snapshot.pages}, ${snapshot.found} connections`);
-  byId("before").disabled = snapshot.page === 0;
-  byId("after").disabled = snapshot.page + 1 >= snapshot.pages;
+  allow(byId("before"), snapshot.page > 0);
+  allow(byId("after"), snapshot.page + 1 < snapshot.pages);
   view.page = snapshot.page;
 }
 
@@ -74,7 +67,7 @@ function draw(snapshot) {
 
 function look(change) {
   Object.assign(view, change);
-  toAddress();
+  toAddress(view);
   follow(() => `events?${new URLSearchParams(view)}`, draw);
 }
 
@@ -84,8 +77,8 @@ byId("words").addEventListener("input", (event) => {
   typing = setTimeout(() => look({ words: event.target.value.trim(), page: 0 }), 200);
 });
 byId("view").addEventListener("submit", (event) => event.preventDefault());
-byId("before").addEventListener("click", () => look({ page: view.page - 1 }));
-byId("after").addEventListener("click", () => look({ page: view.page + 1 }));
+onPress(byId("before"), () => look({ page: view.page - 1 }));
+onPress(byId("after"), () => look({ page: view.page + 1 }));
 setInterval(() => cards.forEach(tick), 1000);
 say(byId("zone"), `Times are in ${zone()}`);
 ofAddress();

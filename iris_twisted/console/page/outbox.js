@@ -49,13 +49,12 @@ function button(name, label) {
 }
 
 async function decide(what, value, buttons) {
-  // A button that is really disabled loses the focus.
   const busy = buttons.some((one) => one.hasAttribute("aria-disabled"));
   if (busy) return;
-  for (const one of buttons) one.setAttribute("aria-disabled", "true");
+  for (const one of buttons) allow(one, false);
   const { message } = await change(what, value);
   say(byId("said"), message);
-  for (const one of buttons) one.removeAttribute("aria-disabled");
+  for (const one of buttons) allow(one, true);
   ask();
 }
 
@@ -164,8 +163,7 @@ byId("account").addEventListener("input", (event) => {
   clearTimeout(typing);
   typing = setTimeout(() => {
     account = event.target.value.trim();
-    const asked = account ? `?${new URLSearchParams({ account })}` : location.pathname;
-    history.replaceState(null, "", asked);
+    toAddress({ account });
     ask();
   }, 200);
 });

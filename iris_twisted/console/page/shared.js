@@ -24,6 +24,16 @@ function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// A button that is really disabled loses the focus.
+function allow(button, yes) {
+  if (yes) button.removeAttribute("aria-disabled");
+  else button.setAttribute("aria-disabled", "true");
+}
+
+function onPress(button, work) {
+  button.addEventListener("click", () => button.hasAttribute("aria-disabled") || work());
+}
+
 let skew = 0; // The server's clock, minus ours.
 const now = () => Date.now() / 1000 + skew;
 const clock = (seconds) =>
@@ -35,11 +45,21 @@ const zone = () =>
     .formatToParts(new Date())
     .find((part) => part.type === "timeZoneName").value.replace("GMT", "UTC");
 
-// A name that may break behind its marks, and nowhere else while there is room.
+// A name that may break behind its marks, and nowhere else while there is room; an IPv4 address is
+// one piece.
 function breakable(text) {
-  const pieces = text.match(/[^@./_-]*[@./_-]|[^@./_-]+/g) || [];
+  const pieces = text.split(/(?<=[@./_-])(?!(?<=\d\.)\d)/);
   return pieces.flatMap((piece, index) => (index ? [make("wbr"), piece] : [piece]));
 }
+
+// What is chosen stands in the address: it can be sent to somebody, and survives a reload.
+function toAddress(view) {
+  const chosen = Object.entries(view).filter(([, value]) => value);
+  const asked = chosen.length ? `?${new URLSearchParams(chosen)}` : location.pathname;
+  if (asked !== (location.search || location.pathname)) history.replaceState(null, "", asked);
+}
+
+const pageOf = (asked) => Math.max(0, parseInt(asked.get("page"), 10) || 0);
 
 function span(seconds) {
   seconds = Math.max(0, Math.round(seconds));
@@ -52,12 +72,13 @@ function span(seconds) {
   return `${seconds} s`;
 }
 
-// A time, with its day where that is not today.
-const moment = (seconds) => {
+// The day of a time, where that is not today.
+const dayOf = (seconds) => {
   const when = new Date(seconds * 1000);
   const today = when.toDateString() === new Date(now() * 1000).toDateString();
-  return today ? clock(seconds) : `${when.toLocaleDateString()} ${clock(seconds)}`;
+  return today ? "" : when.toLocaleDateString();
 };
+const moment = (seconds) => `${dayOf(seconds)} ${clock(seconds)}`.trim();
 
 function timeOf(seconds, words = moment) {
   const iso = new Date(seconds * 1000).toISOString();
@@ -79,13 +100,27 @@ async function change(what, value) {
   }
 }
 
+// An event says what has changed since the last one: what it leaves out is as it was, and an
+// entry of a list that is as it was is only named.
+const NAMES = { connections: "account", calls: "id" };
+function completed(last, news) {
+  const whole = { ...last, ...news };
+  for (const [list, name] of Object.entries(NAMES)) {
+    if (!news[list]) continue;
+    const known = new Map((last[list] || []).map((entry) => [entry[name], entry]));
+    whole[list] = news[list].map((entry) => (typeof entry === "object" ? entry : known.get(entry)));
+  }
+  return whole;
+}
+
 // What the server says in its events; which, is asked for each time.
 let source = null;
 function follow(which, draw) {
   if (source) source.close();
   source = new EventSource(here(which()));
+  let snapshot = {};
   source.onmessage = (event) => {
-    const snapshot = JSON.parse(event.data);
+    snapshot = completed(snapshot, JSON.parse(event.data));
     skew = snapshot.now - Date.now() / 1000;
     draw(snapshot);
     say(byId("live"), "Live");

@@ -2,8 +2,10 @@
 // one, does what stdin says, and answers
 // each command with what it saw.
 "use strict";
+const fs = require("node:fs");
 const { chromium } = require("playwright-core");
 const { commands } = require("./lines.js");
+const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const tell = (name, ...args) => process.stdout.write(JSON.stringify({ name, args }) + "\n");
 
 (async () => {
@@ -41,6 +43,21 @@ const tell = (name, ...args) => process.stdout.write(JSON.stringify({ name, args
       await page.emulateMedia({ colorScheme });
       await page.screenshot({ path });
     },
+    // What stops who sees little, hears the page or uses only the keyboard, as axe-core finds it.
+    barriers: async () => {
+      await page.evaluate(axe);
+      const found = [];
+      for (const colorScheme of ["light", "dark"]) {
+        await page.emulateMedia({ colorScheme });
+        const [passed, barriers] = await page.evaluate(
+          "axe.run().then(({ passes, violations }) => [passes.length, violations.map("
+          + "({ help, nodes }) => `${help}: ${nodes.map((node) => node.html)}`)])",
+        );
+        found.push(...barriers.map((words) => `${colorScheme}: ${words}`));
+        if (!passed) found.push("nothing was looked at");
+      }
+      return found;
+    },
     size: (width, height) => page.setViewportSize({ width, height }),
     strangers: () => strangers,
     content: () => page.content(),
@@ -51,6 +68,7 @@ const tell = (name, ...args) => process.stdout.write(JSON.stringify({ name, args
         tell("did", (await does[name](...args)) ?? null);
       } catch (error) {
         tell("failed", String(error));
+        tell("did", null);
       }
     },
     async () => {
