@@ -307,7 +307,7 @@ class ClusterMember(Service):
         """@return: whether there was something to do."""
         me = self.me
         assert me is not None
-        got = await self.decisions.decide(me, sight)
+        got = await self.decisions.decide(me, sight, self._reconciler.unreadable)
         if got is None:
             return False
         claimed, pulled = got

@@ -5,6 +5,7 @@ Members of one process that share a real PostgreSQL, with connections that are p
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -353,6 +354,56 @@ class Members(TestCase):
         await self.until(lambda: not b.sight or not b._holdings.hopeless())
         self.assertEqual(self.platform.dark, set())
         self.assertEqual(self.members["a"].owned, 4)
+
+    async def test_newKey(self) -> None:
+        """A key that is added to the file is used by members that run already."""
+        self.accounts(2)
+        a = self.join("a")
+        await self.until(self.settled(2))
+        addKey(self.keys.path)
+        fresh = Keys(self.keys.path)
+        self.do(accounts.change, fresh, ClusterAccount("0@x.test", "renewed"))
+        self.do(accounts.add, fresh, [ClusterAccount("new@x.test", "t")])
+        await self.until(self.settled(3))
+        await self.until(lambda: a.accounts["0@x.test"].token == "renewed")
+        self.do(accounts.rotate, fresh)
+        self.members["a"].doubt()
+        self.do(accounts.add, fresh, [ClusterAccount("newer@x.test", "t")])
+        await self.until(self.settled(4))
+        self.assertEqual(a.started, 4)
+
+    async def test_missingKey(self) -> None:
+        """Who lacks a key keeps its connections, and takes nothing that it cannot use."""
+        self.accounts(2)
+        path = os.path.abspath(self.mktemp())
+        shutil.copy(self.keys.path, path)
+        newer, self.keys = self.keys.path, Keys(path)
+        a = self.join("a")
+        await self.until(self.settled(2))
+        addKey(newer)
+        fresh = Keys(newer)
+        self.do(accounts.change, fresh, ClusterAccount("0@x.test", "renewed"))
+        self.do(accounts.add, fresh, [ClusterAccount(f"new{n}@x.test", "t") for n in range(2)])
+        await self.until(lambda: self.members["a"]._reconciler.unreadable == {1, 3, 4})
+        self.members["a"].doubt()
+        await self.until(lambda: self.members["a"]._reconciler.unreadable == {1, 3, 4})
+        self.keys = fresh
+        b = self.join("b")
+        await self.until(self.settled(2, 2))
+        # What b wants to leave behind, a does not want.
+        self.do(membership.drain, "b", True)
+        await self.until(lambda: self.drains("b"))
+        self.assertEqual([a.up, b.up], [{"0@x.test", "1@x.test"}, {"new0@x.test", "new1@x.test"}])
+        self.assertEqual(self.platform.dark, set())
+        shutil.copy(newer, path)
+        await self.until(self.settled(4, 0))
+        await self.until(lambda: a.accounts["0@x.test"].token == "renewed")
+        self.assertEqual(self.platform.dark, set())
+
+    def drains(self, name: str) -> bool:
+        """Whether a member knows that it shall hand everything over."""
+        sight = self.members[name].sight
+        return sight is not None and any(m.name == name and m.draining for m in sight.members)
 
     async def test_drainCommand(self) -> None:
         """A member that is asked to hands over, and stays."""

@@ -233,12 +233,12 @@ class Accounts(_WithDatabase):
         self.do(accounts.add, self.keys, [ClusterAccount(f"{n}@x.test", n) for n in "abc"])
         self.do(places.claim, me, [Member(me, "m", 9)], 9)
         self.connection.execute("UPDATE iris_accounts SET secret = 'x' WHERE id = 2")
-        refused: list[str] = []
+        refused: dict[Place, str] = {}
         found = self.do(accounts.kept, self.keys, me, refused=refused)
         self.assertEqual(
             {key: kept.account.token for key, kept in found.items()}, {(1, 0): "a", (3, 0): "c"}
         )
-        self.assertEqual(len(refused), 1)
+        self.assertEqual([place.account for place in refused], [2])
         self.assertEqual(set(self.do(accounts.kept, self.keys, me, [3, 7])), {(3, 0)})
 
 
