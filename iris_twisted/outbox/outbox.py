@@ -161,12 +161,16 @@ class Outbox:
         if not coming:
             # Done at the end already.
             return
+        term = self._store.term()
         adding = self._store.add(coming)
-        adding.addCallback(self._added, coming)
+        adding.addCallback(self._added, coming, term)
         adding.addErrback(lambda failure: self._log.failure("a bug in keeping calls", failure))
 
     def _added(
-        self, results: Sequence[int | NotKept | None], additions: Sequence[Addition]
+        self,
+        results: Sequence[int | NotKept | None],
+        additions: Sequence[Addition],
+        term: int | None,
     ) -> None:
         for result, addition in zip(results, additions, strict=True):
             if result is None:
@@ -175,9 +179,9 @@ class Outbox:
             elif isinstance(result, NotKept):
                 self._arrived(Failure(result), addition.record.key)
             else:
-                self._kept(result, addition)
+                self._kept(result, addition, term)
 
-    def _kept(self, id: int, addition: Addition) -> None:
+    def _kept(self, id: int, addition: Addition, term: int | None) -> None:
         record, specs = addition.record, addition.sinks
         durable = set[str]()
         if not self._keeps:
@@ -190,7 +194,7 @@ class Outbox:
             self._accepted(record)
         due = Due(id, 0, record)
         for spec in specs:
-            self._workers[spec].give(due)
+            self._workers[spec].give(due, term)
 
     def _accepted(self, record: CallRecord) -> None:
         # The clock may have been set back meanwhile.

@@ -4,6 +4,9 @@ with backoff, and to the dead letters when there is no hope.
 
 What was kept just now is given at once, without reading it back, as long as nothing that came
 before it is still to be read.
+
+Before each delivery the store is asked whether what is known here may still be given: a member of
+a cluster that was stopped for a while, or has lost its database, may owe nothing of it any more.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ __all__ = ["SinkWorker"]
 
 # Seconds after which it looks again anyway: somebody may have revived dead letters.
 _LOOK = 10.0
+# Seconds after which it asks again whether it may give anything.
+_HOLD = 0.5
 # How many are read at a time.
 _BATCH = 256
 
@@ -70,6 +75,8 @@ class SinkWorker:
         # What the sink has, and the store does not know yet.
         self._unmarked: list[tuple[Due, float]] = []
         self._storing = StoreRetry(reactor, sink.name)
+        # In which term of the store's all was read that is known here; none at the beginning.
+        self._term: int | None = None
         # Whether the store may hold what is due and not known here.
         self._more = True
         # Whether the store may hold what is due later.
@@ -90,10 +97,15 @@ class SinkWorker:
         elif not self._lanes.ready:
             self._storing.start(self._look())
 
-    def give(self, due: Due) -> None:
-        """A call was kept just now, after all that was kept before."""
-        if self._strict or self._looking or self._more or self._lanes.isFull:
-            # What came before it is read first.
+    def give(self, due: Due, term: int | None) -> None:
+        """
+        A call was kept just now, after all that was kept before.
+
+        @param term: in which it was brought to the store.
+        """
+        behind = self._strict or self._looking or self._more or self._lanes.isFull
+        if behind or term != self._term or not self._isSure:
+            # What came before it is read first, and it again where it may be somebody else's.
             self.wake()
         elif due.id not in self._lanes.known:
             self._renewDates()
@@ -136,12 +148,27 @@ class SinkWorker:
             self._timer.cancel()
         self._timer = self._time.callLater(wait, self.wake)
 
+    @property
+    def _isSure(self) -> bool:
+        """Whether what is known here may be given."""
+        return self._term is not None and self._store.term() == self._term
+
+    def _hold(self) -> None:
+        """Forget what somebody else may have by now; read it again when it may be given."""
+        self._term = None
+        self._lanes.forgetWaiting()
+        self._more = True
+        self._lookAt(self._attempts.now() + _HOLD)
+
     async def _look(self) -> None:
         """Read what is due."""
         self._looking = True
         self._lookAgain = False
         self._cancelTimer()
         lanes, now = self._lanes, self._attempts.now()
+        if not self._isSure:
+            lanes.forgetWaiting()
+            self._term = self._store.term()
         lanes.beforeLook()
         try:
             look = await self._storing.do(
@@ -149,18 +176,25 @@ class SinkWorker:
                     self._spec, now, _BATCH, tuple(lanes.known), tuple(lanes.skipped)
                 )
             )
-            for due in look.due:
+            # What was asked before a pause of the process may be answered after it.
+            sure = self._isSure
+            for due in look.due if sure else ():
                 if due.id not in lanes.known:
                     lanes.put(due)
-            self._more = self._lookAgain or len(look.due) >= _BATCH
+            self._more = not sure or self._lookAgain or len(look.due) >= _BATCH
             self._waitsForDate = look.next is not None
             self._renewDates()
         finally:
             self._looking = False
         if self._stopped:
             return
-        self._lookAt(min(now + _LOOK, look.next or now + _LOOK))
-        self._pump()
+        if sure:
+            self._lookAt(min(now + _LOOK, look.next or now + _LOOK))
+            self._pump()
+        else:
+            self._hold()
+            if self._lookAgain:
+                self.wake()
 
     def _renewDates(self) -> None:
         if not self._waitsForDate and not self._lanes.known:
@@ -176,10 +210,13 @@ class SinkWorker:
         self._pumping = True
         try:
             while self._lanes.ready and len(self._taking) < self.sink.concurrency:
-                self._take(self._lanes.ready.popleft())
+                if self._isSure:
+                    self._take(self._lanes.ready.popleft())
+                else:
+                    self._hold()
         finally:
             self._pumping = False
-        if self._more and not self._lanes.ready and not self._looking:
+        if self._more and self._term is not None and not self._lanes.ready and not self._looking:
             self._storing.start(self._look())
 
     def _take(self, due: Due) -> None:

@@ -259,7 +259,7 @@ class Members(TestCase):
         dead._rounds.wake()
         self.members["c"] = dead
         await self.until(lambda: dead.counts.lost == 10)
-        self.assertEqual(dead.holding(self.connection, [place]), [False])
+        self.assertEqual(dead.fence.holding(self.connection, [place]), [False])
         await self.until(self.settled(10, 10, 10))
 
     async def test_signedOff(self) -> None:
