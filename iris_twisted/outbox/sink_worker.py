@@ -15,14 +15,14 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..connection.interfaces import IRetryPolicy
 from ..errors import IrisError, NotTaken
+from ..net.earliest_call import EarliestCall
 from ..net.steady_time import steadyTime
-from ..sinks.interfaces import INotificationSink, IOrderedSink
+from ..sinks.interfaces import IAskingSink, INotificationSink, IOrderedSink
 from .attempts import Attempts
 from .interfaces import IOutboxStore
 from .lanes import Lanes
@@ -84,7 +84,7 @@ class SinkWorker:
         self._looking = False
         self._lookAgain = False
         self._pumping = False
-        self._timer: IDelayedCall | None = None
+        self._nextLook = EarliestCall(reactor, self.wake)
         self._stopped = False
 
     # What may be asked of it
@@ -104,7 +104,7 @@ class SinkWorker:
         @param term: in which it was brought to the store.
         """
         behind = self._strict or self._looking or self._more or self._lanes.isFull
-        if behind or term != self._term or not self._isSure:
+        if behind or term != self._term:
             # What came before it is read first, and it again where it may be somebody else's.
             self.wake()
         elif due.id not in self._lanes.known:
@@ -125,7 +125,7 @@ class SinkWorker:
     async def stop(self) -> None:
         """Leave what is under way to the next start, and close the sink."""
         self._stopped = True
-        self._cancelTimer()
+        self._nextLook.cancel()
         for taking in list(self._taking.values()):
             taking.cancel()
         self._markTaken()
@@ -134,19 +134,9 @@ class SinkWorker:
 
     # Reading what is due
 
-    def _cancelTimer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-
     def _lookAt(self, time: float) -> None:
         """Look at that date of L{Attempts}, or before."""
-        wait = max(0.0, time - self._attempts.now())
-        if self._timer is not None and self._timer.active():
-            if self._timer.getTime() <= self._time.seconds() + wait:
-                return
-            self._timer.cancel()
-        self._timer = self._time.callLater(wait, self.wake)
+        self._nextLook.within(max(0.0, time - self._attempts.now()))
 
     @property
     def _isSure(self) -> bool:
@@ -158,13 +148,13 @@ class SinkWorker:
         self._term = None
         self._lanes.forgetWaiting()
         self._more = True
-        self._lookAt(self._attempts.now() + _HOLD)
+        self._nextLook.within(_HOLD)
 
     async def _look(self) -> None:
         """Read what is due."""
         self._looking = True
         self._lookAgain = False
-        self._cancelTimer()
+        self._nextLook.cancel()
         lanes, now = self._lanes, self._attempts.now()
         if not self._isSure:
             lanes.forgetWaiting()
@@ -220,8 +210,11 @@ class SinkWorker:
             self._storing.start(self._look())
 
     def _take(self, due: Due) -> None:
-        began = self._time.seconds()
-        taking = maybeDeferred(self.sink.take, due.record)
+        began, term = self._time.seconds(), self._term
+        if IAskingSink.providedBy(self.sink):
+            taking = maybeDeferred(self.sink.takeIf, due.record, lambda: self._store.term() == term)
+        else:
+            taking = maybeDeferred(self.sink.take, due.record)
         self._taking[due.id] = taking
         taking.addCallbacks(
             self._taken, self._notTaken, callbackArgs=(due, began), errbackArgs=(due, began)
