@@ -24,6 +24,7 @@ from iris_twisted.cluster.key_file import Keys, addKey
 from iris_twisted.cluster.member import ClusterMember
 from iris_twisted.cluster.membership import Identity
 from iris_twisted.errors import DatabaseFailed, NotKept
+from iris_twisted.outbox import IFence
 
 from .databases import freshDatabase
 
@@ -249,17 +250,28 @@ class Members(TestCase):
         dead = self.members.pop("c")
         account = next(iter(runners[2].up))
         place = dead.right(account)
+        term = dead.fence.term()
+        self.assertIsNotNone(term)
+        self.assertTrue(dead.fence.lives(self.connection))
+        self.assertTrue(verifyObject(IFence, dead.fence))
         await dead._rounds.stop()
         began = reactor.seconds()  # type: ignore[attr-defined]
         await self.until(lambda: self.owned() == [15, 15])
         self.assertLess(reactor.seconds() - began, 12.0)  # type: ignore[attr-defined]
         self.assertEqual([runner.adopted for runner in runners[:2]], [[["c"]], [["c"]]])
         # It wakes up: nothing of it is its own any more.
+        self.assertIsNone(dead.fence.term())
+        self.assertFalse(dead.fence.lives(self.connection))
+        self.assertTrue(dead.fence.isGone(self.connection, "c"))
+        told: list[int | None] = []
+        dead._tellSure = lambda: told.append(dead.fence.term())
         dead._rounds._stopped = False
         dead._rounds.wake()
         self.members["c"] = dead
         await self.until(lambda: dead.counts.lost == 10)
         self.assertEqual(dead.fence.holding(self.connection, [place]), [False])
+        self.assertEqual(told, [dead.fence.term()])
+        self.assertNotIn(term, told)
         await self.until(self.settled(10, 10, 10))
 
     async def test_signedOff(self) -> None:

@@ -290,6 +290,29 @@ class Members(_WithDatabase):
         self.assertEqual(lives, [Life.LATE, Life.LATE, Life.DEAD])
         self.assertAlmostEqual(self.do(membership.look, me, 9.0).soonest, 1.0)
 
+    def test_gone(self) -> None:
+        """Who is gone does not come back while somebody adopts what it owes."""
+        me = self.do(membership.join, Identity("m", 9))
+        self.assertTrue(self.do(membership.lives, me))
+        self.assertFalse(self.do(membership.isGone, "m"))
+        self.expire("m")
+        self.assertFalse(self.do(membership.lives, me))
+        self.assertTrue(self.do(membership.isGone, "none"))
+        with connect(self.conninfo, "test") as other:
+            with self.connection.transaction():
+                self.assertTrue(membership.isGone(self.connection, "m"))
+                with self.assertRaises(psycopg.errors.QueryCanceled), other.transaction():
+                    other.execute("SET LOCAL statement_timeout = 50")
+                    membership.look(other, me, 0.0)
+            with other.transaction():
+                self.assertTrue(membership.look(other, me, 0.0).lapsed)
+        self.assertFalse(self.do(membership.isGone, "m"))
+        # Another process that has its name since is not itself.
+        self.expire("m")
+        self.do(membership.join, Identity("m", 9))
+        self.assertFalse(self.do(membership.lives, me))
+        self.assertFalse(self.do(membership.isGone, "m"))
+
     def test_forget(self) -> None:
         """Only a dead one."""
         self.do(membership.join, Identity("m", 9))
