@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from ..outbox.interfaces import IFence
 from ..outbox.values import Place
-from . import membership, places
+from . import lease_proofs, places
 from .lease import Lease
 
 __all__ = ["Fence"]
@@ -33,10 +33,10 @@ class Fence:
         return self._lease.term
 
     def lives(self, cursor: Any) -> bool:
-        return self.row is not None and membership.lives(cursor, self.row)
+        return self.row is not None and lease_proofs.lives(cursor, self.row)
 
     def isGone(self, cursor: Any, name: str) -> bool:
-        return membership.isGone(cursor, name)
+        return lease_proofs.isGone(cursor, name)
 
     def holding(self, cursor: Any, rights: Sequence[Place]) -> Sequence[bool]:
         row = self.row

@@ -22,10 +22,8 @@ __all__ = [
     "deadOf",
     "drain",
     "forget",
-    "isGone",
     "join",
     "leave",
-    "lives",
     "look",
     "tell",
 ]
@@ -185,30 +183,6 @@ def _renew(connection: psycopg.Connection, id: int, held: int, connected: int) -
         (LEASE, held, connected, id),
     ).fetchone()
     return None if row is None else bool(row[0])
-
-
-def lives(cursor: Any, id: int) -> bool:
-    """
-    @param cursor: of psycopg, or a connection of it.
-    @return: whether that is a member whose lease lasts.
-    """
-    found = cursor.execute(
-        "SELECT FROM iris_members WHERE id = %s AND expires > clock_timestamp()", (id,)
-    )
-    return bool(found.rowcount)
-
-
-def isGone(cursor: Any, name: str) -> bool:
-    """
-    Whether no member of that name lives; it stays so until the transaction ends, since whoever
-    renews that lease waits for it.
-
-    @param cursor: as of L{lives}.
-    """
-    row = cursor.execute(
-        "SELECT expires <= clock_timestamp() FROM iris_members WHERE name = %s FOR UPDATE", (name,)
-    ).fetchone()
-    return row is None or bool(row[0])
 
 
 def _lifeOf(left: float, watching: float) -> Life:
