@@ -11,7 +11,7 @@ a cluster that was stopped for a while, or has lost its database, may owe nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -26,6 +26,7 @@ from ..sinks.interfaces import IAskingSink, INotificationSink, IOrderedSink
 from .attempts import Attempts
 from .interfaces import IOutboxStore
 from .lanes import Lanes
+from .marks import Marks
 from .store_retry import StoreRetry
 from .values import Attempt, Due
 
@@ -37,6 +38,10 @@ _LOOK = 10.0
 _HOLD = 0.5
 # How many are read at a time.
 _BATCH = 256
+# How many calls a sink has at most of which it is not written down yet that it took them, and how
+# many more for each that it takes at a time: what happens to us or the store repeats no others.
+_UNMARKED = 64
+_UNMARKED_EACH = 4
 
 
 class SinkWorker:
@@ -72,9 +77,8 @@ class SinkWorker:
         # A sink that keeps the order by itself gets many calls of an account at a time.
         self._lanes = Lanes(serial=strictOrder or not IOrderedSink.providedBy(sink))
         self._taking: dict[int, Deferred[Any]] = {}
-        # What the sink has, and the store does not know yet.
-        self._unmarked: list[tuple[Due, float]] = []
         self._storing = StoreRetry(reactor, sink.name)
+        self._marks = Marks(reactor, store, spec, self._storing, self._marked)
         # In which term of the store's all was read that is known here; none at the beginning.
         self._term: int | None = None
         # Whether the store may hold what is due and not known here.
@@ -120,7 +124,7 @@ class SinkWorker:
     @property
     def isGiving(self) -> bool:
         """Whether the sink is being given something, or what it took is being marked."""
-        return bool(self._taking or self._unmarked or self._storing.writing)
+        return bool(self._taking or self._marks.waiting or self._storing.writing)
 
     async def stop(self) -> None:
         """Leave what is under way to the next start, and close the sink."""
@@ -128,7 +132,7 @@ class SinkWorker:
         self._nextLook.cancel()
         for taking in list(self._taking.values()):
             taking.cancel()
-        self._markTaken()
+        self._marks.write()
         await self._storing.stop()
         await self.sink.stop()
 
@@ -192,6 +196,12 @@ class SinkWorker:
 
     # Giving it to the sink
 
+    @property
+    def _hasRoom(self) -> bool:
+        """Whether the sink takes more now, and the store will hear of it soon enough."""
+        most = self.sink.concurrency
+        return len(self._taking) < most and self._marks.waiting < _UNMARKED + _UNMARKED_EACH * most
+
     def _pump(self) -> None:
         """Give the sink as much as it takes."""
         if self._pumping or self._stopped:
@@ -199,7 +209,7 @@ class SinkWorker:
             return
         self._pumping = True
         try:
-            while self._lanes.ready and len(self._taking) < self.sink.concurrency:
+            while self._lanes.ready and self._hasRoom:
                 if self._isSure:
                     self._take(self._lanes.ready.popleft())
                 else:
@@ -222,26 +232,15 @@ class SinkWorker:
 
     def _taken(self, _: object, due: Due, began: float) -> None:
         del self._taking[due.id]
-        if not self._unmarked:
-            # What else is taken in this turn is marked along with it.
-            self._time.callLater(0, self._markTaken)
-        self._unmarked.append((due, self._time.seconds() - began))
+        self._marks.take(due, self._time.seconds() - began)
         # The next one need not wait until this one is marked.
         self._lanes.next(due.record.account)
         self._pump()
 
-    def _markTaken(self) -> None:
-        if not self._unmarked:
-            # Done at the end already.
-            return
-        taken, self._unmarked = self._unmarked, []
-        deliveries = [(due.id, self._spec) for due, _ in taken]
-
-        def marked() -> None:
-            for due, seconds in taken:
-                self._done(due, "taken", seconds, None)
-
-        self._storing.write(lambda: self._store.taken(deliveries), marked)
+    def _marked(self, taken: Sequence[tuple[Due, float]]) -> None:
+        for due, seconds in taken:
+            self._done(due, "taken", seconds, None)
+        self._pump()
 
     def _notTaken(self, failure: Failure, due: Due, began: float) -> None:
         del self._taking[due.id]

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 from iris_twisted.errors import NotTaken
 from iris_twisted.interfaces import IAskingSink
-from iris_twisted.outbox import Spool
+from iris_twisted.outbox import Spool, sink_worker
 from iris_twisted.sinks import CallRecord
 
 from .test_order import Held
@@ -54,6 +54,9 @@ class Shared(Spool):
     def due(self, *args: Any) -> Any:
         return super().due(*args).addCallback(self.late)
 
+    def taken(self, deliveries: Any) -> Any:
+        return super().taken(deliveries).addCallback(self.late)
+
     def adopted(self, *rooms: str) -> None:
         """Others have these calls by now."""
         for room in rooms:
@@ -92,6 +95,11 @@ class Terms(OutboxCase):
     def answer(self, room: str) -> None:
         self.held.answer(room)
         self.clock.settle()
+
+    def answerAll(self) -> None:
+        self.clock.settle()
+        while self.held.under:
+            self.answer(next(iter(self.held.under)))
 
     def later(self, seconds: float = 1.0) -> None:
         self.clock.advance(seconds)
@@ -211,6 +219,25 @@ class Terms(OutboxCase):
         self.store.now = 1
         self.later()
         self.assertEqual(list(self.held.under), ["r2"])
+        self.stop()
+
+    def test_unmarked(self) -> None:
+        """A store that does not answer stops it soon: nobody knows what its sinks have."""
+        self.sink = self.sinks["one"] = Sink("one", concurrency=5)
+        self.held = Held(self.sink)
+        self.patch(sink_worker, "_UNMARKED", 3)
+        self.patch(sink_worker, "_UNMARKED_EACH", 1)
+        self.open()
+        self.calls(*(f"r{n}" for n in range(30)))
+        self.store.held = []
+        self.answerAll()
+        # Eight that are not marked, and what it had besides at that moment.
+        self.assertLess(len(self.sink.taken), 13)
+        self.later(5.0)
+        self.assertEqual(self.held.under, {})
+        self.store.answer()
+        self.answerAll()
+        self.assertEqual(self.sink.rooms(), [f"r{n}" for n in range(30)])
         self.stop()
 
     def test_asked(self) -> None:
