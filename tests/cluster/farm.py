@@ -37,6 +37,8 @@ class _Receiver(Resource):
     Takes every call, and counts it by its key.
 
     @ivar held: those that wait for an answer; C{None} where each is answered at once.
+    @ivar refused: the traces of those that it does not take now.
+    @ivar tried: the traces of all that came, again and again.
     """
 
     isLeaf = True
@@ -47,6 +49,8 @@ class _Receiver(Resource):
         self.traces: set[str] = set()
         self.closed = False
         self.held: list[Request] | None = None
+        self.refused: set[str] = set()
+        self.tried: list[str] = []
 
     def answer(self) -> None:
         """Those that wait, and all from now on."""
@@ -55,13 +59,15 @@ class _Receiver(Resource):
             request.finish()
 
     def render_POST(self, request: Request) -> bytes | int:
-        if self.closed:
+        record = json.loads(request.content.read())
+        trace = record["notification"]["traceid"]
+        self.tried.append(trace)
+        if self.closed or trace in self.refused:
             request.setResponseCode(503)
             return b""
-        record = json.loads(request.content.read())
         now = reactor.seconds()  # type: ignore[attr-defined]
         self.keys.setdefault(record["key"], []).append(now)
-        self.traces.add(record["notification"]["traceid"])
+        self.traces.add(trace)
         if self.held is not None:
             self.held.append(request)
             return NOT_DONE_YET

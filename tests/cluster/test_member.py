@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -16,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from iris_twisted.cluster import accounts, membership, schema
+from iris_twisted.cluster import accounts, membership, places, schema
 from iris_twisted.cluster.accounts import ClusterAccount, Kept
 from iris_twisted.cluster.conninfo import connect
 from iris_twisted.cluster.interfaces import IPlaceRunner
@@ -365,6 +366,31 @@ class Members(TestCase):
         await self.until(lambda: not b.sight or not b._holdings.hopeless())
         self.assertEqual(self.platform.dark, set())
         self.assertEqual(self.members["a"].owned, 4)
+
+    async def test_completedMeanwhile(self) -> None:
+        """Who gives up a place that the owner gives it in the same moment keeps that place."""
+        self.accounts(2)
+        self.join("a")
+        await self.until(self.settled(2))
+        self.join("b").hangs = True
+        a, b = self.members["a"], self.members["b"]
+        await self.until(lambda: len(b._holdings.keys) == 1)
+        (key,) = b._holdings.keys
+        given: list[Any] = []
+
+        def hopeless() -> list[Any]:
+            if given:
+                return []
+            given.append(self.do(partial(places.complete, dark=True), a.me, [key]))
+            return [key]
+
+        self.patch(b._holdings, "hopeless", hopeless)
+        b._rounds.wake()
+        await self.until(lambda: bool(given))
+        self.assertEqual(given[0], [key])
+        await self.until(lambda: b.owned == 1 and list(b._holdings.keys) == [key], 10.0)
+        owner = "SELECT owner FROM iris_places WHERE account = %s AND copy = %s"
+        self.assertEqual(self.connection.execute(owner, key).fetchone(), (b.me,))
 
     async def test_drainCommand(self) -> None:
         """A member that is asked to hands over, and stays."""
