@@ -87,6 +87,8 @@ class SinkWorker:
         self._waitsForDate = True
         self._looking = False
         self._lookAgain = False
+        # The accounts of which an earlier call went back to the store while it looked.
+        self._putBack: set[str] = set()
         self._pumping = False
         self._nextLook = EarliestCall(reactor, self.wake)
         self._stopped = False
@@ -118,7 +120,7 @@ class SinkWorker:
 
     def refresh(self) -> None:
         """Forget what is known and not under way: somebody else may have it by now."""
-        self._lanes.forgetWaiting()
+        self._putBack |= self._lanes.forgetWaiting()
         self.wake()
 
     @property
@@ -158,6 +160,7 @@ class SinkWorker:
         """Read what is due."""
         self._looking = True
         self._lookAgain = False
+        self._putBack.clear()
         self._nextLook.cancel()
         lanes, now = self._lanes, self._attempts.now()
         if not self._isSure:
@@ -173,9 +176,10 @@ class SinkWorker:
             # What was asked before a pause of the process may be answered after it.
             sure = self._isSure
             for due in look.due if sure else ():
-                if due.id not in lanes.known:
+                if due.id not in lanes.known and due.record.account not in self._putBack:
                     lanes.put(due)
-            self._more = not sure or self._lookAgain or len(look.due) >= _BATCH
+            again = self._lookAgain or bool(self._putBack)
+            self._more = not sure or again or len(look.due) >= _BATCH
             self._waitsForDate = look.next is not None
             self._renewDates()
         finally:
@@ -275,6 +279,7 @@ class SinkWorker:
             if again is not None:
                 # The later ones are due with it now, and read again then.
                 self._lanes.forgetWaitingOf(due.record.account)
+                self._putBack.add(due.record.account)
             self._lanes.next(due.record.account)
         self._done(due, "dead" if again is None else "failed", seconds, error)
         if again is not None:
