@@ -7,6 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -22,15 +24,28 @@ from iris_twisted.outbox import Place as Right
 
 from ..outbox.test_outbox import OutboxCase
 
+GIVEN = {
+    "event-manager": "https://evm.test",
+    "cluster": "host=x",
+    "cluster-key-file": "k",
+    "sink": ["one"],
+}
 _ELSEWHERE = "exec:/only/on/another/machine"
 
 
 @implementer(IAccountSet)
 class Accounts:
-    """Nobody is connected."""
+    """
+    Nobody is connected.
+
+    @ivar tokens: with which somebody should be.
+    """
+
+    def __init__(self) -> None:
+        self.tokens: list[str | None] = []
 
     def add(self, account: Account, token: str | None) -> None:
-        pass
+        self.tokens.append(token)
 
     def remove(self, account: Account) -> Deferred[Any]:
         return succeed(None)
@@ -50,16 +65,10 @@ class Offers(OutboxCase):
                 raise IncorrectParameters("sink exec: it is no program that can be run")
             return self.sinks[spec]
 
-        given = {
-            "event-manager": "https://evm.test",
-            "cluster": "host=x",
-            "cluster-key-file": "k",
-            "sink": ["one"],
-        }
-        configuration = Configuration.read(given, {}, None)
+        configuration = Configuration.read(GIVEN, {}, None)
         self.outbox = Outbox(self.clock, self.path, make)
         self.connections = Connections(self.clock, configuration)
-        known = Accounts()
+        known = self.known = Accounts()
         self.assertTrue(verifyObject(IAccountSet, known))
         self.connections.use(known, self.outbox)
 
@@ -98,3 +107,55 @@ class Offers(OutboxCase):
         self.successResultOf(self.call())
         self.assertEqual(set(self.depths().values()) - {0}, set())
         self.stop()
+
+
+@implementer(IAccountSet)
+class Services(Accounts):
+    """Whoever was added has a service, which takes each token."""
+
+    def serviceOf(self, routingId: str) -> Any:
+        return self
+
+    def updateToken(self, token: str) -> None:
+        """As a service does."""
+
+
+class GivenUp(SynchronousTestCase):
+    """Accounts of which the platform wants nothing to know."""
+
+    def setUp(self) -> None:
+        self.clock, self.known = Clock(), Services()
+        self.connections = Connections(self.clock, Configuration.read(GIVEN, {}, None))
+        self.connections.use(self.known, None)
+
+    def kept(self, token: str) -> Kept:
+        return Kept(Place(1, 0, 1, 1), ClusterAccount("a@x.test", token))
+
+    def giveUp(self) -> None:
+        self.connections.ended(self.connections._connections["a@x.test"].account)
+
+    def test_latestToken(self) -> None:
+        """It is tried again with the token that was set meanwhile."""
+        self.connections.start(self.kept("t1"))
+        self.connections.change(self.kept("t2"))
+        self.assertEqual(self.known.tokens, ["t1"])
+        self.giveUp()
+        self.clock.advance(60)
+        self.assertEqual(self.known.tokens, ["t1", "t2"])
+
+    def test_changed(self) -> None:
+        """What is changed of it is tried at once, and not once more after a while."""
+        self.connections.start(self.kept("t1"))
+        self.giveUp()
+        self.connections.change(self.kept("t2"))
+        self.assertEqual(self.known.tokens, ["t1", "t2"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_twice(self) -> None:
+        """It waits once, however often it is given up; and no longer when its place is gone."""
+        self.connections.start(self.kept("t1"))
+        self.giveUp()
+        self.giveUp()
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.successResultOf(self.connections.stop(self.kept("t1")))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
