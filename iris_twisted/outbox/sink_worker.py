@@ -181,6 +181,8 @@ class SinkWorker:
             again = self._lookAgain or bool(self._putBack)
             self._more = not sure or again or len(look.due) >= _BATCH
             self._waitsForDate = look.next is not None
+            if look.next is not None and self._attempts.meet(look.next):
+                self._more = True
             self._renewDates()
         finally:
             self._looking = False
