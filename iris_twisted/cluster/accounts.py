@@ -216,7 +216,7 @@ def kept(
     me: int,
     accounts: Collection[int] | None = None,
     *,
-    refused: list[str] | None = None,
+    refused: dict[Place, str] | None = None,
 ) -> dict[Key, Kept]:
     """
     The places that a member owns, or is the successor of.
@@ -240,7 +240,7 @@ def kept(
         except ValueError as e:
             if refused is None:
                 raise
-            refused.append(str(e))
+            refused[place] = str(e)
     return found
 
 

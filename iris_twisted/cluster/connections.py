@@ -48,6 +48,7 @@ class _Listener(IrisListener):
 class _Connection:
     """
     @ivar account: as the daemon knows it.
+    @ivar latest: as it is in the database by now.
     @ivar sinks: where its calls go now; C{None} where one of them cannot be used here.
     @ivar up: fires when it is up for the first time.
     @ivar offers: how many calls are being kept.
@@ -56,11 +57,18 @@ class _Connection:
     """
 
     account: Account
+    latest: Account
     sinks: Sequence[str] | None
     up: Deferred[None] = attrs.field(factory=Deferred)
     offers: int = 0
     idle: Deferred[None] | None = None
     again: IDelayedCall | None = None
+
+    def waitNoLonger(self) -> None:
+        """It is not to be tried again after a while."""
+        if self.again is not None:
+            self.again.cancel()
+            self.again = None
 
 
 @implementer(IPlaceRunner)
@@ -131,12 +139,14 @@ class Connections:
         if connection is not None and connection.account is account:
             words = "{name} was given up; trying again in {seconds:.0f} seconds"
             self._log.error(words, name=account.name, seconds=_AGAIN)
+            connection.waitNoLonger()
             connection.again = self._time.callLater(_AGAIN, self._tryAgain, connection)
 
     # IPlaceRunner
 
     def start(self, kept: Kept) -> Deferred[None]:
-        connection = _Connection(_accountOf(kept.account), self._sinksOf(kept.account))
+        account = _accountOf(kept.account)
+        connection = _Connection(account, account, self._sinksOf(kept.account))
         self._connections[kept.account.routingId.lower()] = connection
         self._connect(connection)
         return connection.up
@@ -145,12 +155,12 @@ class Connections:
         connection = self._connections[kept.account.routingId.lower()]
         connection.sinks = self._sinksOf(kept.account)
         before, account = connection.account, _accountOf(kept.account)
+        connection.latest = account
         service = self._known.serviceOf(account.routingId or "")
         login = before.email, before.password
-        if login != (account.email, account.password) or service is None:
-            self._known.remove(before)
-            connection.account = account
-            self._connect(connection)
+        givenUp = connection.again is not None
+        if givenUp or login != (account.email, account.password) or service is None:
+            self._reconnect(connection)
         elif account.token is not None:
             try:
                 service.updateToken(account.token)
@@ -162,8 +172,7 @@ class Connections:
 
     async def _stop(self, kept: Kept) -> None:
         connection = self._connections.pop(kept.account.routingId.lower())
-        if connection.again is not None:
-            connection.again.cancel()
+        connection.waitNoLonger()
         await self._known.remove(connection.account)
         if connection.offers:
             # They are ours still.
@@ -209,7 +218,12 @@ class Connections:
 
     def _tryAgain(self, connection: _Connection) -> None:
         connection.again = None
+        self._reconnect(connection)
+
+    def _reconnect(self, connection: _Connection) -> None:
+        connection.waitNoLonger()
         self._known.remove(connection.account)
+        connection.account = connection.latest
         self._connect(connection)
 
 

@@ -60,10 +60,13 @@ class Decisions:
         """Whether places wait that somebody may soon claim."""
         return bool(sight.waiting) and self.waited < LEASE
 
-    async def decide(self, me: int, sight: Sight) -> tuple[list[Place], list[Place]] | None:
+    async def decide(
+        self, me: int, sight: Sight, without: Collection[int] = ()
+    ) -> tuple[list[Place], list[Place]] | None:
         """
         Claim and pull what the rules say.
 
+        @param without: accounts of which it wants none.
         @return: what was claimed, and what this member is the successor of now; C{None} when
             there was nothing to do.
         """
@@ -78,11 +81,13 @@ class Decisions:
         decided = plan(self._view(me, counted))
         claimed: list[Place] = []
         if decided.claim:
-            work = partial(places.claim, me=me, members=members, most=decided.claim)
+            work = partial(
+                places.claim, me=me, members=members, most=decided.claim, without=without
+            )
             claimed = await self._database.run(work)
         pulled: list[Place] = []
         for wanted in decided.pulls:
-            pull = partial(places.pull, me=me, members=members, wanted=wanted)
+            pull = partial(places.pull, me=me, members=members, wanted=wanted, without=without)
             some = await self._database.run(pull)
             if some is not None and not some:
                 self._fruitless.add(wanted.source)

@@ -6,7 +6,9 @@ missed.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 from twisted.application.service import IService, Service
@@ -20,7 +22,7 @@ from ..command_line.exit_status import ExitStatus, stopWith
 from ..command_line.options import PlainOptions
 from ..command_line.terminal import lineWriter
 from ..daemon.terminal_output import TerminalOutput
-from ..errors import IrisError
+from ..errors import IrisError, NotTaken
 from .demo import ClusterDemo, Settings
 
 __all__ = ["Options", "makeService"]
@@ -87,11 +89,26 @@ class _Shown(Service):
         self._reactor = reactor
         self._output = TerminalOutput(sys.stdout, os.environ)
         self._complain = lineWriter(sys.stderr)
-        self._demo = ClusterDemo(reactor, options.settings, self._output.write)
+        self._demo = ClusterDemo(reactor, options.settings, self._write)
         self._end: IDelayedCall | None = None
+        self._output.broken = self._nobodyReads
+
+    def _write(self, line: str) -> None:
+        # When nobody reads any more, it ends by that.
+        with suppress(NotTaken):
+            self._output.write(line)
+
+    def _nobodyReads(self) -> None:
+        self._output.broken = None
+        stopWith(self._reactor, int(ExitStatus.EX_IOERR))
+
+    def _hungUp(self, *_: object) -> None:
+        self._reactor.callFromThread(lambda: self._output.broken and self._output.broken())
 
     def startService(self) -> None:
         super().startService()
+        # A terminal that is closed ends the demonstration as Ctrl-C does, with all that it started.
+        signal.signal(signal.SIGHUP, self._hungUp)
         self._demo.startService()
         assert self._demo.started is not None
         self._demo.started.addCallbacks(self._started, self._failed)
@@ -111,7 +128,7 @@ class _Shown(Service):
 
     def _over(self) -> None:
         for line in self._demo.lines():
-            self._output.write(line)
+            self._write(line)
         stopWith(self._reactor, 1 if self._demo.missed else 0)
 
     def stopService(self) -> Deferred[None]:

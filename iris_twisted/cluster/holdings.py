@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from ..errors import NotKept
 from ..net.steady_time import steadyTime
 from ..outbox import values as outbox
-from .accounts import Kept
+from .accounts import ClusterAccount, Kept
 from .interfaces import IPlaceRunner
 from .places import Key
 from .values import Place
@@ -76,6 +76,11 @@ class Holdings:
     def connected(self) -> int:
         """How many are connected right now."""
         return sum(self._isUp(holding) for holding in self._held.values())
+
+    def accountOf(self, key: Key) -> ClusterAccount | None:
+        """The account of a place that is here."""
+        holding = self._held.get(key)
+        return None if holding is None else holding.kept.account
 
     def right(self, routingId: str) -> outbox.Place:
         """

@@ -2,7 +2,8 @@
 The key that every member has, and the database does not: it encrypts what is secret there.
 
 The file holds a key a line, the newest first. The first one encrypts, and all decrypt: that
-is how keys are rotated.
+is how keys are rotated. A file that was changed is read again as soon as the keys at hand do
+not suffice.
 """
 
 from __future__ import annotations
@@ -73,6 +74,11 @@ class Keys:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._read()
+
+    def _read(self) -> None:
+        path = self.path
+        self._known = self._version()
         lines = _lines(path)
         if not lines:
             raise IncorrectParameters(f"the key file {path!r} holds no key")
@@ -83,6 +89,18 @@ class Keys:
                 f"the key file {path!r} holds a line that is no key: make one with twist "
                 "iris-cluster key"
             ) from None
+
+    def _version(self) -> tuple[int, ...] | None:
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
+    @property
+    def areOld(self) -> bool:
+        """Whether the file was changed since it was read."""
+        return self._version() not in (None, self._known)
 
     def encrypt(self, routingId: str, secrets: dict[str, str]) -> bytes:
         """
@@ -97,7 +115,7 @@ class Keys:
             account.
         """
         try:
-            whole: dict[str, Any] = json.loads(self._fernet.decrypt(secret))
+            whole: dict[str, Any] = json.loads(self._decrypted(secret))
         except InvalidToken:
             raise IncorrectParameters(
                 f"no key in {self.path!r} decrypts the secrets of {routingId}"
@@ -105,6 +123,15 @@ class Keys:
         if whole.pop("routing-id", None) != routingId.lower():
             raise IncorrectParameters(f"the secrets of {routingId} are those of another account")
         return whole
+
+    def _decrypted(self, secret: bytes) -> bytes:
+        try:
+            return self._fernet.decrypt(secret)
+        except InvalidToken:
+            if not self.areOld:
+                raise
+        self._read()
+        return self._fernet.decrypt(secret)
 
     def rotate(self, secret: bytes) -> bytes:
         """

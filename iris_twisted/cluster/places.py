@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import psycopg
 
+from .lease_proofs import surely
 from .membership import deadOf, tell
 from .ownership import Pull, choose
 from .values import Member, Place
@@ -19,6 +20,7 @@ __all__ = [
     "Right",
     "claim",
     "complete",
+    "giveBack",
     "giveUp",
     "holding",
     "makeReady",
@@ -72,7 +74,11 @@ def _lock(connection: psycopg.Connection, keys: Collection[Key]) -> None:
 
 
 def claim(
-    connection: psycopg.Connection, me: int, members: Sequence[Member], most: int
+    connection: psycopg.Connection,
+    me: int,
+    members: Sequence[Member],
+    most: int,
+    without: Collection[int] = (),
 ) -> list[Place]:
     """
     Take places that nobody keeps.
@@ -80,15 +86,17 @@ def claim(
     Whoever takes a place of an account locks that account, so that two who take two of its
     copies at the same time see each other. What somebody proves just now is left out.
 
+    @param without: accounts of which it wants none.
     @return: those that it got.
     """
+    members = surely(connection, members)
     zone = next(member.zone for member in members if member.id == me)
     near = [m.id for m in members if m.id == me or (zone is not None and m.zone == zone)]
     taken: list[Place] = []
     # First those that are in no conflict with the zone: there may be many of the others.
     for avoided in [near, [me]] if len(near) > 1 else [[me]]:
         if len(taken) < most:
-            taken += _claimSome(connection, me, members, most - len(taken), avoided)
+            taken += _claimSome(connection, me, members, most - len(taken), avoided, without)
     return taken
 
 
@@ -98,15 +106,17 @@ def _claimSome(
     members: Sequence[Member],
     most: int,
     avoided: list[int],
+    without: Collection[int],
 ) -> list[Place]:
     dead = deadOf(members)
     rows = connection.execute(
         "SELECT p.account FROM iris_places p JOIN iris_accounts a ON a.id = p.account "
-        "WHERE (p.owner IS NULL OR p.owner = ANY(%s)) AND NOT EXISTS (SELECT 1 FROM "
+        "WHERE (p.owner IS NULL OR p.owner = ANY(%s)) AND p.account <> ALL(%s) "
+        "AND NOT EXISTS (SELECT 1 FROM "
         "iris_places q WHERE q.account = p.account AND "
         "(q.owner = ANY(%s) OR q.successor = ANY(%s))) "
         "LIMIT %s FOR NO KEY UPDATE OF a, p SKIP LOCKED",
-        (dead, avoided, avoided, most),
+        (dead, list(without), avoided, avoided, most),
     ).fetchall()
     chosen = choose(me, members, _siblings(connection, rows), most)
     _lock(connection, [(p.account, p.copy) for p in chosen])
@@ -122,11 +132,16 @@ def _claimSome(
 
 
 def pull(
-    connection: psycopg.Connection, me: int, members: Sequence[Member], wanted: Pull
+    connection: psycopg.Connection,
+    me: int,
+    members: Sequence[Member],
+    wanted: Pull,
+    without: Collection[int] = (),
 ) -> list[Place] | None:
     """
     Become the successor of some places of another member.
 
+    @param without: accounts of which it wants none.
     @return: those; C{None} when another one pulls from that member just now.
     """
     source, most = wanted.source, wanted.most
@@ -158,11 +173,18 @@ def pull(
         if len(locked) < most:
             locked += connection.execute(
                 "SELECT p.account FROM iris_places p JOIN iris_accounts a ON a.id = p.account "
-                "WHERE p.owner = %(source)s AND p.successor IS NULL AND NOT EXISTS (SELECT 1 "
+                "WHERE p.owner = %(source)s AND p.successor IS NULL "
+                "AND p.account <> ALL(%(without)s) AND NOT EXISTS (SELECT 1 "
                 "FROM iris_places q WHERE q.account = p.account AND q.copy <> p.copy AND "
                 f"(q.owner = ANY(%(avoided)s) OR q.successor = ANY(%(avoided)s))) {crowded}"
                 "LIMIT %(most)s FOR NO KEY UPDATE OF a SKIP LOCKED",
-                {"source": source, "avoided": avoided, "same": same, "most": most},
+                {
+                    "source": source,
+                    "without": list(without),
+                    "avoided": avoided,
+                    "same": same,
+                    "most": most,
+                },
             ).fetchall()
     places = _siblings(connection, locked)
     chosen = choose(me, members, places, most, source, repair=wanted.repair)
@@ -240,12 +262,19 @@ def release(connection: psycopg.Connection, me: int, keys: Collection[Key]) -> N
         tell(connection, "members")
 
 
+def giveBack(connection: psycopg.Connection, me: int, keys: Collection[Key]) -> None:
+    """Have nothing to do with these, owned or coming: other members may keep them."""
+    giveUp(connection, me, keys)
+    complete(connection, me, keys, dark=True)
+    release(connection, me, keys)
+
+
 def withdraw(connection: psycopg.Connection, me: int, members: Sequence[Member]) -> None:
     """The owner goes on where the successor is gone."""
     connection.execute(
         "UPDATE iris_places SET successor = NULL, ready = false "
         "WHERE owner = %s AND successor = ANY(%s)",
-        (me, deadOf(members)),
+        (me, deadOf(surely(connection, members))),
     )
 
 
@@ -260,7 +289,7 @@ def promote(connection: psycopg.Connection, me: int, members: Sequence[Member]) 
             "UPDATE iris_places SET owner = successor, epoch = epoch + 1, successor = NULL, "
             "ready = false WHERE successor = %s AND (owner IS NULL OR owner = ANY(%s)) "
             f"RETURNING {_COLUMNS}",
-            (me, deadOf(members)),
+            (me, deadOf(surely(connection, members))),
         )
     )
 

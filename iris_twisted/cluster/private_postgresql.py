@@ -1,6 +1,6 @@
 """
 A PostgreSQL of one's own, for demonstrations: in a folder of its own, on a unix socket and no
-TCP, with nothing that outlives it.
+TCP. It ends with its process, however that ends.
 """
 
 from __future__ import annotations
@@ -23,9 +23,17 @@ _PATIENCE = 30.0
 _OPTIONS = ("--auth=trust", "--username=iris", "--encoding=UTF8", "--locale=C", "--no-sync")
 
 
-def dyingWithUs() -> list[str]:
-    """What to put before a command, so that it ends when this process is killed."""
-    return ["setpriv", "--pdeathsig=TERM"] if shutil.which("setpriv") else []
+def dyingWithUs(signal: str = "TERM", user: str | None = None) -> list[str]:
+    """
+    What to put before a command, so that it gets a signal when this process is killed.
+
+    @param user: whom it shall run as; C{None} for the same.
+    """
+    if not shutil.which("setpriv"):
+        return []
+    # The signal is forgotten when a process changes its user after it asked for it.
+    another = [f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
+    return ["setpriv", *another, f"--pdeathsig={signal}"]
 
 
 def _binaries() -> str:
@@ -57,7 +65,6 @@ class PrivatePostgreSQL:
         self._folder = folder
         self._data = os.path.join(folder, "data")
         self._process: subprocess.Popen[bytes] | None = None
-        self._before: list[str] = dyingWithUs()
         self._user: str | None = None
         self.conninfo = f"host={folder} user=iris dbname=postgres"
 
@@ -80,9 +87,9 @@ class PrivatePostgreSQL:
         if done.returncode:
             words = " ".join(done.stderr.split())
             raise IncorrectParameters(f"PostgreSQL's initdb failed: {words}")
-        # The signal is forgotten when a process changes its user after it asked for it.
+        before = dyingWithUs("INT", self._user)
         command = [
-            *([] if self._user else self._before),
+            *before,
             os.path.join(self._binaries, "postgres"),
             *("-D", self._data, "-k", self._folder, "-c", "listen_addresses="),
         ]
@@ -93,7 +100,7 @@ class PrivatePostgreSQL:
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                user=self._user,
+                user=None if before else self._user,
                 start_new_session=True,
             )
         deadline = time.monotonic() + _PATIENCE

@@ -5,7 +5,7 @@ closed here, and what happens here is written there.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import attrs
 from twisted.logger import Logger
@@ -17,6 +17,7 @@ from .holdings import Holdings
 from .key_file import Keys
 from .membership import Sight
 from .places import Key
+from .values import Place
 
 __all__ = ["Counts", "Reconciler"]
 
@@ -43,6 +44,7 @@ class Reconciler:
     @param keys: decrypt the accounts' secrets.
     @ivar holdings: what there is here.
     @ivar counts: what happened.
+    @ivar unreadable: the numbers of the accounts that no key here decrypts.
     """
 
     _log = Logger()
@@ -54,10 +56,12 @@ class Reconciler:
         self.counts = Counts()
         self._changes: int | None = None
         self._said: set[str] = set()
+        self.unreadable: set[int] = set()
 
     def doubt(self) -> None:
         """Look at everything next time."""
         self._changes = None
+        self.unreadable.clear()
 
     def forget(self) -> None:
         """Nothing is ours any more."""
@@ -68,6 +72,9 @@ class Reconciler:
 
     async def learn(self, sight: Sight) -> None:
         """Find out what is ours, as far as that may have changed."""
+        if self.unreadable and self._keys.areOld:
+            self._said.clear()
+            self.doubt()
         if sight.lapsed or self._changes is None:
             before = self.holdings.owned
             await self.fetch(None)
@@ -78,6 +85,7 @@ class Reconciler:
             if sight.changes != self._changes:
                 changes = self._changes
                 changed = set(await self._database.run(lambda c: accounts.changedSince(c, changes)))
+                self.unreadable -= changed
                 asked |= {key for key in self.holdings.keys if key[0] in changed}
             if asked:
                 await self.fetch(asked)
@@ -86,12 +94,12 @@ class Reconciler:
     async def fetch(self, about: Collection[Key] | None) -> None:
         """Ask the database whose these are."""
         me = self.holdings.me
-        refused: list[str] = []
+        refused: dict[Place, str] = {}
         some = None if about is None else {account for account, _ in about}
         kept: dict[Key, Kept] = await self._database.run(
             lambda c: accounts.kept(c, self._keys, me, some, refused=refused)
         )
-        self._say(refused)
+        await self._cannotRead(refused, kept)
         came = [
             key
             for key, one in kept.items()
@@ -100,11 +108,24 @@ class Reconciler:
         self.counts.moved += len(came)
         self.holdings.found(kept, about)
 
-    def _say(self, refused: Collection[str]) -> None:
-        for words in refused:
+    async def _cannotRead(self, refused: Mapping[Place, str], kept: dict[Key, Kept]) -> None:
+        """What is connected stays as it is; the rest is for members that have the key."""
+        strange: list[Key] = []
+        for place, words in refused.items():
+            key = place.account, place.copy
+            account = self.holdings.accountOf(key)
+            if account is None:
+                strange.append(key)
+            else:
+                kept[key] = Kept(place, account)
+            self.unreadable.add(place.account)
             if words not in self._said:
                 self._said.add(words)
-                self._log.error("{reason}; that account is left out", reason=words)
+                left = "is left to other members" if account is None else "stays as it was"
+                self._log.error("{reason}; that account {left}", reason=words, left=left)
+        if strange:
+            me = self.holdings.me
+            await self._database.run(lambda c: places.giveBack(c, me, strange))
 
     async def handOver(self, sight: Sight, *, empty: bool) -> bool:
         """

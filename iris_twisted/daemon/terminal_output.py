@@ -5,8 +5,10 @@ right now; or anything else, where a line is a line.
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from twisted.internet.task import LoopingCall
@@ -32,6 +34,8 @@ _STYLES = {
     "Not resumed": "yellow",
     "Error": "bold red",
 }
+# How writing fails when the program behind a pipe has ended, and when a terminal was closed.
+_NOBODY = (errno.EPIPE, errno.EIO)
 # Lines at the bottom at most: there may be many calls at a time.
 _LINES = 8
 
@@ -71,11 +75,16 @@ class TerminalOutput:
         """
         try:
             self._write(line)
-        except BrokenPipeError:
-            broken, self.broken = self.broken, None
-            if broken is not None:
-                broken()
+        except OSError as e:
+            if e.errno not in _NOBODY:
+                raise
+            self._lost()
             raise NotTaken("nobody reads stdout any more") from None
+
+    def _lost(self) -> None:
+        broken, self.broken = self.broken, None
+        if broken is not None:
+            broken()
 
     def _write(self, line: str) -> None:
         if not self.isTerminal:
@@ -114,18 +123,28 @@ class TerminalOutput:
         )
         self._live = live
         live.start()
-        self._refreshing = LoopingCall(live.refresh)
+        self._refreshing = LoopingCall(self._refresh, live)
         self._refreshing.clock = steadyTime(reactor)
         self._refreshing.start(1.0)
+
+    def _refresh(self, live: Live) -> None:
+        try:
+            live.refresh()
+        except OSError as e:
+            if e.errno not in _NOBODY:
+                raise
+            self._lost()
 
     def stop(self) -> None:
         """Leave the terminal as it was."""
         if self._refreshing is not None:
             self._refreshing.stop()
             self._refreshing = None
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        live, self._live = self._live, None
+        if live is not None:
+            # There may be no terminal any more.
+            with suppress(OSError):
+                live.stop()
 
     def _rich(self) -> Any:
         if self._console is None:

@@ -14,12 +14,16 @@ from .values import Due
 
 __all__ = ["Attempts"]
 
+# Seconds: nobody asked for an attempt so far ahead before this process began. The wall clock is
+# another now, as at the boot of a machine that has no clock of its own.
+_FURTHEST = 2 * 3600.0
+
 
 class Attempts:
     """
     The dates of attempts pass steadily: setting the wall clock delays none, and makes none come
-    early. How long a call is tried counts from a date that outlives the process, and so by the
-    wall clock.
+    early. Dates that an earlier process wrote are believed if they can be true. How long a call
+    is tried counts from a date that outlives the process, and so by the wall clock.
 
     @param policy: when to try again.
     @param retryFor: seconds from a call's arrival, or its revival from the dead letters, in which
@@ -31,6 +35,7 @@ class Attempts:
         self._time = steadyTime(reactor)
         self._policy = policy
         self._retryFor = retryFor
+        self._madeOne = False
         self.renew()
 
     def renew(self) -> None:
@@ -40,6 +45,18 @@ class Attempts:
     def now(self) -> float:
         """The date, epoch seconds, by which attempts are due."""
         return self._time.seconds() + self._offset
+
+    def meet(self, date: float) -> bool:
+        """
+        That date is the next one in the store.
+
+        @return: whether all are counted from it now, since the wall clock must have been another
+            when it was written.
+        """
+        wrong = not self._madeOne and date > self.now() + _FURTHEST
+        if wrong:
+            self._offset += date - self.now()
+        return wrong
 
     def again(self, due: Due, error: IrisError) -> float | None:
         """The date of the next attempt after one that ended so; C{None} for none."""
@@ -52,4 +69,5 @@ class Attempts:
         since = due.record.received if due.revived is None else due.revived
         if delay is None or wallSeconds(self._reactor) + delay > since + self._retryFor:
             return None
+        self._madeOne = True
         return self.now() + delay

@@ -93,11 +93,18 @@ class Lanes:
             self.forget(due.id)
         waiting.clear()
 
-    def forgetWaiting(self) -> None:
-        """Whatever is not under way is read again."""
-        for account in self._waiting:
+    def forgetWaiting(self) -> set[str]:
+        """
+        Whatever is not under way is read again.
+
+        @return: the accounts whose it is.
+        """
+        accounts = {account for account, waiting in self._waiting.items() if waiting}
+        for account in accounts:
             self.forgetWaitingOf(account)
         for due in self.ready:
             self.forget(due.id)
             self._waiting.pop(due.record.account, None)
+            accounts.add(due.record.account)
         self.ready.clear()
+        return accounts

@@ -5,7 +5,12 @@ C{twist iris-cluster-demo}: a cluster to look at.
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
@@ -58,6 +63,37 @@ class Demo(TestCase):
         self.assertEqual(await program.signal("INT"), -2)
         logs = program.stdout.partition("logs are in ")[2].splitlines()[0]
         self.assertFalse(os.path.exists(logs))
+
+    async def test_terminalCloses(self) -> None:
+        """A terminal that is closed ends it as Ctrl-C does."""
+        if MISSING:
+            raise SkipTest(MISSING)
+        folder = self.folder()
+        program = startTwist(self, "iris-cluster-demo", env={"TMPDIR": folder})
+        await program.until("Starting member-1")
+        self.assertEqual(await program.signal("HUP"), 74)
+        self.assertEqual(os.listdir(folder), [])
+
+    async def test_killed(self) -> None:
+        """When it is killed, its PostgreSQL ends."""
+        if MISSING:
+            raise SkipTest(MISSING)
+        folder = self.folder()
+        program = startTwist(self, "iris-cluster-demo", env={"TMPDIR": folder})
+        await program.until("All accounts are connected")
+        (pidFile,) = Path(folder).glob("*/data/postmaster.pid")
+        await program.signal("KILL")
+        # It removes this file at its end.
+        while pidFile.exists():
+            await deferLater(reactor, 0.05)  # type: ignore[arg-type]
+
+    def folder(self) -> str:
+        """For temporary files; a socket's path must be short."""
+        folder = tempfile.mkdtemp(dir="/tmp")
+        # The database's user goes through it.
+        os.chmod(folder, 0o755)
+        self.addCleanup(shutil.rmtree, folder)
+        return folder
 
 
 class Small(SynchronousTestCase):

@@ -4,6 +4,7 @@ What an operator sees: words, colour, the lines at the bottom of a terminal.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -42,6 +43,23 @@ class Terminal(io.StringIO):
         return True
 
 
+class Failing(Terminal):
+    """
+    A terminal to which nothing can be written.
+
+    @ivar error: the number of what is wrong; 0 for nothing.
+    """
+
+    def __init__(self, error: int) -> None:
+        super().__init__()
+        self.error = error
+
+    def write(self, text: str) -> int:
+        if self.error:
+            raise OSError(self.error, os.strerror(self.error))
+        return super().write(text)
+
+
 def plain(text: str) -> str:
     """Without escape sequences."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
@@ -64,18 +82,30 @@ class Screens(SynchronousTestCase):
             self.assertEqual(stream.getvalue(), "Call:  x\n")
 
     def test_nobodyReads(self) -> None:
-        """A pipe that is closed is told once, and the line counts as not written."""
+        """A closed pipe or terminal is told once, and the line counts as not written."""
+        for error, environment in ((errno.EPIPE, {}), (errno.EIO, XTERM)):
+            terminalOutput = TerminalOutput(Failing(error), environment)
+            told: list[int] = []
+            terminalOutput.broken = lambda told=told: told.append(1)  # type: ignore[misc]
+            for _ in range(2):
+                self.assertRaises(NotTaken, terminalOutput.write, "x")
+            self.assertEqual(told, [1])
+        self.assertRaises(OSError, TerminalOutput(Failing(errno.ENOSPC), {}).write, "x")
 
-        class Closed(io.StringIO):
-            def write(self, text: str) -> int:
-                raise BrokenPipeError(32, "Broken pipe")
-
-        terminalOutput = TerminalOutput(Closed(), XTERM)
+    def test_closedTerminal(self) -> None:
+        """A terminal that is closed is noticed by what is refreshed at its bottom."""
+        clock, stream = Clock(), Failing(0)
+        terminalOutput = TerminalOutput(stream, XTERM)
         told: list[int] = []
         terminalOutput.broken = lambda: told.append(1)
-        for _ in range(2):
-            self.assertRaises(NotTaken, terminalOutput.write, "x")
+        terminalOutput.show(lambda: ["connected"], clock)
+        clock.advance(1)
+        self.assertEqual(told, [])
+        stream.error = errno.EIO
+        clock.pump([1, 1])
         self.assertEqual(told, [1])
+        terminalOutput.stop()
+        self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_colour(self) -> None:
         """By what a line is about; none where NO_COLOR is set, and markup is only text."""

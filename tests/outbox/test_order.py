@@ -12,6 +12,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -22,7 +23,8 @@ from iris_twisted.outbox import lanes as lanesModule
 from iris_twisted.outbox import sink_worker
 from iris_twisted.sinks import CallRecord
 
-from .test_outbox import OutboxCase, Sink
+from ..doubles import FixedDelay
+from .test_outbox import OutboxCase, Sink, ThreadlessClock
 
 
 @implementer(IOrderedSink)
@@ -231,6 +233,27 @@ class Order(OutboxCase):
         self.stop()
 
 
+class SlowPool:
+    """Threads whose work is done some time later."""
+
+    def __init__(self, clock: ThreadlessClock, chance: random.Random) -> None:
+        self._clock = clock
+        self._chance = chance
+
+    def callInThreadWithCallback(
+        self, done: Callable[[bool, Any], None], work: Callable[..., Any], *args: Any
+    ) -> None:
+        def begin() -> None:
+            try:
+                result = work(*args)
+            except Exception:
+                done(False, Failure())
+            else:
+                done(True, result)
+
+        self._clock.callLater(self._chance.choice([0.0, 0.01, 0.3]), begin)
+
+
 STEPS = st.lists(
     st.sampled_from(["call", "take", "fail", "refuse", "time", "restart"]), max_size=60
 )
@@ -311,6 +334,65 @@ class Model(SynchronousTestCase):
         waiting = {key: count for key, count in case.depths().items() if not key[1]}
         self.assertEqual(set(waiting.values()), {0})
         case.stop()
+
+    def playSlowly(self, steps: list[str], seed: int, strict: bool, ordered: bool) -> None:
+        """A store that answers late, and calls that are due again before it has heard of it."""
+        chance = random.Random(seed)
+        case = Order("test_oneAtATime")
+        case.setUp()
+        clock = case.clock
+        clock.advance(1)
+        clock.getThreadPool = lambda: SlowPool(clock, chance)  # type: ignore[method-assign]
+        sink = case.sinks["one"] = (OrderedSink if ordered else Sink)("one", concurrency=3)
+        held = Held(sink)
+        case.policy = FixedDelay(0.005)
+        outbox = case.open(strictOrder=strict, retryFor=1e6)
+        kept: list[str] = []
+        failed: set[str] = set()
+        gone: set[str] = set()
+        placed = 0
+
+        def answer(error: Exception | None) -> None:
+            room = chance.choice(list(held.under))
+            (gone if error is None else failed).add(room)
+            held.answer(room, error)
+
+        for step in steps:
+            if step == "call":
+                room = f"{chance.choice('ab')}{placed}"
+                placed += 1
+                offered = case.offer(room, account=f"{room[0]}@x.test")
+                offered.addCallback(lambda _, room=room: kept.append(room))
+            elif step == "refresh":
+                outbox.refresh()
+            elif step == "time":
+                clock.advance(chance.choice([0, 0.005, 0.01, 0.3]))
+            elif held.under:
+                answer(None if step == "take" else NotTaken("not now"))
+            for room in held.under:
+                owed = {p for p in kept[: kept.index(room)] if p[0] == room[0]} - gone
+                self.assertLessEqual(owed - set(held.under), set() if strict else failed, room)
+        while placed > len(gone):
+            if held.under:
+                answer(None)
+            clock.advance(0.1)
+        stopping = Deferred.fromCoroutine(outbox.stop())
+        clock.pump([0.5] * 9)
+        self.successResultOf(stopping)
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    @settings(max_examples=200, deadline=None)
+    @given(
+        st.lists(
+            st.sampled_from(["call", "take", "fail", "refresh", "time"]), min_size=30, max_size=80
+        ),
+        st.integers(0, 999),
+        st.booleans(),
+        st.booleans(),
+    )
+    def test_slowStore(self, steps: list[str], seed: int, strict: bool, ordered: bool) -> None:
+        """The same, however long the store takes to hear of anything."""
+        self.playSlowly(steps, seed, strict, ordered)
 
     @settings(max_examples=60, deadline=None)
     @given(STEPS, st.integers(0, 999), st.booleans(), st.booleans(), st.booleans())

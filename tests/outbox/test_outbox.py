@@ -325,6 +325,32 @@ class Kept(OutboxCase):
         self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2", "r1"])
         self.stop()
 
+    def test_clockOfABoot(self) -> None:
+        """A machine that starts in 1970 tries at once what is to be tried again, in its order."""
+        self.sinks["one"].outcome = later
+        self.open()
+        self.offer("r1")
+        self.clock.advance(0.5)
+        self.offer("r2")
+        self.stop()
+        self.clock.jump(60 - self.clock.seconds())
+        self.sinks["one"].taken.clear()
+        self.sinks["one"].outcome = lambda _: None
+        self.open()
+        self.assertEqual(self.sinks["one"].rooms(), ["r1"])
+        self.clock.advance(0.6)
+        self.clock.settle()
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r2"])
+        # Dates of its own are believed.
+        self.policy.seconds = 86_400.0
+        self.sinks["one"].outcome = later
+        self.offer("r3")
+        self.sinks["one"].taken.clear()
+        self.clock.advance(3600)
+        self.clock.settle()
+        self.assertEqual(self.sinks["one"].taken, [])
+        self.stop()
+
     def test_mendedWhileTheClockIsSetBack(self) -> None:
         """An outbox that does not work is looked at again in time."""
         waiting: Deferred[None] = Deferred()
