@@ -28,7 +28,10 @@ from ..net.http.requests import Answer, HttpRequests
 from ..net.json_text import decodeJson
 from ..net.tls import TlsTrust
 
-__all__ = ["Options", "makeService"]
+__all__ = ["SANDBOX", "Options", "makeService"]
+
+# Where a sandbox is that was not told to be elsewhere.
+SANDBOX = "http://127.0.0.1:8188"
 
 # Seconds between looks at what became of it.
 _LOOK = 0.2
@@ -54,7 +57,7 @@ class Options(PlainOptions):
         "It ends with 0 when somebody was there, otherwise with 69."
     )
     optParameters = [
-        ["sandbox", "s", "http://127.0.0.1:8188", "Where the sandbox is."],
+        ["sandbox", "s", SANDBOX, "Where the sandbox is."],
         ["from", "f", None, "The routing id of who calls."],
         ["caller", "n", None, "The number that is shown."],
         ["room", "r", None, "The room to call for."],
