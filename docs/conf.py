@@ -45,6 +45,7 @@ html_theme = "furo"
 html_title = "iris-twisted"
 html_static_path = ["_static"]
 html_css_files = ["iris.css"]
+html_search_scorer = str(HERE / "search_scorer.js")
 graphviz_output_format = "svg"
 exclude_patterns = ["prosody", "systemd"]
 suppress_warnings = ["myst.header"]

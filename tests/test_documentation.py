@@ -154,10 +154,14 @@ class Pages(SynchronousTestCase):
     """What is made from the source, and what must agree with it."""
 
     def test_errors(self) -> None:
-        """Every message of every error stands in the table."""
-        page = run_path(str(DOCS / "make_errors.py"))["page"]()
-        self.assertEqual((DOCS / "reference" / "errors.md").read_text(encoding="utf-8"), page)
-        self.assertGreater(page.count("\n"), 80)
+        """Every message of every error stands on the page of its kind, and there is no other page."""
+        pages: dict[str, str] = run_path(str(DOCS / "make_errors.py"))["pages"]()
+        folder = DOCS / "reference"
+        for path, page in pages.items():
+            self.assertEqual((folder / path).read_text(encoding="utf-8"), page)
+        there = {str(path.relative_to(folder)) for path in (folder / "errors").iterdir()}
+        self.assertEqual(there | {"errors.md"}, set(pages))
+        self.assertGreater(sum(page.count("\n* ") for page in pages.values()), 300)
 
     def test_options(self) -> None:
         """Every option stands in the table."""

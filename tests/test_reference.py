@@ -50,7 +50,7 @@ def trees() -> Iterator[tuple[Path, ast.Module]]:
 def everyPage() -> Iterator[tuple[str, str]]:
     """Every page, by name."""
     for path in [*PAGES, *(ROOT / name for name in EXPECTED_FILES)]:
-        yield path.name, path.read_text(encoding="utf-8")
+        yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
 
 
 def strings(tree: ast.AST) -> Iterator[str]:
@@ -170,12 +170,16 @@ class ErrorCodes(SynchronousTestCase):
         return kinds - {errors.IrisError}
 
     def test_all(self) -> None:
-        """Each kind, code and name is in the reference, and no other code."""
+        """Each kind has a page with its code, and the codes their names; there is no other code."""
         page = (REFERENCE / "errors.md").read_text(encoding="utf-8")
         kinds = self.kinds()
         for kind in kinds:
-            self.assertIn(f"## {kind.code} `{kind.__name__}`", page)
             self.assertIn(f"| {kind.code} `{kind.name}` |", page)
+            path = REFERENCE / "errors" / f"{kind.__name__}.md"
+            own = path.read_text(encoding="utf-8")
+            self.assertIn(f"\n# {kind.code} `{kind.__name__}`\n", own)
+            for chapter in ("\n## What to do\n\n", "\n## The messages\n\n* "):
+                self.assertIn(chapter, own)
         codes = {int(code) for code in re.findall(r"(?<![\w-])-1\d\d\b", page)}
         self.assertEqual(codes, {kind.code for kind in kinds})
 
@@ -283,7 +287,7 @@ class Readers(SynchronousTestCase):
             if path.name == "index.md" and path.parent == DOCS:
                 continue
             text = path.read_text(encoding="utf-8")
-            first = text.split("\n\n")[1]
+            first = re.split(r"^# .+\n\n", text, maxsplit=1, flags=re.M)[1]
             self.assertTrue(first.startswith("For "), f"{path.name}: {first[:60]}")
 
     def test_figures(self) -> None:
