@@ -27,8 +27,9 @@ HEAD = """\
 
 For whoever sees one: in a log, on the console, from `onConnectionError`, or from a Deferred of
 the API. Type some of its words into *Search*, without the names and numbers in it, or look for its
-code below: each kind has a page, with what it means, what to do, and all its messages. These are
-made from the source by `docs/make_errors.py`. What stands in braces is filled in; a secret never is.
+code below: each kind has a page, with what it means, what to do, and all its messages. They
+are made from the source by `docs/make_errors.py`. What stands in braces is filled in; a secret
+never is.
 
 Every error is an exception of `iris_twisted.errors` with a `code`, a `message`, a `fault` (who
 has to change something) and `retryable` (whether the same can succeed later: while

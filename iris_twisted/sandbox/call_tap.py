@@ -69,9 +69,13 @@ class Options(PlainOptions):
     optFlags = [["hang-up", None, "Hang up when the wait is over: the user is told."]]
 
     def parseArgs(self, *users: str) -> None:
-        if len(users) != 1:
-            raise UsageError("whom to call is missing: USER@DOMAIN" if not users else "one user")
-        self["to"] = users[0]
+        if not users:
+            raise UsageError("whom to call is missing: USER@DOMAIN")
+        self["to"], *surplus = users
+        if surplus:
+            raise UsageError(
+                f"{surplus[0]!r} stands after the user: one is called, and options come before"
+            )
 
     def postOptions(self) -> None:
         try:
