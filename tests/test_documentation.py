@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from runpy import run_path
@@ -210,6 +211,29 @@ class Pages(SynchronousTestCase):
         (program,) = set(re.findall(r"^ExecStart(?:Pre)?=(\S+)", unit, re.M))
         self.assertIn(str(Path(program).parent.parent), page)
         self.assertIn("/etc/iris-twisted/iris.toml", page)
+
+    def test_verifiedUnits(self) -> None:
+        """systemd finds nothing to complain of in the units."""
+        program = shutil.which("systemd-analyze")
+        if program is None:
+            raise SkipTest("systemd-analyze is missing: apt-get install systemd")
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        units = sorted((DOCS / "systemd").iterdir())
+        for unit in units:
+            # Where it is expected is nothing here.
+            text = unit.read_text().replace(
+                "/opt/iris-twisted/bin/", f"{Path(sys.executable).parent}/"
+            )
+            (folder / unit.name).write_text(text)
+            ran = subprocess.run(
+                [program, "verify", str(folder / unit.name)],
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            self.assertEqual((ran.returncode, ran.stdout + ran.stderr), (0, ""), unit.name)
+        self.assertEqual(len(units), 2)
 
     def test_links(self) -> None:
         """Every link to another page leads to one."""
