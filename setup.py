@@ -58,6 +58,7 @@ setup(
             "coverage>=7.4",
             "fastapi>=0.115",
             "flask>=3.0",
+            "grafana-foundation-sdk",
             "graphviz>=0.20",
             "hypothesis>=6.100",
             "paho-mqtt>=2.1",

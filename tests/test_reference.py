@@ -10,7 +10,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from runpy import run_path
+from typing import Any
 
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard as GrafanaDashboard
 from twisted.application.twist._options import TwistOptions
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -335,6 +339,32 @@ class Dashboard(SynchronousTestCase):
             taken |= cells
             references = [target["refId"] for target in panel["targets"]]
             self.assertEqual(len(set(references)), len(references))
+
+    def test_schema(self) -> None:
+        """Grafana's own types, made of its schema, read the whole of it and leave nothing out."""
+        register_default_plugins()
+        board = json.loads((DOCS / "monitoring" / "iris-dashboard.json").read_text("utf-8"))
+        read = json.loads(JSONEncoder().encode(GrafanaDashboard.from_json(board)))
+        self.assertEqual(list(differences(board, read)), [])
+        board["panels"][0]["gridPosition"] = {}
+        read = json.loads(JSONEncoder().encode(GrafanaDashboard.from_json(board)))
+        self.assertEqual(list(differences(board, read)), ["panels.0.gridPosition"])
+
+
+def differences(ours: Any, read: Any, path: str = "") -> Iterator[str]:
+    """Where what was read lacks something of ours; what it adds are defaults."""
+    if isinstance(ours, dict) and isinstance(read, dict):
+        for key, value in ours.items():
+            where = f"{path}.{key}".lstrip(".")
+            if key in read:
+                yield from differences(value, read[key], where)
+            else:
+                yield where
+    elif isinstance(ours, list) and isinstance(read, list) and len(ours) == len(read):
+        for number, (one, other) in enumerate(zip(ours, read, strict=True)):
+            yield from differences(one, other, f"{path}.{number}")
+    elif ours != read:
+        yield path
 
 
 class Tests(SynchronousTestCase):
