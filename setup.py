@@ -56,6 +56,7 @@ setup(
             "cloudevents>=2.0",
             "confluent-kafka>=2.6",
             "coverage>=7.4",
+            "django>=5.2",
             "fastapi>=0.115",
             "flask>=3.0",
             "grafana-foundation-sdk",
