@@ -22,6 +22,7 @@ import iris_twisted
 from iris_twisted import errors
 from iris_twisted.cluster.demo_tap import Options as DemoOptions
 from iris_twisted.cluster.tap import Options as ClusterOptions
+from iris_twisted.command_line.exit_status import ExitStatus
 from iris_twisted.daemon.option_table import OPTIONS
 from iris_twisted.operators.tap import Options as OperatorOptions
 from iris_twisted.outbox.tap import Options as OutboxOptions
@@ -118,9 +119,14 @@ class MetricNames(SynchronousTestCase):
 
     def test_all(self) -> None:
         """Each name that the code gives to a metric is in it."""
-        _, tree = next((p, t) for p, t in trees() if p.name == "metrics.py")
-        found = {text for text in strings(tree) if re.fullmatch(r"iris_[a-z_]+", text)}
-        self.assertGreater(len(found), 8)
+        found = {
+            text
+            for path, tree in trees()
+            if path.name == "metrics.py"
+            for text in strings(tree)
+            if re.fullmatch(r"iris_[a-z_]+", text)
+        }
+        self.assertGreater(len(found), 20)
         for name in found:
             self.assertRegex(self.page, rf"\| `{name}(_total)?` \|")
 
@@ -199,6 +205,23 @@ class ErrorCodes(SynchronousTestCase):
         self.assertEqual(found, ours)
 
 
+class Statuses(SynchronousTestCase):
+    """With what the commands end."""
+
+    def test_runbook(self) -> None:
+        """The runbook has each status that the code names, and no other."""
+        named = {
+            ExitStatus[name]
+            for path, _ in trees()
+            for name in re.findall(r"ExitStatus\.(EX_[A-Z]+)", path.read_text(encoding="utf-8"))
+        }
+        page = (DOCS / "production" / "runbook.md").read_text(encoding="utf-8")
+        self.assertEqual(
+            {int(number) for number in re.findall(r"^ +\| (\d+) \|", page, re.M)},
+            {int(status.value) for status in named} - {0},
+        )
+
+
 class Environment(SynchronousTestCase):
     """What the environment says."""
 
@@ -228,6 +251,19 @@ class Environment(SynchronousTestCase):
         self.assertIn("IRIS_TOKEN", found)
         for name in found | {"https_proxy", "http_proxy", "all_proxy", "no_proxy"}:
             self.assertIn(f"`{name}`", page)
+
+    def test_table(self) -> None:
+        """The reference's table has no variable that nobody reads."""
+        page = (REFERENCE / "options.md").read_text(encoding="utf-8")
+        table = page.partition("\n## The environment, besides\n")[2].partition("\n## ")[0]
+        named = {
+            name
+            for row in re.findall(r"^\| (`.+?) \| ", table, re.M)
+            for name in re.findall(r"`(\w+)`", row)
+        }
+        read = self.read() | {"https_proxy", "http_proxy", "all_proxy", "no_proxy"}
+        self.assertIn("IRIS_TOKEN", named)
+        self.assertEqual(named - read, set())
 
     def test_noOther(self) -> None:
         """No page speaks of a variable of ours that nobody reads."""
