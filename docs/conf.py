@@ -43,6 +43,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "iris-twisted"
+html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["iris.css"]
 html_search_scorer = str(HERE / "search_scorer.js")

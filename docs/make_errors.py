@@ -102,9 +102,7 @@ def template(node: ast.expr, scope: ast.AST) -> list[str]:
         return [node.value]
     if isinstance(node, ast.JoinedStr):
         parts = [
-            v.value
-            if isinstance(v, ast.Constant)
-            else "{" + ast.unparse(v.value).replace("self.", "").lstrip("_") + "}"
+            v.value if isinstance(v, ast.Constant) else "{" + filled(v.value) + "}"
             for v in node.values
             if isinstance(v, (ast.Constant, ast.FormattedValue))
         ]
@@ -118,6 +116,23 @@ def template(node: ast.expr, scope: ast.AST) -> list[str]:
             for text in template(found.value, scope)
         ]
     return []
+
+
+def filled(node: ast.expr) -> str:
+    """A word for what is filled in: the last name of it, or of what it is made of."""
+    name = ""
+    if isinstance(node, ast.Name):
+        name = "reason" if node.id == "e" else node.id
+    elif isinstance(node, ast.Attribute):
+        name = "kind" if node.attr == "__name__" else node.attr
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        name = node.value
+    elif isinstance(node, ast.Subscript | ast.Starred | ast.Await):
+        name = filled(node.value)
+    elif isinstance(node, ast.Call) and node.args:
+        name = filled(node.args[0])
+    name = name.lstrip("_")
+    return (name.lower() if name.isupper() else name) or "..."
 
 
 def messages() -> list[tuple[str, str]]:
