@@ -176,6 +176,11 @@ class OptionsCase(SynchronousTestCase):
         said = io.StringIO()
         self.patch(sys, "stdout", said)
         with self.assertRaises(SystemExit) as caught:
+            self.parse("-h")
+        self.assertEqual(caught.exception.code, 0)
+        self.assertIn("-h, --help", said.getvalue())
+        said.truncate(said.seek(0))
+        with self.assertRaises(SystemExit) as caught:
             self.parse("--version")
         self.assertEqual(caught.exception.code, 0)
         self.assertTrue(said.getvalue().startswith(f"iris-twisted {__version__} on Twisted "))

@@ -28,6 +28,8 @@ class PlainOptions(Options):
 
     command = "twist"
 
+    opt_h = Options.opt_help
+
     def opt_version(self) -> None:
         """Display the versions of iris-twisted and Twisted, and exit."""
         print(f"iris-twisted {__version__} on Twisted {twisted.__version__}")
