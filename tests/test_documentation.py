@@ -13,8 +13,10 @@ from pathlib import Path
 from runpy import run_path
 from typing import Any
 
+from twisted.application.service import IServiceMaker
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.plugin import getPlugins
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 import iris_twisted
@@ -173,6 +175,13 @@ class Pages(SynchronousTestCase):
         """Every callback stands in the reference."""
         text = (DOCS / "reference" / "callbacks.md").read_text(encoding="utf-8")
         self.assertEqual(set(re.findall(r"^\| `(on\w+)\(", text, re.M)), set(IIrisListener.names()))
+
+    def test_commands(self) -> None:
+        """The page about the terminal has each command."""
+        text = (DOCS / "how-to" / "terminal.md").read_text(encoding="utf-8")
+        named = set(re.findall(r"^\| `twist (iris[a-z-]*)", text, re.M))
+        ours = {maker.tapname for maker in getPlugins(IServiceMaker)}
+        self.assertEqual(named, {name for name in ours if name.startswith("iris")})
 
     def test_lifecycle(self) -> None:
         """The drawing has every state of the machine; the page says what each is called outside."""
