@@ -24,6 +24,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from twisted.trial.unittest import SkipTest
+
 __all__ = ["MISSING", "PostgreSQL", "postgreSQL"]
 
 
@@ -184,7 +186,13 @@ class PostgreSQL:
 
 @functools.cache
 def postgreSQL() -> PostgreSQL:
-    """The one of this process, running."""
+    """
+    The one of this process, running.
+
+    @raise SkipTest: when PostgreSQL is missing.
+    """
+    if MISSING:
+        raise SkipTest(MISSING)
     server = PostgreSQL()
     atexit.register(server.remove)
     server.start()

@@ -4,17 +4,15 @@ Databases for tests.
 
 from __future__ import annotations
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from ..postgresql import MISSING, postgreSQL
+from ..postgresql import postgreSQL
 
 __all__ = ["freshDatabase"]
 
 
 def freshDatabase(case: TestCase | SynchronousTestCase) -> str:
     """The connection string of an empty database, which is gone after the test."""
-    if MISSING:
-        raise SkipTest(MISSING)
     server = postgreSQL()
     conninfo = server.database()
     name = conninfo.rpartition("=")[2]
