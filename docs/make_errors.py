@@ -1,6 +1,7 @@
 """
-Writes C{docs/reference/errors.md}: every message that an error of the package can have,
-read from the source itself. A test compares the two.
+Writes C{docs/reference/errors.md}, and beside it a page for each kind of error: what it means,
+what to do, and every message that it can have, read from the source itself. A test compares
+them.
 
     python docs/make_errors.py > docs/reference/errors.md
 """
@@ -25,15 +26,29 @@ HEAD = """\
 # Errors
 
 For whoever sees one: in a log, on the console, from `onConnectionError`, or from a Deferred of
-the API. Look for its words with the search of this page, or for its number below. Made from the
-source by `docs/make_errors.py`: every message is here. What stands in braces is filled in; a
-secret never is.
+the API. Type some of its words into *Search*, without the names and numbers in it, or look for its
+code below: each kind has a page, with what it means, what to do, and all its messages. They
+are made from the source by `docs/make_errors.py`. What stands in braces is filled in; a secret
+never is.
 
 Every error is an exception of `iris_twisted.errors` with a `code`, a `message`, a `fault` (who
 has to change something) and `retryable` (whether the same can succeed later: while
 reconnecting, only these are tried again).
 
+| code | errors |
+|---|---|
 """
+TREE = """
+```{toctree}
+:hidden:
+:maxdepth: 1
+
+"""
+WHOSE = {
+    errors.Fault.CALLER: "this side (`caller`): the program, its options or its files",
+    errors.Fault.PEER: "the other side (`peer`)",
+    errors.Fault.NETWORK: "what is between the two sides (`network`)",
+}
 # What to do about each kind, for people.
 ADVICE = {
     "ApiParameters": "Something answers at the event manager's address, and it is no event "
@@ -77,7 +92,7 @@ ADVICE = {
     "after a reject means that the call is over.",
     "TokenRefused": "Get a new iris token: write it into the token file, call `updateToken()`, or "
     "let the program log in (`--auth-manager`). The steps stand in [the runbook]"
-    "(../production/runbook.md#minus-116).",
+    "(../../production/runbook.md#minus-116).",
 }
 
 
@@ -87,9 +102,7 @@ def template(node: ast.expr, scope: ast.AST) -> list[str]:
         return [node.value]
     if isinstance(node, ast.JoinedStr):
         parts = [
-            v.value
-            if isinstance(v, ast.Constant)
-            else "{" + ast.unparse(v.value).replace("self.", "").lstrip("_") + "}"
+            v.value if isinstance(v, ast.Constant) else "{" + filled(v.value) + "}"
             for v in node.values
             if isinstance(v, (ast.Constant, ast.FormattedValue))
         ]
@@ -103,6 +116,23 @@ def template(node: ast.expr, scope: ast.AST) -> list[str]:
             for text in template(found.value, scope)
         ]
     return []
+
+
+def filled(node: ast.expr) -> str:
+    """A word for what is filled in: the last name of it, or of what it is made of."""
+    name = ""
+    if isinstance(node, ast.Name):
+        name = "reason" if node.id == "e" else node.id
+    elif isinstance(node, ast.Attribute):
+        name = "kind" if node.attr == "__name__" else node.attr
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        name = node.value
+    elif isinstance(node, ast.Subscript | ast.Starred | ast.Await):
+        name = filled(node.value)
+    elif isinstance(node, ast.Call) and node.args:
+        name = filled(node.args[0])
+    name = name.lstrip("_")
+    return (name.lower() if name.isupper() else name) or "..."
 
 
 def messages() -> list[tuple[str, str]]:
@@ -126,29 +156,42 @@ def messages() -> list[tuple[str, str]]:
     return sorted(found, key=lambda item: (-KINDS[item[0]].code, item))
 
 
-def page() -> str:
-    """The whole page."""
+def pages() -> dict[str, str]:
+    """Every page below C{docs/reference}, by its path: the first one, and one for each kind."""
     found: dict[str, list[str]] = {}
     for name, message in messages():
         found.setdefault(name, []).append(message)
-    text = [HEAD, "| code | errors |\n|---|---|\n"]
     codes: dict[int, list[str]] = {}
     for name in found:
         codes.setdefault(KINDS[name].code, []).append(name)
+    text = [HEAD]
     for code, names in codes.items():
-        links = ", ".join(f"[`{name}`](#{name.lower()})" for name in names)
+        links = ", ".join(f"[`{name}`](errors/{name}.md)" for name in names)
         text.append(f"| {code} `{KINDS[names[0]].name}` | {links} |\n")
-    for name, texts in found.items():
-        kind = KINDS[name]
-        meaning = inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0].replace("\n", " ")
-        meaning = re.sub(r"C\{([^}]*)\}", r"`\1`", meaning)
-        again = "it can succeed later" if kind.retryable else "trying again cannot help"
-        text.append(
-            f"\n({name.lower()})=\n## {kind.code} `{name}`\n\n{meaning}\n"
-            f"Fault: {kind.fault.value}; {again}.\n\n{ADVICE[name]}\n\n"
-        )
-        text += [f"* {escaped(message)}\n" for message in texts]
-    return "".join(text)
+    text.append(TREE)
+    text += [f"errors/{name}\n" for name in found]
+    text.append("```\n")
+    return {"errors.md": "".join(text)} | {
+        f"errors/{name}.md": kindPage(name, texts) for name, texts in found.items()
+    }
+
+
+def kindPage(name: str, texts: list[str]) -> str:
+    """The page of one kind."""
+    kind = KINDS[name]
+    meaning = inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+    meaning = re.sub(r"C\{([^}]*)\}", r"`\1`", meaning)
+    again = "It can succeed later" if kind.retryable else "Trying again cannot help"
+    return (
+        # The search leaves numbers out, but for those of the index.
+        f"```{{index}} single: {kind.code}\n```\n\n"
+        f"# {kind.code} `{name}`\n\n"
+        f"For whoever sees one of the messages below, with the code {kind.code} "
+        f"(`{kind.name}`): what it means, and what to do.\n\n"
+        f"{meaning}\n\nAt fault is {WHOSE[kind.fault]}. {again}.\n\n"
+        f"## What to do\n\n{ADVICE[name]}\n\n"
+        "## The messages\n\n" + "".join(f"* {escaped(message)}\n" for message in texts)
+    )
 
 
 def escaped(message: str) -> str:
@@ -157,4 +200,9 @@ def escaped(message: str) -> str:
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    folder = Path(__file__).parent / "reference"
+    for path, content in pages().items():
+        if path == "errors.md":
+            print(content, end="")
+        else:
+            (folder / path).write_text(content, encoding="utf-8")

@@ -16,13 +16,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, react
 from zope.interface import implementer
 
-from iris_twisted.connection.websocket_address import websocketDestination
-from iris_twisted.discovery.server_info import ServerInfo
 from iris_twisted.interfaces import IMessageReceiver, IMessageTransport
 from iris_twisted.net.addresses import RoutingId
 from iris_twisted.net.limits import Limits
 from iris_twisted.net.tls import TlsTrust
 from iris_twisted.transport import TransportRegistry
+from iris_twisted.transport.destination import Destination
 from iris_twisted.xmpp.elements import CLIENT, Element
 from iris_twisted.xmpp.events import Ended, Established, IqRequest, SessionSettings, StanzaReceived
 from iris_twisted.xmpp.session import XmppSession
@@ -35,7 +34,7 @@ class Bot:
     def __init__(self, reactor: Any, user: RoutingId, password: str) -> None:
         self.ended: Deferred[None] = Deferred()
         self._reactor = reactor
-        # websocketDestination() lets plain text through to loopback only, so nobody listens.
+        # Destination.ofUrl() lets plain text through to loopback only, so nobody listens.
         settings = SessionSettings("framed", user, password, secure=True, stanzas=True)
         self._session = XmppSession(settings)
 
@@ -85,9 +84,7 @@ class Bot:
 
 async def main(reactor: Any, url: str, jid: str) -> None:
     user, transports = RoutingId.parse(jid), TransportRegistry()
-    info = ServerInfo(url, "")
-    schemes = transports.schemes
-    place = websocketDestination(url, info, user.text, schemes, secure=False, insecure=False)
+    place = Destination.ofUrl(url, transports.schemes)
     bot = Bot(reactor, user, os.environ.get("XMPP_PASSWORD", ""))
     transport = transports.serving(place.scheme)
     bot.begin(await transport.open(place, bot, reactor, TlsTrust(), Limits()))

@@ -66,6 +66,13 @@ def checkCluster(configuration: Configuration) -> None:
     Keys(configuration["cluster-key-file"])
 
 
+def _shown(default: Any) -> str:
+    # Not as the parameter's own: what was not given leaves room for the environment and the file.
+    if default is None:
+        return ""
+    return f" [default: {default:g}]" if isinstance(default, float) else f" [default: {default}]"
+
+
 class Options(PlainOptions):
     """
     The options of C{twist iris}.
@@ -85,7 +92,7 @@ class Options(PlainOptions):
     optParameters = [
         ["config", "C", None, "A TOML file of these options, and [[account]] tables."],
         *(
-            [o.name, o.short, None, o.help]
+            [o.name, o.short, None, o.help + _shown(o.default)]
             for o in OPTIONS
             if o.kind not in ("flag", "list")
         ),
@@ -120,18 +127,23 @@ class Options(PlainOptions):
     opt_s = opt_sink
 
     _online = False
+    _checks: Sequence[str] = ()
 
     def parseOptions(self, options: Sequence[str] | None = None) -> Any:
         words = sys.argv[1:] if options is None else list(options)
         # getopt knows no option that may have a value, or none.
+        self._checks = [w for w in words if w.startswith("--check=")]
         self._online = "--check=online" in words
-        return super().parseOptions(["--check" if w == "--check=online" else w for w in words])
+        return super().parseOptions(["--check" if w in self._checks else w for w in words])
 
     def parseArgs(self, *surplus: str) -> None:
         if surplus:
-            raise UsageError(f"{surplus[0]!r} is no option; see --help")
+            raise UsageError(f"{surplus[0]!r} is no option")
 
     def postOptions(self) -> None:
+        for word in self._checks:
+            if word != "--check=online":
+                raise UsageError(f"{word}: it is --check, or --check=online")
         if self.parent is not None:
             self.hangUps.begin()
         try:
@@ -154,6 +166,8 @@ class Options(PlainOptions):
         if self["check"]:
             if self._online and self.configuration["event-manager"] is None:
                 raise UsageError("--check=online needs --event-manager: whom to ask")
+            if self.configuration["event-manager"] is None:
+                print("# Without event-manager a sandbox in the same process plays the platform.")
             print("\n".join(self.configuration.lines()))
             if self._online:
                 self._tryOnline()

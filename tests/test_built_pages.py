@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -27,10 +28,22 @@ from .test_documentation import DOCS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NEEDED = {"sphinx": "sphinx", "furo": "furo", "myst_parser": "myst-parser"}
-# Each page in a frame as wide as a telephone: what is cut, and cannot be scrolled to?
-FRAMES = """<!doctype html><title>measuring</title><body><script>
+# A page that posts what its script finds.
+FINDING = """<!doctype html><title>looking</title><body><script>
 const found = [];
-async function measure(page, width) {
+SCRIPT
+(async () => {
+  try {
+    for (const each of LIST) await look(each);
+  } catch (e) {
+    found.push({failed: String(e)});
+  }
+  await fetch("/found", {method: "POST", body: JSON.stringify(found)});
+})();
+</script>"""
+# Each page in a frame as wide as a telephone: what is cut, and cannot be scrolled to?
+MEASURE = """
+async function look(page, width = 400) {
   const frame = document.createElement("iframe");
   frame.width = width;
   frame.height = 800;
@@ -46,15 +59,39 @@ async function measure(page, width) {
   found.push({page, width, over: root.scrollWidth - root.clientWidth, tables});
   frame.remove();
 }
-(async () => {
-  try {
-    for (const page of PAGES) await measure(page, 400);
-  } catch (e) {
-    found.push({failed: String(e)});
-  }
-  await fetch("/measured", {method: "POST", body: JSON.stringify(found)});
-})();
-</script>"""
+"""
+# What the search page answers, once it has told how much it found.
+SEARCH = """
+async function look(words) {
+  const frame = document.createElement("iframe");
+  frame.src = "/pages/search.html?q=" + encodeURIComponent(words);
+  document.body.append(frame);
+  await new Promise(done => frame.onload = done);
+  const inside = frame.contentDocument;
+  const summary = () => inside.querySelector("#search-results .search-summary")?.textContent ?? "";
+  while (!/found|did not match/.test(summary())) await new Promise(done => setTimeout(done, 20));
+  const links = [...inside.querySelectorAll("#search-results ul.search li > a")];
+  found.push({words, summary: summary(), pages: links.map(a => a.getAttribute("href"))});
+  frame.remove();
+}
+"""
+# What readers type, and the page that answers it.
+QUESTIONS = {
+    "TokenRefused": "reference/errors/TokenRefused.html",
+    "refused the iris token": "reference/errors/TokenRefused.html",
+    "another process has the outbox": "reference/errors/IncorrectParameters.html",
+    "the server was silent for": "reference/errors/NoAnswer.html",
+    "refused the connection: is it running": "reference/errors/ConnectionFailed.html",
+    "-116": "reference/errors/TokenRefused.html",
+    "--strict-order": "reference/options.html",
+    "IRIS_EVENT_MANAGER": "reference/options.html",
+    "iris_outbox_calls": "reference/metrics.html",
+    "SDK_SessionNotResumed": "reference/callbacks.html",
+    "rejectSession": "api/connection.html",
+    "spool grows": "production/runbook.html",
+    "Django": "how-to/asyncio.html",
+    "RabbitMQ": "how-to/brokers.html",
+}
 
 
 class Told(Resource):
@@ -99,12 +136,15 @@ class BuiltPages(TestCase):
         for path in self.folder.rglob("*.html"):
             text = path.read_text(encoding="utf-8")
             self.assertEqual(re.findall(r"[\u2013\u2014][a-z]+-?[a-z]*", text), [], path.name)
-        self.assertIn("--email is missing", self.read("reference/errors.html"))
-        self.assertIn("or --anonymous", self.read("reference/errors.html"))
+        page = self.read("reference/errors/IncorrectParameters.html")
+        self.assertIn("--email is missing", page)
+        self.assertIn("or --anonymous", page)
 
     def test_messages(self) -> None:
         """A message stands as it is printed: quotes and underscores too."""
-        text = html.unescape(re.sub(r"<[^>]+>", "", self.read("reference/errors.html")))
+        text = html.unescape(
+            re.sub(r"<[^>]+>", "", self.read("reference/errors/IncorrectParameters.html"))
+        )
         for words in ("roomId must not hold '/' or '@'", "variable IRIS_TOKEN too", "[[account]]"):
             self.assertIn(words, text)
 
@@ -130,34 +170,46 @@ class BuiltPages(TestCase):
 
     async def test_narrow(self) -> None:
         """On 400 px no page is cut: a table that is wider scrolls by itself."""
-        if CHROMIUM is None:
-            raise SkipTest("Chromium is missing: apt-get install chromium")
         pages = sorted(
             str(path.relative_to(self.folder))
             for path in self.folder.rglob("*.html")
             if "_modules" not in path.parts
         )
+        measured = await self.look(MEASURE, pages)
+        self.assertEqual([(m["page"], m["over"]) for m in measured if m["over"] > 0], [])
+        tables = [table for m in measured for table in m["tables"]]
+        self.assertTrue(any(table["wide"] for table in tables), "nothing was measured")
+        self.assertTrue(all(table["scrolls"] for table in tables if table["wide"]))
+
+    async def test_search(self) -> None:
+        """What readers type into the search leads to the page that answers it, among the first five."""
+        answers = await self.look(SEARCH, list(QUESTIONS))
+        for answer in answers:
+            first = [page.partition("#")[0] for page in answer["pages"][:5]]
+            self.assertIn(QUESTIONS[answer["words"]], first, answer)
+
+    async def look(self, script: str, each: list[str]) -> list[dict[str, Any]]:
+        """What a script finds of each, in a browser that has the pages."""
+        if CHROMIUM is None:
+            raise SkipTest("Chromium is missing: apt-get install chromium")
         root = Resource()
         root.putChild(b"pages", File(str(self.folder)))
-        measuring = Path(self.mktemp())
-        measuring.write_text(FRAMES.replace("PAGES", json.dumps(pages)))
+        looking = Path(self.mktemp())
+        looking.write_text(FINDING.replace("SCRIPT", script).replace("LIST", json.dumps(each)))
         told = Told()
-        root.putChild(b"measured", told)
-        root.putChild(b"measure.html", File(str(measuring), defaultType="text/html"))
+        root.putChild(b"found", told)
+        root.putChild(b"look.html", File(str(looking), defaultType="text/html"))
         port = reactor.listenTCP(0, QuietSite(root), interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(port.stopListening)
         profile = Path(self.mktemp()).absolute()
         options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
-        url = f"http://127.0.0.1:{port.getHost().port}/measure.html"
+        url = f"http://127.0.0.1:{port.getHost().port}/look.html"
         browser = Program()
         # With a port to be debugged at, it stays until it is told to go.
         command = [CHROMIUM, *options, "--remote-debugging-port=0", url]
         reactor.spawnProcess(browser, CHROMIUM, command, env=None)  # type: ignore[attr-defined]
         self.addCleanup(browser.signal, "TERM")
-        measured = json.loads(await told.body)
-        self.assertEqual([m["failed"] for m in measured if "failed" in m], [])
-        self.assertEqual(len(measured), len(pages))
-        self.assertEqual([(m["page"], m["over"]) for m in measured if m["over"] > 0], [])
-        tables = [table for m in measured for table in m["tables"]]
-        self.assertTrue(any(table["wide"] for table in tables), "nothing was measured")
-        self.assertTrue(all(table["scrolls"] for table in tables if table["wide"]))
+        found: list[dict[str, Any]] = json.loads(await told.body)
+        self.assertEqual([f["failed"] for f in found if "failed" in f], [])
+        self.assertEqual(len(found), len(each))
+        return found

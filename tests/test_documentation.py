@@ -7,13 +7,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from runpy import run_path
 from typing import Any
 
+from twisted.application.service import IServiceMaker
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.plugin import getPlugins
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 import iris_twisted
@@ -154,10 +157,14 @@ class Pages(SynchronousTestCase):
     """What is made from the source, and what must agree with it."""
 
     def test_errors(self) -> None:
-        """Every message of every error stands in the table."""
-        page = run_path(str(DOCS / "make_errors.py"))["page"]()
-        self.assertEqual((DOCS / "reference" / "errors.md").read_text(encoding="utf-8"), page)
-        self.assertGreater(page.count("\n"), 80)
+        """Every message of every error stands on the page of its kind, and there is no other page."""
+        pages: dict[str, str] = run_path(str(DOCS / "make_errors.py"))["pages"]()
+        folder = DOCS / "reference"
+        for path, page in pages.items():
+            self.assertEqual((folder / path).read_text(encoding="utf-8"), page)
+        there = {str(path.relative_to(folder)) for path in (folder / "errors").iterdir()}
+        self.assertEqual(there | {"errors.md"}, set(pages))
+        self.assertGreater(sum(page.count("\n* ") for page in pages.values()), 300)
 
     def test_options(self) -> None:
         """Every option stands in the table."""
@@ -167,8 +174,14 @@ class Pages(SynchronousTestCase):
     def test_callbacks(self) -> None:
         """Every callback stands in the reference."""
         text = (DOCS / "reference" / "callbacks.md").read_text(encoding="utf-8")
-        for name in IIrisListener.names():
-            self.assertIn(f"`{name}(", text)
+        self.assertEqual(set(re.findall(r"^\| `(on\w+)\(", text, re.M)), set(IIrisListener.names()))
+
+    def test_commands(self) -> None:
+        """The page about the terminal has each command."""
+        text = (DOCS / "how-to" / "terminal.md").read_text(encoding="utf-8")
+        named = set(re.findall(r"^\| `twist (iris[a-z-]*)", text, re.M))
+        ours = {maker.tapname for maker in getPlugins(IServiceMaker)}
+        self.assertEqual(named, {name for name in ours if name.startswith("iris")})
 
     def test_lifecycle(self) -> None:
         """The drawing has every state of the machine; the page says what each is called outside."""
@@ -206,6 +219,29 @@ class Pages(SynchronousTestCase):
         (program,) = set(re.findall(r"^ExecStart(?:Pre)?=(\S+)", unit, re.M))
         self.assertIn(str(Path(program).parent.parent), page)
         self.assertIn("/etc/iris-twisted/iris.toml", page)
+
+    def test_verifiedUnits(self) -> None:
+        """systemd finds nothing to complain of in the units."""
+        program = shutil.which("systemd-analyze")
+        if program is None:
+            raise SkipTest("systemd-analyze is missing: apt-get install systemd")
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        units = sorted((DOCS / "systemd").iterdir())
+        for unit in units:
+            # Where it is expected is nothing here.
+            text = unit.read_text().replace(
+                "/opt/iris-twisted/bin/", f"{Path(sys.executable).parent}/"
+            )
+            (folder / unit.name).write_text(text)
+            ran = subprocess.run(
+                [program, "verify", str(folder / unit.name)],
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            self.assertEqual((ran.returncode, ran.stdout + ran.stderr), (0, ""), unit.name)
+        self.assertEqual(len(units), 2)
 
     def test_links(self) -> None:
         """Every link to another page leads to one."""

@@ -10,7 +10,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from runpy import run_path
+from typing import Any
 
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard as GrafanaDashboard
 from twisted.application.twist._options import TwistOptions
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,6 +22,7 @@ import iris_twisted
 from iris_twisted import errors
 from iris_twisted.cluster.demo_tap import Options as DemoOptions
 from iris_twisted.cluster.tap import Options as ClusterOptions
+from iris_twisted.command_line.exit_status import ExitStatus
 from iris_twisted.daemon.option_table import OPTIONS
 from iris_twisted.operators.tap import Options as OperatorOptions
 from iris_twisted.outbox.tap import Options as OutboxOptions
@@ -50,7 +55,7 @@ def trees() -> Iterator[tuple[Path, ast.Module]]:
 def everyPage() -> Iterator[tuple[str, str]]:
     """Every page, by name."""
     for path in [*PAGES, *(ROOT / name for name in EXPECTED_FILES)]:
-        yield path.name, path.read_text(encoding="utf-8")
+        yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
 
 
 def strings(tree: ast.AST) -> Iterator[str]:
@@ -114,9 +119,14 @@ class MetricNames(SynchronousTestCase):
 
     def test_all(self) -> None:
         """Each name that the code gives to a metric is in it."""
-        _, tree = next((p, t) for p, t in trees() if p.name == "metrics.py")
-        found = {text for text in strings(tree) if re.fullmatch(r"iris_[a-z_]+", text)}
-        self.assertGreater(len(found), 8)
+        found = {
+            text
+            for path, tree in trees()
+            if path.name == "metrics.py"
+            for text in strings(tree)
+            if re.fullmatch(r"iris_[a-z_]+", text)
+        }
+        self.assertGreater(len(found), 20)
         for name in found:
             self.assertRegex(self.page, rf"\| `{name}(_total)?` \|")
 
@@ -132,7 +142,7 @@ class MetricNames(SynchronousTestCase):
         for path in (DOCS / "monitoring").iterdir():
             texts[path.name] = path.read_text(encoding="utf-8")
         for page, text in texts.items():
-            rooms = re.compile(r"iris_(?:twisted|sandbox)\w*|iris_connection\b")
+            rooms = re.compile(r"iris_(?:twisted|sandbox)\w*|iris_(?:connection|thread)\b")
             used = set(re.findall(r"\b(?:iris|process)_[a-z_]+\b", rooms.sub("", text)))
             self.assertEqual(used - names, set(), page)
 
@@ -156,6 +166,8 @@ class EventNames(SynchronousTestCase):
         """No page speaks of another."""
         page = (REFERENCE / "callbacks.md").read_text(encoding="utf-8")
         for name, text in everyPage():
+            if name.endswith("coming-from-iris-js-sdk.md"):
+                continue  # It has those of the official client: interop.test_official_client.
             for event in re.findall(r"SDK_\w+", text):
                 self.assertIn(event, page, name)
 
@@ -170,12 +182,16 @@ class ErrorCodes(SynchronousTestCase):
         return kinds - {errors.IrisError}
 
     def test_all(self) -> None:
-        """Each kind, code and name is in the reference, and no other code."""
+        """Each kind has a page with its code, and the codes their names; there is no other code."""
         page = (REFERENCE / "errors.md").read_text(encoding="utf-8")
         kinds = self.kinds()
         for kind in kinds:
-            self.assertIn(f"## {kind.code} `{kind.__name__}`", page)
             self.assertIn(f"| {kind.code} `{kind.name}` |", page)
+            path = REFERENCE / "errors" / f"{kind.__name__}.md"
+            own = path.read_text(encoding="utf-8")
+            self.assertIn(f"\n# {kind.code} `{kind.__name__}`\n", own)
+            for chapter in ("\n## What to do\n\n", "\n## The messages\n\n* "):
+                self.assertIn(chapter, own)
         codes = {int(code) for code in re.findall(r"(?<![\w-])-1\d\d\b", page)}
         self.assertEqual(codes, {kind.code for kind in kinds})
 
@@ -187,6 +203,23 @@ class ErrorCodes(SynchronousTestCase):
             kind.name: str(kind.code) for kind in vars(errors).values() if hasattr(kind, "code")
         }
         self.assertEqual(found, ours)
+
+
+class Statuses(SynchronousTestCase):
+    """With what the commands end."""
+
+    def test_runbook(self) -> None:
+        """The runbook has each status that the code names, and no other."""
+        named = {
+            ExitStatus[name]
+            for path, _ in trees()
+            for name in re.findall(r"ExitStatus\.(EX_[A-Z]+)", path.read_text(encoding="utf-8"))
+        }
+        page = (DOCS / "production" / "runbook.md").read_text(encoding="utf-8")
+        self.assertEqual(
+            {int(number) for number in re.findall(r"^ +\| (\d+) \|", page, re.M)},
+            {int(status.value) for status in named} - {0},
+        )
 
 
 class Environment(SynchronousTestCase):
@@ -218,6 +251,19 @@ class Environment(SynchronousTestCase):
         self.assertIn("IRIS_TOKEN", found)
         for name in found | {"https_proxy", "http_proxy", "all_proxy", "no_proxy"}:
             self.assertIn(f"`{name}`", page)
+
+    def test_table(self) -> None:
+        """The reference's table has no variable that nobody reads."""
+        page = (REFERENCE / "options.md").read_text(encoding="utf-8")
+        table = page.partition("\n## The environment, besides\n")[2].partition("\n## ")[0]
+        named = {
+            name
+            for row in re.findall(r"^\| (`.+?) \| ", table, re.M)
+            for name in re.findall(r"`(\w+)`", row)
+        }
+        read = self.read() | {"https_proxy", "http_proxy", "all_proxy", "no_proxy"}
+        self.assertIn("IRIS_TOKEN", named)
+        self.assertEqual(named - read, set())
 
     def test_noOther(self) -> None:
         """No page speaks of a variable of ours that nobody reads."""
@@ -283,7 +329,7 @@ class Readers(SynchronousTestCase):
             if path.name == "index.md" and path.parent == DOCS:
                 continue
             text = path.read_text(encoding="utf-8")
-            first = text.split("\n\n")[1]
+            first = re.split(r"^# .+\n\n", text, maxsplit=1, flags=re.M)[1]
             self.assertTrue(first.startswith("For "), f"{path.name}: {first[:60]}")
 
     def test_figures(self) -> None:
@@ -331,6 +377,32 @@ class Dashboard(SynchronousTestCase):
             taken |= cells
             references = [target["refId"] for target in panel["targets"]]
             self.assertEqual(len(set(references)), len(references))
+
+    def test_schema(self) -> None:
+        """Grafana's own types, made of its schema, read the whole of it and leave nothing out."""
+        register_default_plugins()
+        board = json.loads((DOCS / "monitoring" / "iris-dashboard.json").read_text("utf-8"))
+        read = json.loads(JSONEncoder().encode(GrafanaDashboard.from_json(board)))
+        self.assertEqual(list(differences(board, read)), [])
+        board["panels"][0]["gridPosition"] = {}
+        read = json.loads(JSONEncoder().encode(GrafanaDashboard.from_json(board)))
+        self.assertEqual(list(differences(board, read)), ["panels.0.gridPosition"])
+
+
+def differences(ours: Any, read: Any, path: str = "") -> Iterator[str]:
+    """Where what was read lacks something of ours; what it adds are defaults."""
+    if isinstance(ours, dict) and isinstance(read, dict):
+        for key, value in ours.items():
+            where = f"{path}.{key}".lstrip(".")
+            if key in read:
+                yield from differences(value, read[key], where)
+            else:
+                yield where
+    elif isinstance(ours, list) and isinstance(read, list) and len(ours) == len(read):
+        for number, (one, other) in enumerate(zip(ours, read, strict=True)):
+            yield from differences(one, other, f"{path}.{number}")
+    elif ours != read:
+        yield path
 
 
 class Tests(SynchronousTestCase):

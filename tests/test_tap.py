@@ -7,6 +7,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -34,6 +36,7 @@ from iris_twisted.net.secret_files import readToken
 from iris_twisted.sandbox import startSandbox
 from iris_twisted.sandbox import tap as sandboxTap
 from iris_twisted.tap import Options
+from iris_twisted.version import __version__
 
 from .processes import startTwist
 
@@ -164,6 +167,23 @@ class OptionsCase(SynchronousTestCase):
         for name in ("iris", "iris-operator", "iris-outbox", "iris-sandbox"):
             self.assertTrue(verifyObject(IServiceMaker, makers[name]))
             self.assertTrue(makers[name].options().getUsage())
+
+    def test_help(self) -> None:
+        """The help has the defaults, and --version says which version of this package it is."""
+        usage = " ".join(Options().getUsage(width=80).split())
+        self.assertIn("How long a program may take for a call. [default: 10]", usage)
+        self.assertIn("auto, stream or framed. [default: auto]", usage)
+        said = io.StringIO()
+        self.patch(sys, "stdout", said)
+        with self.assertRaises(SystemExit) as caught:
+            self.parse("-h")
+        self.assertEqual(caught.exception.code, 0)
+        self.assertIn("-h, --help", said.getvalue())
+        said.truncate(said.seek(0))
+        with self.assertRaises(SystemExit) as caught:
+            self.parse("--version")
+        self.assertEqual(caught.exception.code, 0)
+        self.assertTrue(said.getvalue().startswith(f"iris-twisted {__version__} on Twisted "))
 
     def test_statuses(self) -> None:
         """The statuses of sysexits.h."""
@@ -340,10 +360,17 @@ class Running(TestCase):
         self.assertEqual(program.stderr, "")
 
     async def test_sandbox(self) -> None:
-        """The sandbox says how to use it; a second one on its port says what is wrong."""
+        """What the sandbox says to type works; a second one on its port says what is wrong."""
         program = startTwist(self, "iris-sandbox", "--port", "0", "--tls")
         await program.until("Ctrl-C ends.")
-        self.assertIn("--ca-file /", program.stdout)
+        client, caller = re.findall(r"^    (.+)$", program.stdout, re.M)
+        variable, command, *arguments = shlex.split(client)
+        self.assertEqual((variable, command), ("IRIS_TOKEN=any", "twist"))
+        connected = startTwist(self, *arguments, env={"IRIS_TOKEN": "any"})
+        await connected.until("Connected:")
+        called = startTwist(self, *shlex.split(caller)[1:])
+        self.assertEqual(await called.ended, 0, called.stderr)
+        self.assertIn("was acknowledged", called.stdout)
         url = program.stdout.split("platform at ")[1].split()[0]
         second = startTwist(self, "iris-sandbox", "--port", url.rpartition(":")[2])
         self.assertEqual(await second.ended, 69)

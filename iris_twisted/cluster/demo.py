@@ -13,8 +13,9 @@ from typing import Any
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
@@ -82,6 +83,8 @@ class ClusterDemo(Service):
     @ivar missed: how many did not, in time.
     """
 
+    _log = Logger()
+
     def __init__(self, reactor: Any, settings: Settings, write: Callable[[str], None]) -> None:
         self._reactor = reactor
         self._time = steadyTime(reactor)
@@ -95,6 +98,7 @@ class ClusterDemo(Service):
         self._status: dict[str, Any] = {"members": [], "waiting": 0}
         self._killed: tuple[str, float] | None = None
         self._loops: list[LoopingCall | _Once] = []
+        self._ended: list[Deferred[Any]] = []
         self._turn = 0
         self._accounts: list[str] = []
         self.placed = self.delivered = self.missed = 0
@@ -139,7 +143,9 @@ class ClusterDemo(Service):
         if self.running:
             loop = LoopingCall(work)
             loop.clock = self._time
-            loop.start(seconds, now)
+            ended = loop.start(seconds, now)
+            ended.addErrback(lambda f: self._log.failure("a bug in the demonstration", f))
+            self._ended.append(ended)
             self._loops.append(loop)
 
     def stopService(self) -> Deferred[None]:
@@ -150,6 +156,8 @@ class ClusterDemo(Service):
         for loop in self._loops:
             if loop.running:
                 loop.stop()
+        # A look that is under way would see the database go.
+        await DeferredList(self._ended)
         if self.started is not None:
             with suppress(Exception):
                 # Whoever looks at it is told.

@@ -51,7 +51,7 @@ class Options(PlainOptions):
 
     def parseArgs(self, *surplus: str) -> None:
         if surplus:
-            raise UsageError(f"{surplus[0]!r} is no option; see --help")
+            raise UsageError(f"{surplus[0]!r} is no option")
 
     def postOptions(self) -> None:
         self.settings = Settings(

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import psycopg
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
@@ -19,6 +20,7 @@ from ..sandbox.server import Sandbox, startSandbox
 from . import accounts, schema
 from .accounts import ClusterAccount
 from .conninfo import connect
+from .failures import failureOf
 from .key_file import Keys, addKey
 from .overview import statusOf
 from .private_postgresql import PrivatePostgreSQL, dyingWithUs
@@ -116,8 +118,11 @@ class LocalCluster:
         """
 
         def look() -> dict[str, Any]:
-            with connect(self.conninfo, "demo") as connection, connection.transaction():
-                return statusOf(connection)
+            try:
+                with connect(self.conninfo, "demo") as connection, connection.transaction():
+                    return statusOf(connection)
+            except psycopg.Error as e:
+                raise failureOf(e) from None
 
         return self._thread(look)
 

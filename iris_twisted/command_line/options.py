@@ -10,6 +10,9 @@ from typing import Any
 
 from twisted.python.usage import Options, UsageError
 
+import twisted
+
+from ..version import __version__
 from .exit_status import ExitStatus
 
 __all__ = ["PlainOptions"]
@@ -24,6 +27,13 @@ class PlainOptions(Options):
     """
 
     command = "twist"
+
+    opt_h = Options.opt_help
+
+    def opt_version(self) -> None:
+        """Display the versions of iris-twisted and Twisted, and exit."""
+        print(f"iris-twisted {__version__} on Twisted {twisted.__version__}")
+        raise SystemExit(0)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> Any:
         try:

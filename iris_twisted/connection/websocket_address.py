@@ -5,7 +5,6 @@ Where the websocket is: what discovery's answer, a C{see-other-uri} and a C{loca
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from urllib.parse import quote
 
 import attrs
 
@@ -13,7 +12,7 @@ from ..discovery.server_info import ServerInfo
 from ..errors import ApiParameters, ConnectionFailed, IrisError
 from ..net.addresses import segment, splitUrl, withoutPath
 from ..net.loopback import isLoopback
-from ..transport.destination import Destination, Scheme
+from ..transport.destination import Destination, Scheme, quotedPath
 
 __all__ = ["resumptionDestination", "websocketDestination"]
 
@@ -83,9 +82,7 @@ def websocketDestination(
         )
     if allowedHosts is not None and not _allowed(host, allowedHosts):
         raise ConnectionFailed(f"the websocket server {host} is not among the allowed hosts")
-    return Destination(
-        scheme, host, port or scheme.defaultPort, quote(path, safe="/%@:;,=+!$&'()*~")
-    )
+    return Destination(scheme, host, port or scheme.defaultPort, quotedPath(path))
 
 
 def resumptionDestination(

@@ -167,13 +167,15 @@ OPTIONS = (
            "secrets: twist iris-cluster key."),
     Option("drain-timeout", "seconds", "How long this daemon hands its accounts over to others "
            "before it ends.", 30.0),
-    Option("auth-manager", "text", "The auth manager to log in at."),
-    Option("app-key", "text", "The application's key for that."),
-    Option("app-secret-file", "path", "A file with the application's secret."),
-    Option("email", "text", "Who to log in as."),
-    Option("password-file", "path", "A file with the password for that."),
-    Option("identity-manager", "text", "Who knows the routing id, when it is not given."),
-    Option("notification-manager", "text", "Where to subscribe for --topics."),
+    Option("auth-manager", "text", "The auth manager to log in at for tokens."),
+    Option("app-key", "text", "The application's key at the auth manager."),
+    Option("app-secret-file", "path", "A file with the application's secret for the auth manager."),
+    Option("email", "text", "The user to log in as at the auth manager."),
+    Option("password-file", "path", "A file with the password of --email."),
+    Option("identity-manager", "text", "The identity manager, which is asked for the "
+           "routing id when none is given."),
+    Option("notification-manager", "text", "The notification manager, where --topics are "
+           "subscribed."),
     Option("topics", "text", "What to be notified of: audio, chat, pstn, video, with commas.",
            "pstn,video"),
     Option("app-domain", "text", "The application's domain, when it is not that of the "

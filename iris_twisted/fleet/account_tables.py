@@ -22,7 +22,9 @@ def readToml(path: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             return tomllib.load(file)
-    except (OSError, ValueError) as e:
+    except OSError as e:
+        raise IncorrectParameters(f"{path} cannot be read: {e.strerror}") from None
+    except ValueError as e:
         # tomllib's words name line and column, and quote at most one character.
         raise IncorrectParameters(f"{path} cannot be read: {e}") from None
 

@@ -28,7 +28,10 @@ from ..net.http.requests import Answer, HttpRequests
 from ..net.json_text import decodeJson
 from ..net.tls import TlsTrust
 
-__all__ = ["Options", "makeService"]
+__all__ = ["SANDBOX", "Options", "makeService"]
+
+# Where a sandbox is that was not told to be elsewhere.
+SANDBOX = "http://127.0.0.1:8188"
 
 # Seconds between looks at what became of it.
 _LOOK = 0.2
@@ -54,7 +57,7 @@ class Options(PlainOptions):
         "It ends with 0 when somebody was there, otherwise with 69."
     )
     optParameters = [
-        ["sandbox", "s", "http://127.0.0.1:8188", "Where the sandbox is."],
+        ["sandbox", "s", SANDBOX, "Where the sandbox is."],
         ["from", "f", None, "The routing id of who calls."],
         ["caller", "n", None, "The number that is shown."],
         ["room", "r", None, "The room to call for."],
@@ -66,9 +69,13 @@ class Options(PlainOptions):
     optFlags = [["hang-up", None, "Hang up when the wait is over: the user is told."]]
 
     def parseArgs(self, *users: str) -> None:
-        if len(users) != 1:
-            raise UsageError("whom to call is missing: USER@DOMAIN" if not users else "one user")
-        self["to"] = users[0]
+        if not users:
+            raise UsageError("whom to call is missing: USER@DOMAIN")
+        self["to"], *surplus = users
+        if surplus:
+            raise UsageError(
+                f"{surplus[0]!r} stands after the user: one is called, and options come before"
+            )
 
     def postOptions(self) -> None:
         try:

@@ -20,6 +20,7 @@ from ..command_line.options import PlainOptions
 from ..command_line.terminal import lineWriter
 from ..errors import IncorrectParameters
 from .backend import Backend, readAccounts
+from .call_tap import SANDBOX
 from .records import SandboxError
 from .server import Sandbox, startSandbox
 
@@ -39,8 +40,8 @@ The sandbox plays an Iris platform at {url}
 Connect a client in another terminal (any token will do):
     IRIS_TOKEN=any twist iris --event-manager {url} --routing-id alice@sandbox.test{trust}
 
-Ring it:
-    curl {curl}-d '{{"to": "alice@sandbox.test"}}' {url}/control/calls
+Call it from a third one:
+    twist iris-call{sandbox}{trust} alice@sandbox.test
 
 Ctrl-C ends."""
 
@@ -64,7 +65,7 @@ class Options(PlainOptions):
 
     def parseArgs(self, *surplus: str) -> None:
         if surplus:
-            raise UsageError(f"{surplus[0]!r} is no option; see --help")
+            raise UsageError(f"{surplus[0]!r} is no option")
 
     def postOptions(self) -> None:
         try:
@@ -125,9 +126,9 @@ class _SandboxService(Service):
 
     def _started(self, sandbox: Sandbox) -> Sandbox:
         trust = f" --ca-file {sandbox.caFile}" if sandbox.caFile else ""
-        curl = f"--cacert {sandbox.caFile} " if sandbox.caFile else ""
         if self._options["realServer"] is None:
-            self._say(_HELP.format(url=sandbox.url, trust=trust, curl=curl))
+            where = "" if sandbox.url == SANDBOX else f" --sandbox {sandbox.url}"
+            self._say(_HELP.format(url=sandbox.url, trust=trust, sandbox=where))
         else:
             backend, example = self._options["backend"], next(iter(self._options["users"]))
             self._say(

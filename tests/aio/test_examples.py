@@ -1,5 +1,5 @@
 """
-The examples for asyncio, FastAPI and Flask, run as their users would, against the sandbox.
+The examples for asyncio, FastAPI, Flask and Django, run as their users would, against the sandbox.
 """
 
 from __future__ import annotations
@@ -103,6 +103,13 @@ class AsyncioExamples(NetworkCase):
         """In threads: the same."""
         self.needs("flask")
         await self.shown("-m", "flask", "--app", str(EXAMPLES / "flask_calls.py"), "run", "--port")
+        self.assertEqual(await self.program.signal("INT"), 0)
+        self.assertEqual(self.platform.sessions, [], "it was closed in an orderly way")
+
+    async def test_django(self) -> None:
+        """In Django's threads: the same."""
+        self.needs("django")
+        await self.shown(str(EXAMPLES / "django_calls.py"))
         self.assertEqual(await self.program.signal("INT"), 0)
         self.assertEqual(self.platform.sessions, [], "it was closed in an orderly way")
 

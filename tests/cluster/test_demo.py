@@ -8,19 +8,26 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+from psycopg.errors import AdminShutdown
 from twisted.internet import reactor
-from twisted.internet.task import deferLater
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock, deferLater
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
-from iris_twisted.cluster import private_postgresql
+from iris_twisted.cluster import local_cluster, private_postgresql
+from iris_twisted.cluster.demo import ClusterDemo, Settings
 from iris_twisted.cluster.demo_tap import Options, makeService
+from iris_twisted.cluster.local_cluster import LocalCluster
 from iris_twisted.cluster.private_postgresql import PrivatePostgreSQL
-from iris_twisted.errors import IncorrectParameters
+from iris_twisted.errors import DatabaseFailed, IncorrectParameters
 
 from ..postgresql import MISSING
 from ..processes import startTwist
+from ..samples import differing, sample
 
 
 class Demo(TestCase):
@@ -47,8 +54,11 @@ class Demo(TestCase):
         program = startTwist(self, *arguments, env={"TMPDIR": "/tmp"})
         self.assertEqual(await program.ended, 0, program.stderr)
         self.assertEqual(program.stderr, "")
-        self.assertIn("member-1 was killed: kill -9", program.stdout)
-        self.assertIn("others have all places of member-1", program.stdout)
+        for page, first in (
+            ("README.md", "All accounts are connected"),
+            ("docs/how-to/cluster.md", "Starting a PostgreSQL"),
+        ):
+            self.assertEqual(differing(sample(page, first), program.stdout), [], program.stdout)
         counts = [line for line in program.stdout.splitlines() if " calls placed, " in line]
         self.assertIn(" 0 missed,", counts[-1])
         logs = program.stdout.partition("logs are in ")[2].splitlines()[0]
@@ -97,7 +107,26 @@ class Demo(TestCase):
 
 
 class Small(SynchronousTestCase):
-    """What it says."""
+    """What it says, and how it ends."""
+
+    def test_lookUnderWay(self) -> None:
+        """The database is stopped when nobody looks into it any more."""
+        clock, status, stopped = Clock(), Deferred[Any](), []
+
+        async def stop(keepLogs: bool) -> None:
+            stopped.append(keepLogs)
+
+        demo = ClusterDemo(clock, Settings(), [].append)
+        demo._cluster = SimpleNamespace(status=lambda: status, stop=stop)
+        demo.running = True
+        demo._loop(demo._look, 1.0)
+        ended = demo.stopService()
+        self.assertNoResult(ended)
+        self.assertEqual(stopped, [])
+        status.errback(DatabaseFailed("the database is shutting down"))
+        self.successResultOf(ended)
+        self.assertEqual(stopped, [False])
+        self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_mistakes(self) -> None:
         """Each is named."""
@@ -120,3 +149,20 @@ class Small(SynchronousTestCase):
         with self.assertRaises(IncorrectParameters) as caught:
             PrivatePostgreSQL("/nowhere")
         self.assertIn("apt-get install postgresql", caught.exception.message)
+
+
+class Gone(TestCase):
+    """A database that goes."""
+
+    async def test_look(self) -> None:
+        """Whoever looks into it just then is told so."""
+
+        def connect(conninfo: str, name: str) -> Any:
+            raise AdminShutdown("terminating connection due to administrator command")
+
+        cluster = LocalCluster(reactor)
+        cluster._postgresql = SimpleNamespace(conninfo="dbname=iris")
+        self.patch(local_cluster, "connect", connect)
+        with self.assertRaises(DatabaseFailed) as caught:
+            await cluster.status()
+        self.assertIn("the database is shutting down", caught.exception.message)

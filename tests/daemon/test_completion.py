@@ -4,6 +4,7 @@ Completion, in the shells themselves.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,13 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+import iris_twisted
 from iris_twisted.daemon.completion import script
 
+from ..test_documentation import DOCS, fences
 from ..test_packaging import PATH
+
+LOADER = "/usr/share/bash-completion/bash_completion"
 
 BASH = """
 source {script}
@@ -84,6 +89,31 @@ class Completion(SynchronousTestCase):
                 [zsh, "-f", "-c", text], capture_output=True, text=True, timeout=60
             )
             self.assertIn(wanted, ran.stdout, ran.stderr)
+
+    def test_page(self) -> None:
+        """What the page says to type makes each shell complete, bash through its package."""
+        if not Path(LOADER).exists():
+            raise SkipTest("bash-completion is missing: apt-get install bash-completion")
+        home = Path(self.mktemp()).absolute()
+        home.mkdir()
+        environment = {
+            "HOME": str(home),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PYTHONPATH": str(Path(iris_twisted.__file__).parent.parent),
+        }
+        (commands, _) = fences(DOCS / "how-to" / "terminal.md", "sh")
+        for line in (*commands.splitlines(), f"source {LOADER}; _completion_loader twist"):
+            ran = subprocess.run(
+                ["bash", "-c", f"{line}\ncomplete -p twist 2>&1"],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            self.assertEqual(ran.stderr, "", line)
+        self.assertIn("-F _iris_twisted", ran.stdout)
+        self.assertEqual((home / ".iris-twisted.zsh").read_text(), script("zsh"))
+        self.assertEqual((home / ".zshrc").read_text(), "source ~/.iris-twisted.zsh\n")
 
     def test_command(self) -> None:
         """The module prints it; for another shell it says which there are."""

@@ -4,8 +4,11 @@ The text that Prometheus reads, over real sockets.
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
+import treq
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
@@ -17,7 +20,12 @@ from iris_twisted.daemon.metrics import Metrics
 from iris_twisted.daemon.operator_site import OperatorSite
 from iris_twisted.fleet.fleet import IrisFleet
 
+from ..interop.prosody import freePort
 from ..network import NetworkCase
+from ..processes import startTwist
+
+# At a time, and so many connections to the event manager are kept at most.
+ATTEMPTS = 5
 
 
 class Scraper(Protocol):
@@ -137,3 +145,38 @@ class Scraping(NetworkCase):
         self.patch(self.metrics, "look", lambda: 1 / 0)
         self.assertIn("500 ", (await self.text())[0])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class Descriptors(NetworkCase):
+    """What the page about sizes says of them."""
+
+    timeout = 60
+
+    async def opened(self, accounts: int) -> int:
+        """How many a daemon has open that does nothing but keep so many connections."""
+        sandbox = await self.sandbox()
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        rows = ["routing-id,token-file"]
+        (folder / "token").write_text("any")
+        rows += [f"u{number}@sandbox.test,token" for number in range(accounts)]
+        (folder / "accounts.csv").write_text("\n".join(rows))
+        port = freePort()
+        program = startTwist(
+            self,
+            "iris",
+            *("--event-manager", sandbox.url, "--accounts", str(folder / "accounts.csv")),
+            *("--attempts", str(ATTEMPTS), "--metrics", f"tcp:{port}:interface=127.0.0.1"),
+        )
+        await self.until(lambda: len(sandbox.sessions) == accounts or program.ended.called)
+        answer = await treq.get(f"http://127.0.0.1:{port}/metrics", persistent=False)
+        found = re.search(r"^process_open_fds (\S+)", await answer.text(), re.M)
+        assert found is not None
+        await program.signal("INT")
+        return int(float(found[1]))
+
+    async def test_oneEach(self) -> None:
+        """One for each connection, those to the event manager that are kept, and a few."""
+        few, many = await self.opened(10), await self.opened(40)
+        self.assertIn(many - few, range(30 - ATTEMPTS, 30 + ATTEMPTS + 1))
+        self.assertIn(many, range(40, 40 + ATTEMPTS + 20))

@@ -106,7 +106,7 @@ class OnlineCheck(NetworkCase):
         """Nobody to ask, or another word than online: a sentence, and 64."""
         for arguments, words in (
             (("--check=online",), "--check=online needs --event-manager"),
-            (("--check=offline",), "--check must not have an argument"),
+            (("--check=offline",), "--check=offline: it is --check, or --check=online"),
         ):
             program = startTwist(self, "iris", *arguments)
             self.assertEqual(await program.ended, 64)

@@ -127,15 +127,28 @@ class RabbitMq:
 
     async def control(self, *arguments: str) -> str:
         """Run rabbitmqctl, which must succeed; gives its output."""
+        return await self._run("rabbitmqctl", *arguments)
+
+    async def management(self) -> int:
+        """Let its plugin for rabbitmqadmin run, on loopback; gives the port."""
+        port = freePort()
+        where = f'[{{ip, "127.0.0.1"}}, {{port, {port}}}]'
+        await self.control(
+            "eval", f"application:set_env(rabbitmq_management, tcp_config, {where})."
+        )
+        await self._run("rabbitmq-plugins", "enable", "rabbitmq_management")
+        return port
+
+    async def _run(self, program: str, *arguments: str) -> str:
         out, err, status = await getProcessOutputAndValue(
-            str(_PROGRAMS / "rabbitmqctl"),
+            str(_PROGRAMS / program),
             arguments,
             env=self._environment,
             path=str(self._home),
             reactor=reactor,
         )
         if status:
-            raise AssertionError(f"rabbitmqctl {arguments[0]}: {(out + err).decode()}")
+            raise AssertionError(f"{program} {arguments[0]}: {(out + err).decode()}")
         return out.decode()
 
     def channel(self) -> Any:

@@ -20,6 +20,7 @@ from iris_twisted.sandbox import Sandbox
 
 from ..network import RID, NetworkCase
 from ..processes import Program
+from ..test_documentation import DOCS
 
 HERE = Path(__file__).resolve().parent / "javascript"
 NODE, NPM, CHROMIUM = map(shutil.which, ("node", "npm", "chromium"))
@@ -130,6 +131,25 @@ class InNode(OfficialCase):
             sandbox = await self.sandbox(tls=tls)
             official = await self.session(sandbox)
             await self.lives(sandbox, official)
+
+    async def test_page(self) -> None:
+        """Each of its methods, callbacks, events, error codes and settings is on our page about it."""
+        bundle = (await modules() / "iris-js-sdk.js").read_text(encoding="utf-8")
+        page = (DOCS / "how-to" / "coming-from-iris-js-sdk.md").read_text(encoding="utf-8")
+        methods = re.findall(r"^IrisRtcConnection\.prototype\.([a-zA-Z]\w*) =", bundle, re.M)
+        codes = re.findall(r"^    (ERR_\w+) ?: ?(-\d+)", bundle, re.M)
+        settings = re.search(r"^RtcConfig\.json = \{(.*?)^\}", bundle, re.M | re.S)
+        assert settings is not None
+        names = {*re.findall(r"^    (\w+):", settings[1], re.M)} - {"urls"}
+        urls = re.findall(r"^        (?:/\*)?(\w+): ''", settings[1], re.M)
+        events = {*re.findall(r"\bSDK_[A-Za-z]+\b", bundle)}
+        self.assertTrue(methods and codes and names and urls and len(events) > 7)
+        for method in methods:
+            self.assertRegex(page, rf"`{method}[`(]")
+        for name in (*names, *(f"urls.{url}" for url in urls), *events):
+            self.assertIn(f"`{name}`", page)
+        for name, code in codes:
+            self.assertRegex(page, rf"`{name}` (?:\| |\(){code}\b")
 
     async def test_pingsFor20Seconds(self) -> None:
         """Its pings are answered: after 20 seconds it is still connected."""

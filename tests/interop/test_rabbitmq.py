@@ -8,6 +8,8 @@ import json
 import logging
 import os
 import secrets
+import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ import attrs
 from cloudevents.core.bindings import amqp
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import SkipTest
 
 from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
@@ -25,6 +29,7 @@ from iris_twisted.sinks.formats import formatNamed
 
 from ..faults.proxy import Fault, Proxy
 from ..network import NetworkCase
+from ..test_documentation import DOCS, fences
 from .rabbitmq import SKIP, RabbitMq, rabbitMq
 
 PASSWORD = "password-of-rabbit-CANARY"
@@ -123,6 +128,29 @@ class RabbitMqTests(AtRabbitMq, NetworkCase):
         path = Path(self.mktemp()).absolute()
         path.write_text(PASSWORD + "\n")
         return f"&password-file={path}"
+
+    async def test_page(self) -> None:
+        """The commands that the page about brokers gives make a queue, and show what is in it."""
+        program = shutil.which("rabbitmqadmin")
+        if program is None:
+            raise SkipTest("rabbitmqadmin is missing: apt-get install rabbitmq-server")
+        await self.broker_()
+        port = await self.broker.management()
+        said: list[str] = []
+        (commands,) = fences(DOCS / "how-to" / "brokers.md", "sh")
+        for command in commands.splitlines():
+            name, *arguments = shlex.split(command)
+            self.assertEqual(name, "rabbitmqadmin")
+            if arguments[0] == "get":
+                self.exchange = "calls"
+                await self.sink().take(self.record("alice@example.com"))
+            out, err, status = await getProcessOutputAndValue(
+                program, ["--host", "127.0.0.1", "--port", str(port), *arguments], reactor=reactor
+            )
+            self.assertEqual(status, 0, (out + err).decode())
+            said.append(out.decode())
+        self.assertIn("iris.alice@example.com.notify", said[-1])
+        self.assertEqual(len(self.broker.drain("calls")), 1)
 
     async def test_message(self) -> None:
         """Persistent, with the key, time, kind and account where AMQP has a place for them."""

@@ -64,6 +64,7 @@ class CallCommand(NetworkCase):
         sandbox = await self.sandbox()
         for arguments, status, words in (
             ((), 64, "whom to call is missing: USER@DOMAIN"),
+            ((RID, "--wait", "1"), 64, "'--wait' stands after the user"),
             (("alice",), 64, "routingId must look like user@domain"),
             (("--wait", "long", RID), 64, "--wait must be a number of seconds"),
             (("--sandbox", "http://sandbox.example.com", RID), 64, "is not encrypted"),
