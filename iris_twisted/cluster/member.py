@@ -31,6 +31,7 @@ from .membership import Identity, Sight
 from .reconciling import Counts, Reconciler
 from .rounds import AT_ONCE, Rounds
 from .values import LEASE, RENEW, Life, Member
+from .watching import Watching
 
 __all__ = ["ClusterMember"]
 
@@ -80,6 +81,7 @@ class ClusterMember(Service):
         self._tellSure = sure
         name = f"iris-twisted {identity.name}"
         self._database = Database(reactor, conninfo, name)
+        self._watching = Watching(reactor, self._database)
         self._listening = Listening(reactor, conninfo, name, self._heard)
         self._lease = Lease(reactor)
         self.fence = Fence(self._lease)
@@ -260,8 +262,8 @@ class ClusterMember(Service):
         owned, connected = holdings.owned, holdings.connected
 
         def look(connection: psycopg.Connection) -> Sight | None:
-            watching = self._database.watching
-            return membership.look(connection, me, watching, owned, connected, exact=exact)
+            watched = self._watching.seconds(connection)
+            return membership.look(connection, me, watched, owned, connected, exact=exact)
 
         sight = await self._database.run(look)
         if sight is not None:

@@ -25,7 +25,9 @@ from iris_twisted.cluster.interfaces import IPlaceRunner
 from iris_twisted.cluster.key_file import Keys, addKey
 from iris_twisted.cluster.member import ClusterMember
 from iris_twisted.cluster.membership import Identity
+from iris_twisted.cluster.values import LEASE
 from iris_twisted.errors import DatabaseFailed, NotKept
+from iris_twisted.net.steady_time import steadyTime
 from iris_twisted.outbox import IFence
 
 from .databases import freshDatabase
@@ -367,6 +369,51 @@ class Members(TestCase):
         await self.until(lambda: not b.sight or not b._holdings.hopeless())
         self.assertEqual(self.platform.dark, set())
         self.assertEqual(self.members["a"].owned, 4)
+
+    async def test_clockOfTheDatabase(self) -> None:
+        """When the database's clock is set forward past all leases, nobody takes anything."""
+        self.accounts(9, copies=2)
+        statements = (
+            "CREATE SCHEMA clock",
+            "CREATE TABLE clock.ahead (seconds) AS VALUES (0)",
+            "CREATE FUNCTION clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ "
+            "SELECT pg_catalog.clock_timestamp() + seconds * interval '1 second' "
+            "FROM clock.ahead $$",
+            f"ALTER DATABASE {self.connection.info.dbname} "
+            "SET search_path = clock, pg_catalog, public",
+        )
+        for statement in statements:
+            self.connection.execute(statement)
+        for name in "abc":
+            self.join(name)
+        await self.until(self.settled(6, 6, 6))
+        # Whoever is silent for that long counts as dead.
+        await self.until(lambda: all(m._watching._since + LEASE < self.now() for m in self.all()))
+        started = [runner.started for runner in self.runners.values()]
+        for hours in (1, 2):
+            self.connection.execute("UPDATE clock.ahead SET seconds = %s", (hours * 3600,))
+            for _ in range(2):
+                await self.allLook()
+                self.assertEqual(self.owned(), [6, 6, 6])
+            await self.until(
+                lambda: all(m._watching._since + LEASE < self.now() for m in self.all())
+            )
+        self.assertEqual([runner.started for runner in self.runners.values()], started)
+        self.assertEqual([member.counts.lost for member in self.all()], [0, 0, 0])
+        # Who dies after that is dead nevertheless.
+        await self.leave(self.members.pop("c"))
+        await self.until(self.settled(9, 9))
+
+    async def allLook(self) -> None:
+        """Wait until each has looked once more."""
+        seen = {member: member.sight for member in self.all()}
+        await self.until(lambda: all(member.sight is not seen[member] for member in seen))
+
+    def now(self) -> float:
+        return steadyTime(reactor).seconds()
+
+    def all(self) -> list[ClusterMember]:
+        return list(self.members.values())
 
     async def test_newKey(self) -> None:
         """A key that is added to the file is used by members that run already."""
