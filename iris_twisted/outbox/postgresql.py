@@ -205,6 +205,8 @@ class PostgreSQLStore(BatchedStore):
                 "idle_in_transaction_session_timeout",
             ):
                 connection.execute(f"SET {name} = {milliseconds}")
+            # Compiling takes longer than any statement of ours.
+            connection.execute("SET jit = off")
             return connection
 
         self._own = _Tables(
