@@ -71,6 +71,10 @@ _STEPS = (
     CREATE INDEX iris_places_successor ON iris_places (successor)
         WHERE successor IS NOT NULL;
     """,
+    """
+    DROP INDEX iris_places_owner;
+    CREATE INDEX iris_places_owner ON iris_places (owner, account);
+    """,
 )
 VERSION = len(_STEPS)
 
