@@ -41,7 +41,7 @@ def _read(account: Account, copies: int) -> ClusterAccount:
 
 
 def _migrate(connection: psycopg.Connection, keys: Callable[[], Keys], chosen: Any) -> list[str]:
-    if schema.migrate(connection):
+    if schema.migrate(connection, keys):
         return [f"The tables are of version {schema.VERSION} now."]
     return [f"The tables are of version {schema.VERSION} already."]
 

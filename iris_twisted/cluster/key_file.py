@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Mapping
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -84,14 +85,14 @@ class Keys:
                 "iris-cluster key"
             ) from None
 
-    def encrypt(self, routingId: str, secrets: dict[str, str]) -> bytes:
+    def encrypt(self, routingId: str, secrets: Mapping[str, Any]) -> bytes:
         """
         @param routingId: whose; the secrets of one are none for another.
         """
         whole = {"routing-id": routingId.lower(), **secrets}
         return self._fernet.encrypt(json.dumps(whole).encode())
 
-    def decrypt(self, routingId: str, secret: bytes) -> dict[str, str]:
+    def decrypt(self, routingId: str, secret: bytes) -> dict[str, Any]:
         """
         @raise IncorrectParameters: when none of the keys did encrypt it, or not for this
             account.
