@@ -20,11 +20,17 @@ class Named(test_stores.PostgreSQL):
     def open(self, forgetAfter: float = 1000.0, member: str = "m1", **options: Any) -> Any:
         return super().open(forgetAfter, member, sinkName=_name, **options)
 
-    def another(self, member: str, **options: Any) -> Any:
-        """One that has the sink C{t} too."""
-        store = super().another(member, **options)
-        self.did(store.due("t", 0.0, 0))
-        return store
+    def test_adopted(self) -> None:
+        """As of any store, once the other member has the sinks too."""
+        another = super().another
+
+        def knowing(member: str, **options: Any) -> Any:
+            store = another(member, **options)
+            self.did(store.due("t", 0.0, 0))
+            return store
+
+        self.patch(self, "another", knowing)
+        super().test_adopted()
 
     def test_names(self) -> None:
         """In the database stand the names; whoever asks hears of the sinks that it knows."""
