@@ -33,6 +33,7 @@ from .key_file import Keys
 from .member import ClusterMember
 from .membership import Identity
 from .overview import accountsPage, statusOf
+from .pooler import checkPooler
 from .sink_names import sinkNames
 
 __all__ = ["DaemonMember"]
@@ -112,6 +113,7 @@ class DaemonMember:
 
     def _migrate(self, connection: Any) -> Callable[[str], str]:
         """In a thread. @return: what sinks are called in the database."""
+        checkPooler(connection, self._configuration["cluster"], f"iris-twisted {self._name}")
         schema.migrate(connection, lambda: self._keys)
         return sinkNames(connection, self._keys)
 
