@@ -14,7 +14,6 @@ from ..sinks.registry import shownSink
 from .key_file import Keys
 from .listening import CHANNEL
 from .places import Key
-from .sink_names import rotateNames
 from .values import Place
 
 __all__ = [
@@ -253,11 +252,10 @@ def kept(
 
 def rotate(connection: psycopg.Connection, keys: Keys) -> int:
     """
-    Encrypt all secrets with the newest key.
+    Encrypt all accounts' secrets with the newest key.
 
     @return: how many.
     """
-    rotateNames(connection, keys)
     rows = connection.execute("SELECT id, secret FROM iris_accounts FOR UPDATE").fetchall()
     with connection.cursor() as cursor:
         cursor.executemany(
