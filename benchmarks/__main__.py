@@ -3,10 +3,11 @@ All of it, in one run:
 
     python -m benchmarks [--short] [NAME ...]
 
-NAME is one of hot-path, tricks, sizes, calls, sinks, stores, latency, many, idling, looking,
-reconnects, start-up. It prints tables, and writes C{RESULTS.md}, C{results/results.json} and
-plots; with C{--short} it only shows that everything works, with counts too small for the
-numbers to mean anything. What needs a broker or PostgreSQL is left out where there is none.
+NAME is one of hot-path, tricks, sizes, calls, sinks, stores, claiming, members, failover,
+latency, many, idling, looking, reconnects, start-up. It prints tables, and writes
+C{RESULTS.md}, C{results/results.json} and plots; with C{--short} it only shows that everything
+works, with counts too small for the numbers to mean anything. What needs a broker or PostgreSQL
+is left out where there is none.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from .cluster import failover, idleMembers, placesClaimed
 from .programs import ROOT, Clients, Firehose, Program
 from .sinks import Table, eachSink, eachStore
 from .without import IDLE_TRICKS, TRICKS
@@ -151,6 +153,23 @@ class Run:
     def stores(self) -> Table:
         """Calls to a webhook, through each store."""
         table, self.values["stores"] = eachStore(self.short, self.notes)
+        return table
+
+    # A cluster
+
+    def claiming(self) -> Table:
+        """Members of a cluster that claim places, all at the same time."""
+        table, self.values["claiming"] = placesClaimed(self.short, self.notes)
+        return table
+
+    def members(self) -> Table:
+        """Three members of a cluster with nothing to do: the load of PostgreSQL."""
+        table, self.values["members"] = idleMembers(self.short, self.notes)
+        return table
+
+    def failover(self) -> Table:
+        """One of three members of a cluster is killed."""
+        table, self.values["failover"] = failover(self.short, self.notes)
         return table
 
     # Many
@@ -372,6 +391,9 @@ def main() -> None:
         "calls": Run.calls,
         "sinks": Run.sinks,
         "stores": Run.stores,
+        "claiming": Run.claiming,
+        "members": Run.members,
+        "failover": Run.failover,
         "latency": Run.latency,
         "many": Run.many,
         "idling": Run.idling,

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import psycopg
 
+from ..sinks.registry import shownSink
 from .key_file import Keys
 from .listening import CHANNEL
 from .places import Key
@@ -50,10 +51,14 @@ class ClusterAccount:
     copies: int = 1
     changed: int = 0
 
-    def secrets(self) -> dict[str, str]:
+    def secrets(self) -> dict[str, Any]:
         """What nobody shall read in the database."""
-        pairs = ("token", self.token), ("password", self.password)
+        pairs = ("token", self.token), ("password", self.password), ("sinks", self.sinks)
         return {name: value for name, value in pairs if value is not None}
+
+    def shownSinks(self) -> list[str] | None:
+        """What operators may see there of its sinks."""
+        return None if self.sinks is None else [shownSink(sink) for sink in self.sinks]
 
 
 @attrs.frozen
@@ -100,9 +105,9 @@ def add(
     ids: list[int] = []
     new = 0
     statement = (
-        "INSERT INTO iris_accounts (routing_id, copies, sinks, email, secret, changed) "
+        "INSERT INTO iris_accounts (routing_id, copies, shown_sinks, email, secret, changed) "
         "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (lower(routing_id)) DO UPDATE SET "
-        "copies = excluded.copies, sinks = excluded.sinks, email = excluded.email, "
+        "copies = excluded.copies, shown_sinks = excluded.shown_sinks, email = excluded.email, "
         "secret = excluded.secret, changed = excluded.changed RETURNING id, xmax = 0"
     )
     with connection.cursor() as cursor:
@@ -110,7 +115,7 @@ def add(
             (
                 account.routingId,
                 account.copies,
-                None if account.sinks is None else list(account.sinks),
+                account.shownSinks(),
                 account.email,
                 keys.encrypt(account.routingId, account.secrets()),
                 changed,
@@ -135,11 +140,11 @@ def change(connection: psycopg.Connection, keys: Keys, account: ClusterAccount) 
     @return: whether there is one of that routing id.
     """
     row = connection.execute(
-        "UPDATE iris_accounts SET copies = %s, sinks = %s, email = %s, secret = %s, changed = %s "
-        "WHERE lower(routing_id) = lower(%s) RETURNING id",
+        "UPDATE iris_accounts SET copies = %s, shown_sinks = %s, email = %s, secret = %s, "
+        "changed = %s WHERE lower(routing_id) = lower(%s) RETURNING id",
         (
             account.copies,
-            None if account.sinks is None else list(account.sinks),
+            account.shownSinks(),
             account.email,
             keys.encrypt(account.routingId, account.secrets()),
             _count(connection),
@@ -171,12 +176,13 @@ def remove(connection: psycopg.Connection, routingIds: Collection[str]) -> int:
     return len(rows)
 
 
-_FIELDS = "routing_id, copies, sinks, email, secret, changed"
+_FIELDS = "routing_id, copies, email, secret, changed"
 
 
 def _account(keys: Keys, row: Sequence[Any]) -> ClusterAccount:
-    routingId, copies, sinks, email, secret, changed = row
+    routingId, copies, email, secret, changed = row
     secrets = keys.decrypt(routingId, bytes(secret))
+    sinks = secrets.get("sinks")
     return ClusterAccount(
         routingId,
         secrets.get("token"),
@@ -246,7 +252,7 @@ def kept(
 
 def rotate(connection: psycopg.Connection, keys: Keys) -> int:
     """
-    Encrypt all secrets with the newest key.
+    Encrypt all accounts' secrets with the newest key.
 
     @return: how many.
     """

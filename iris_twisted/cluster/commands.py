@@ -19,6 +19,7 @@ from . import accounts, membership, schema
 from .accounts import ClusterAccount
 from .key_file import Keys
 from .overview import accountLines, accountsOf, statusLines, statusOf
+from .sink_names import rotateNames
 
 __all__ = ["COMMANDS"]
 
@@ -41,7 +42,7 @@ def _read(account: Account, copies: int) -> ClusterAccount:
 
 
 def _migrate(connection: psycopg.Connection, keys: Callable[[], Keys], chosen: Any) -> list[str]:
-    if schema.migrate(connection):
+    if schema.migrate(connection, keys):
         return [f"The tables are of version {schema.VERSION} now."]
     return [f"The tables are of version {schema.VERSION} already."]
 
@@ -138,7 +139,9 @@ def _forget(connection: psycopg.Connection, keys: Callable[[], Keys], chosen: An
 
 
 def _rotate(connection: psycopg.Connection, keys: Callable[[], Keys], chosen: Any) -> list[str]:
-    return [f"The secrets of {accounts.rotate(connection, keys())} account(s) have the newest key."]
+    found = keys()
+    rotateNames(connection, found)
+    return [f"The secrets of {accounts.rotate(connection, found)} account(s) have the newest key."]
 
 
 COMMANDS: dict[str, _Command] = {

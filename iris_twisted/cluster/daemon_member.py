@@ -33,6 +33,8 @@ from .key_file import Keys
 from .member import ClusterMember
 from .membership import Identity
 from .overview import accountsPage, statusOf
+from .pooler import checkPooler
+from .sink_names import sinkNames
 
 __all__ = ["DaemonMember"]
 
@@ -61,11 +63,13 @@ class DaemonMember:
         self._name: str = configuration["member"] or host
         capacity, zone = configuration["capacity"], configuration["zone"]
         self.connections = Connections(reactor, configuration)
+        self._keys = Keys(configuration["cluster-key-file"])
+        self._sinkName: Callable[[str], str] = str
         self.member = ClusterMember(
             reactor,
             configuration["cluster"],
             Identity(self._name, capacity, zone, host, os.getpid(), __version__),
-            Keys(configuration["cluster-key-file"]),
+            self._keys,
             self.connections,
             failed,
             self._adopt,
@@ -91,7 +95,7 @@ class DaemonMember:
         policy, attempt = FullJitter(base=0.3, cap=2.0), 0
         while not self._givenUp:
             try:
-                await self.member.run(schema.migrate)
+                self._sinkName = await self.member.run(self._migrate)
             except DatabaseFailed as e:
                 if e.lasting:
                     self._failed(e)
@@ -107,6 +111,12 @@ class DaemonMember:
                 return True
         return False
 
+    def _migrate(self, connection: Any) -> Callable[[str], str]:
+        """In a thread. @return: what sinks are called in the database."""
+        checkPooler(connection, self._configuration["cluster"], f"iris-twisted {self._name}")
+        schema.migrate(connection, lambda: self._keys)
+        return sinkNames(connection, self._keys)
+
     def giveUp(self) -> None:
         self._givenUp = True
         if self._waiting is not None:
@@ -121,6 +131,7 @@ class DaemonMember:
             self.member.fence,
             forgetAfter=forgetAfter,
             strictOrder=self._configuration["strict-order"],
+            sinkName=self._sinkName,
         )
         return self._store
 

@@ -19,6 +19,8 @@ _WORDS = (
     ("no password supplied", "the database wants a password: put it into .pgpass", True),
     ("pg_hba.conf", "the database does not let this user or host in: see its pg_hba.conf", True),
     ("certificate verify failed", "the database's certificate does not verify", True),
+    ("does not match host name", "the database's certificate is another host's", True),
+    ("root certificate file", "there is no certificate to verify the database's with", True),
     ("session is read-only", "the database is a read-only standby", True),
     ("the database system is starting up", "the database is starting", False),
     ("the database system is shutting down", "the database is shutting down", False),
@@ -26,6 +28,8 @@ _WORDS = (
     ("remaining connection slots", "the database has no connection left", False),
 )
 _HINTS = {
+    "the database's certificate does not verify": "name the file with its CA with sslrootcert",
+    "there is no certificate to verify the database's with": "name it with sslrootcert",
     "the database refuses the password": "check .pgpass, or the file that passfile names",
     "the database is a read-only standby": "name the primary, or all hosts with "
     "target_session_attrs=read-write",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Mapping
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -102,14 +103,14 @@ class Keys:
         """Whether the file was changed since it was read."""
         return self._version() not in (None, self._known)
 
-    def encrypt(self, routingId: str, secrets: dict[str, str]) -> bytes:
+    def encrypt(self, routingId: str, secrets: Mapping[str, Any]) -> bytes:
         """
         @param routingId: whose; the secrets of one are none for another.
         """
         whole = {"routing-id": routingId.lower(), **secrets}
         return self._fernet.encrypt(json.dumps(whole).encode())
 
-    def decrypt(self, routingId: str, secret: bytes) -> dict[str, str]:
+    def decrypt(self, routingId: str, secret: bytes) -> dict[str, Any]:
         """
         @raise IncorrectParameters: when none of the keys did encrypt it, or not for this
             account.

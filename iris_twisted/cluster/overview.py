@@ -10,7 +10,6 @@ from typing import Any
 import psycopg
 
 from ..command_line.terminal import printable
-from ..sinks.registry import shownSink
 from .deciding import shortage
 from .membership import look
 from .ownership import shares
@@ -96,7 +95,7 @@ def accountsOf(
     """The accounts, and who keeps them, for programs; all, or these."""
     some = "WHERE lower(a.routing_id) = ANY(%(ids)s) " if routingIds else ""
     rows = connection.execute(
-        "SELECT a.routing_id, a.copies, a.sinks, a.email, p.copy, p.epoch, m.name, "
+        "SELECT a.routing_id, a.copies, a.shown_sinks, a.email, p.copy, p.epoch, m.name, "
         "m.expires > clock_timestamp(), s.name FROM iris_accounts a "
         "LEFT JOIN iris_places p ON p.account = a.id LEFT JOIN iris_members m ON m.id = p.owner "
         f"LEFT JOIN iris_members s ON s.id = p.successor {some}"
@@ -110,7 +109,7 @@ def accountsOf(
             {
                 "routing-id": routingId,
                 "copies": copies,
-                "sinks": None if sinks is None else [shownSink(sink) for sink in sinks],
+                "sinks": sinks,
                 "email": email,
                 "places": [],
             },

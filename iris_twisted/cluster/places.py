@@ -5,7 +5,8 @@ called within a transaction.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
+from itertools import product
 from typing import Any, Protocol
 
 import psycopg
@@ -13,6 +14,7 @@ import psycopg
 from .lease_proofs import surely
 from .membership import deadOf, tell
 from .ownership import Pull, choose
+from .place_rows import COLUMNS, Key, columns, lock, placesOf, siblings
 from .values import Member, Place
 
 __all__ = [
@@ -42,35 +44,19 @@ class Right(Protocol):
     def epoch(self) -> int: ...
 
 
-# An account and the number of its copy.
-Key = tuple[int, int]
-
-_COLUMNS = "account, copy, owner, epoch, successor, ready"
 _PULLS = 0x4952
-
-
-def _columns(keys: Collection[Key]) -> tuple[list[int], list[int]]:
-    return [account for account, _ in keys], [copy for _, copy in keys]
-
-
-def _places(cursor: psycopg.Cursor[Any]) -> list[Place]:
-    return [Place(*row) for row in cursor]
-
-
-def _siblings(connection: psycopg.Connection, rows: Iterable[tuple[Any, ...]]) -> list[Place]:
-    """All places of these accounts, whose rows are locked."""
-    accounts = list({row[0] for row in rows})
-    statement = f"SELECT {_COLUMNS} FROM iris_places WHERE account = ANY(%s)"
-    return _places(connection.execute(statement, (accounts,)))
-
-
-def _lock(connection: psycopg.Connection, keys: Collection[Key]) -> None:
-    """In the order in which whoever proves places locks them: so nobody waits in a circle."""
-    connection.execute(
-        "SELECT 1 FROM iris_places, unnest(%s::bigint[], %s::smallint[]) AS c (a, n) "
-        "WHERE account = a AND copy = n ORDER BY account, copy FOR NO KEY UPDATE OF iris_places",
-        _columns(keys),
-    )
+# Without statistics a planner would take so many places for few, and read all of a member's.
+_AS_FAR_AS_NEEDED = "SET LOCAL enable_bitmapscan = off"
+# Of places that are named by their keys: not by the index of the owners.
+_OWNER = "(owner + 0)"
+# Places that nobody keeps. Both by the index of the owners: any other way would read those that
+# are kept too, each time.
+_FREE = (
+    ("FROM iris_places p", "p.owner IS NULL", "ORDER BY p.owner, p.account"),
+    ("FROM unnest(%(dead)s::bigint[]) AS d JOIN iris_places p ON p.owner = d", "true", ""),
+)
+# From where a member begins to the end, and then the rest.
+_RANGES = ("p.account >= %(first)s", "p.account < %(first)s")
 
 
 def claim(
@@ -90,6 +76,7 @@ def claim(
     @return: those that it got.
     """
     members = surely(connection, members)
+    connection.execute(_AS_FAR_AS_NEEDED)
     zone = next(member.zone for member in members if member.id == me)
     near = [m.id for m in members if m.id == me or (zone is not None and m.zone == zone)]
     taken: list[Place] = []
@@ -98,6 +85,17 @@ def claim(
         if len(taken) < most:
             taken += _claimSome(connection, me, members, most - len(taken), avoided, without)
     return taken
+
+
+def _first(connection: psycopg.Connection, me: int, members: Sequence[Member]) -> int:
+    """
+    The account with which a member begins to look: each with another one, so that those who
+    claim at the same time are not in each other's way.
+    """
+    row = connection.execute("SELECT coalesce(max(id), 0) FROM iris_accounts").fetchone()
+    assert row is not None
+    living = sorted({member.id for member in members if member.receives} | {me})
+    return int(row[0]) * living.index(me) // len(living)
 
 
 def _claimSome(
@@ -109,24 +107,34 @@ def _claimSome(
     without: Collection[int],
 ) -> list[Place]:
     dead = deadOf(members)
-    rows = connection.execute(
-        "SELECT p.account FROM iris_places p JOIN iris_accounts a ON a.id = p.account "
-        "WHERE (p.owner IS NULL OR p.owner = ANY(%s)) AND p.account <> ALL(%s) "
-        "AND NOT EXISTS (SELECT 1 FROM "
-        "iris_places q WHERE q.account = p.account AND "
-        "(q.owner = ANY(%s) OR q.successor = ANY(%s))) "
-        "LIMIT %s FOR NO KEY UPDATE OF a, p SKIP LOCKED",
-        (dead, list(without), avoided, avoided, most),
-    ).fetchall()
-    chosen = choose(me, members, _siblings(connection, rows), most)
-    _lock(connection, [(p.account, p.copy) for p in chosen])
-    return _places(
+    first = _first(connection, me, members)
+    rows: list[tuple[Any, ...]] = []
+    for (source, free, order), range in product(_FREE, _RANGES):
+        if len(rows) < most:
+            rows += connection.execute(
+                f"SELECT p.account {source} JOIN iris_accounts a ON a.id = p.account "
+                # OFFSET, so that it is looked up for each candidate, and not joined.
+                f"WHERE {free} AND {range} AND p.account <> ALL(%(without)s) "
+                "AND NOT EXISTS (SELECT 1 FROM iris_places q WHERE q.account = p.account "
+                "AND (q.owner = ANY(%(avoided)s) OR q.successor = ANY(%(avoided)s)) OFFSET 0) "
+                f"{order} LIMIT %(most)s FOR NO KEY UPDATE OF a, p SKIP LOCKED",
+                {
+                    "dead": dead,
+                    "avoided": avoided,
+                    "first": first,
+                    "most": most - len(rows),
+                    "without": list(without),
+                },
+            ).fetchall()
+    chosen = choose(me, members, siblings(connection, rows), most)
+    lock(connection, [(p.account, p.copy) for p in chosen])
+    return placesOf(
         connection.execute(
             "UPDATE iris_places p SET owner = %s, epoch = epoch + 1, successor = NULL, "
             "ready = false FROM unnest(%s::bigint[], %s::smallint[]) AS c (a, n) "
-            "WHERE account = a AND copy = n AND (owner IS NULL OR owner = ANY(%s)) "
-            f"RETURNING {_COLUMNS}",
-            (me, *_columns([(p.account, p.copy) for p in chosen]), dead),
+            f"WHERE account = a AND copy = n AND ({_OWNER} IS NULL OR {_OWNER} = ANY(%s)) "
+            f"RETURNING {COLUMNS}",
+            (me, *columns([(p.account, p.copy) for p in chosen]), dead),
         )
     )
 
@@ -158,6 +166,7 @@ def pull(
         most = min(most, count[0] - wanted.least)
         if most <= 0:
             return None
+    connection.execute(_AS_FAR_AS_NEEDED)
     known = {member.id: member for member in members}
     same = [m.id for m in members if m.id != source and m.zone == known[source].zone]
     # With siblings near the new owner it would be no better off.
@@ -176,7 +185,8 @@ def pull(
                 "WHERE p.owner = %(source)s AND p.successor IS NULL "
                 "AND p.account <> ALL(%(without)s) AND NOT EXISTS (SELECT 1 "
                 "FROM iris_places q WHERE q.account = p.account AND q.copy <> p.copy AND "
-                f"(q.owner = ANY(%(avoided)s) OR q.successor = ANY(%(avoided)s))) {crowded}"
+                "(q.owner = ANY(%(avoided)s) OR q.successor = ANY(%(avoided)s)) OFFSET 0) "
+                f"{crowded}"
                 "LIMIT %(most)s FOR NO KEY UPDATE OF a SKIP LOCKED",
                 {
                     "source": source,
@@ -186,27 +196,27 @@ def pull(
                     "most": most,
                 },
             ).fetchall()
-    places = _siblings(connection, locked)
+    places = siblings(connection, locked)
     chosen = choose(me, members, places, most, source, repair=wanted.repair)
-    _lock(connection, [(p.account, p.copy) for p in chosen])
-    return _places(
+    lock(connection, [(p.account, p.copy) for p in chosen])
+    return placesOf(
         connection.execute(
             "UPDATE iris_places SET successor = %s, ready = false "
             "FROM unnest(%s::bigint[], %s::smallint[]) AS c (a, n) "
-            "WHERE account = a AND copy = n AND owner = %s AND successor IS NULL "
-            f"RETURNING {_COLUMNS}",
-            (me, *_columns([(p.account, p.copy) for p in chosen]), source),
+            f"WHERE account = a AND copy = n AND {_OWNER} = %s AND successor IS NULL "
+            f"RETURNING {COLUMNS}",
+            (me, *columns([(p.account, p.copy) for p in chosen]), source),
         )
     )
 
 
 def makeReady(connection: psycopg.Connection, me: int, keys: Collection[Key]) -> None:
     """The successor is connected: the owners may close."""
-    _lock(connection, keys)
+    lock(connection, keys)
     rows = connection.execute(
         "UPDATE iris_places SET ready = true FROM unnest(%s::bigint[], %s::smallint[]) "
         "AS c (a, n) WHERE account = a AND copy = n AND successor = %s RETURNING owner",
-        (*_columns(keys), me),
+        (*columns(keys), me),
     ).fetchall()
     for owner in {row[0] for row in rows}:
         tell(connection, f"places {owner}")
@@ -221,13 +231,14 @@ def complete(
     @param dark: whether they were not connected: then the successors need not be either.
     @return: those that it had to give.
     """
-    _lock(connection, keys)
+    lock(connection, keys)
     rows = connection.execute(
         "UPDATE iris_places SET owner = successor, epoch = epoch + 1, successor = NULL, "
         "ready = false FROM unnest(%s::bigint[], %s::smallint[]) AS c (a, n) "
-        "WHERE account = a AND copy = n AND owner = %s AND successor IS NOT NULL AND (ready OR %s) "
+        f"WHERE account = a AND copy = n AND {_OWNER} = %s AND successor IS NOT NULL "
+        "AND (ready OR %s) "
         "RETURNING account, copy, owner",
-        (*_columns(keys), me, dark),
+        (*columns(keys), me, dark),
     ).fetchall()
     for owner in {row[2] for row in rows}:
         tell(connection, f"places {owner}")
@@ -240,23 +251,23 @@ def giveUp(connection: psycopg.Connection, me: int, keys: Collection[Key]) -> se
 
     @return: of which places; another owner may have handed its own over meanwhile.
     """
-    _lock(connection, keys)
+    lock(connection, keys)
     rows = connection.execute(
         "UPDATE iris_places SET successor = NULL, ready = false "
         "FROM unnest(%s::bigint[], %s::smallint[]) AS c (a, n) "
         "WHERE account = a AND copy = n AND successor = %s RETURNING account, copy",
-        (*_columns(keys), me),
+        (*columns(keys), me),
     )
     return {(account, copy) for account, copy in rows}
 
 
 def release(connection: psycopg.Connection, me: int, keys: Collection[Key]) -> None:
     """Places that have no successor have no owner any more."""
-    _lock(connection, keys)
+    lock(connection, keys)
     done = connection.execute(
         "UPDATE iris_places SET owner = NULL FROM unnest(%s::bigint[], %s::smallint[]) "
-        "AS c (a, n) WHERE account = a AND copy = n AND owner = %s AND successor IS NULL",
-        (*_columns(keys), me),
+        f"AS c (a, n) WHERE account = a AND copy = n AND {_OWNER} = %s AND successor IS NULL",
+        (*columns(keys), me),
     )
     if done.rowcount:
         tell(connection, "members")
@@ -284,11 +295,11 @@ def promote(connection: psycopg.Connection, me: int, members: Sequence[Member]) 
 
     @return: those places.
     """
-    return _places(
+    return placesOf(
         connection.execute(
             "UPDATE iris_places SET owner = successor, epoch = epoch + 1, successor = NULL, "
             "ready = false WHERE successor = %s AND (owner IS NULL OR owner = ANY(%s)) "
-            f"RETURNING {_COLUMNS}",
+            f"RETURNING {COLUMNS}",
             (me, deadOf(surely(connection, members))),
         )
     )

@@ -4,10 +4,14 @@ The cluster's tables, by version.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psycopg
 
 from ..errors import DatabaseFailed
 from ..outbox import postgresql_schema as outbox
+from .key_file import Keys
+from .sink_names import sealSinks
 
 __all__ = ["VERSION", "checkSchema", "migrate"]
 
@@ -71,8 +75,18 @@ _STEPS = (
     CREATE INDEX iris_places_successor ON iris_places (successor)
         WHERE successor IS NOT NULL;
     """,
+    """
+    DROP INDEX iris_places_owner;
+    CREATE INDEX iris_places_owner ON iris_places (owner, account);
+
+    ALTER TABLE iris_cluster ADD COLUMN naming bytea;
+    ALTER TABLE iris_accounts ADD COLUMN shown_sinks text[];
+    """,
+    # L{sealSinks} comes in between.
+    "ALTER TABLE iris_accounts DROP COLUMN sinks;",
 )
 VERSION = len(_STEPS)
+_UNSEALED = 2
 
 
 def _versions(connection: psycopg.Connection) -> tuple[int, int]:
@@ -94,23 +108,27 @@ def _refuseNewer(found: tuple[int, int]) -> None:
             )
 
 
-def migrate(connection: psycopg.Connection) -> bool:
+def migrate(connection: psycopg.Connection, keys: Callable[[], Keys] | None = None) -> bool:
     """
     Make the tables, those of the outboxes too, or bring them to this program's version; those
     who do that at the same time wait for each other. To be called within a transaction.
 
+    @param keys: those of the key file, for what was not encrypted before.
     @return: whether there was something to do.
-    @raise DatabaseFailed: when they are newer.
+    @raise DatabaseFailed: when they are newer; or when something is to be encrypted, and
+        there are no keys for it.
     """
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
     before, owed = found = _versions(connection)
     _refuseNewer(found)
     if found == (VERSION, outbox.VERSION):
         return False
-    for step in _STEPS[before:]:
-        connection.execute(step)
     with connection.cursor() as cursor:
         outbox.createTables(cursor, owed)
+    for version, step in enumerate(_STEPS[before:], before):
+        if version == _UNSEALED:
+            sealSinks(connection, keys)
+        connection.execute(step)
     connection.execute(
         "UPDATE iris_cluster SET version = %s, outbox = %s", (VERSION, outbox.VERSION)
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -60,6 +60,7 @@ class AccountLogin:
     @param token: the account's, where it does not log in.
     @param report: is told each error.
     @param waiting: called with the seconds before another attempt.
+    @param room: how many may log in at the same time; C{None} for any number.
     """
 
     _log = Logger()
@@ -72,8 +73,10 @@ class AccountLogin:
         token: str | None,
         report: IIrisListener,
         waiting: Callable[[float], None],
+        room: DeferredSemaphore | None = None,
     ) -> None:
         self._reactor = reactor
+        self._room = room
         self._report = report
         self._waiting = waiting
         self.auth = authManager(configuration, account, reactor)
@@ -114,7 +117,7 @@ class AccountLogin:
         policy, attempt = FullJitter(), 0
         while True:
             try:
-                return await self._login.run()
+                return await self._once()
             except CancelledError:
                 raise
             except IrisError as e:
@@ -127,3 +130,12 @@ class AccountLogin:
                 self._log.info("trying again in {delay:.1f} seconds", delay=delay)
                 self._waiting(delay)
                 await deferLater(steadyTime(self._reactor), delay)
+
+    async def _once(self) -> LoggedIn:
+        if self._room is None:
+            return await self._login.run()
+        await self._room.acquire()
+        try:
+            return await self._login.run()
+        finally:
+            self._room.release()

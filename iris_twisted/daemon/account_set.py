@@ -45,6 +45,9 @@ __all__ = ["AccountSet"]
 
 # So many accounts that go are closed at a time, and every so many seconds it is told.
 _CLOSING = 500
+# Thousands may come at once, when a member of the cluster dies: the services where they log in
+# are not to notice it as a storm.
+_LOGGING_IN = 50
 _TELL = 5.0
 
 
@@ -81,6 +84,7 @@ class AccountSet:
         self._callHistory = callHistory
         self._cluster = cluster
         self._one = not configuration.many
+        self._loggingIn = DeferredSemaphore(_LOGGING_IN)
         self._files = TokenFiles(reactor)
         self._files.startService()
         self._leaving: dict[Account, Callable[[], Deferred[Any]]] = {}
@@ -171,7 +175,9 @@ class AccountSet:
                 assert token is not None
                 self._connect(account, report, None, LoggedIn(token, account.routingId))
                 return
-        accountLogin = AccountLogin(self._reactor, configuration, account, token, report, waiting)
+        accountLogin = AccountLogin(
+            self._reactor, configuration, account, token, report, waiting, self._loggingIn
+        )
         arriving = accountLogin.run()
 
         def leave() -> Deferred[Any]:

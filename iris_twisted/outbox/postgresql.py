@@ -19,7 +19,8 @@ from ..connection.interfaces import IRetryPolicy
 from ..connection.retry import FullJitter
 from .batched_store import BatchedStore
 from .interfaces import IFence
-from .postgresql_tables import Statements, adopt
+from .postgresql_names import NamingStatements
+from .postgresql_tables import adopt
 from .values import Place
 
 __all__ = ["PostgreSQLStore", "Unfenced"]
@@ -73,7 +74,7 @@ class _Connection(psycopg.Connection[Any]):
         return super().wait(gen, interval, self.patience if timeout is None else timeout)
 
 
-class _Tables(Statements):
+class _Tables(NamingStatements):
     """
     The statements with their connection.
 
@@ -91,8 +92,9 @@ class _Tables(Statements):
         connect: Callable[[], Any],
         policy: IRetryPolicy,
         monotonic: Callable[[], float],
+        sinkName: Callable[[str], str],
     ) -> None:
-        super().__init__(member, fence, forgetAfter, strictOrder)
+        super().__init__(member, fence, forgetAfter, strictOrder, sinkName)
         self._connect = connect
         self._policy = policy
         self._monotonic = monotonic
@@ -189,6 +191,7 @@ class PostgreSQLStore(BatchedStore):
         counts as lost.
     @param policy: when to try to connect again; C{None} for full jitter up to two seconds.
     @param monotonic: seconds that nobody sets back.
+    @param sinkName: what a sink is called in the database, which may not hold its secret.
     """
 
     def __init__(
@@ -203,6 +206,7 @@ class PostgreSQLStore(BatchedStore):
         patience: float = 5.0,
         policy: IRetryPolicy | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        sinkName: Callable[[str], str] = str,
     ) -> None:
         parameters: dict[str, Any] = {**_PARAMETERS, **conninfo_to_dict(conninfo)}
         milliseconds = max(1, int(patience * 1000))
@@ -217,6 +221,8 @@ class PostgreSQLStore(BatchedStore):
                 "idle_in_transaction_session_timeout",
             ):
                 connection.execute(f"SET {name} = {milliseconds}")
+            # Compiling takes longer than any statement of ours.
+            connection.execute("SET jit = off")
             return connection
 
         self._own = _Tables(
@@ -227,6 +233,7 @@ class PostgreSQLStore(BatchedStore):
             connect,
             policy or FullJitter(base=0.1, cap=2.0),
             monotonic,
+            sinkName,
         )
         self._fence = fence
         super().__init__(reactor, "in PostgreSQL", self._own, keeps=True)

@@ -20,6 +20,7 @@ from iris_twisted.cluster.conninfo import connect
 from iris_twisted.cluster.key_file import Keys
 from iris_twisted.cluster.membership import Identity
 from iris_twisted.cluster.places import claim
+from iris_twisted.cluster.schema import VERSION
 from iris_twisted.cluster.tap import Options, makeService
 from iris_twisted.cluster.values import Member
 
@@ -118,7 +119,7 @@ class Commands(SynchronousTestCase):
     def test_migrate(self) -> None:
         """Once; before that, the others say that it is to be done."""
         self.assertIn("run twist iris-cluster migrate", self.run_("status", status=69))
-        self.assertIn("of version 1 now", self.run_("migrate"))
+        self.assertIn(f"of version {VERSION} now", self.run_("migrate"))
         self.assertIn("already", self.run_("migrate"))
 
     def test_accounts(self) -> None:
@@ -227,7 +228,7 @@ class Program(TestCase):
         conninfo = freshDatabase(self)
         program = startTwist(self, "iris-cluster", "migrate", env={"IRIS_CLUSTER": conninfo})
         self.assertEqual(await program.ended, 0, program.stderr)
-        self.assertEqual(program.stdout, "The tables are of version 1 now.\n")
+        self.assertEqual(program.stdout, f"The tables are of version {VERSION} now.\n")
         program = startTwist(self, "iris-cluster", "--cluster", "host=/no/where")
         self.assertEqual(await program.ended, 69)
         self.assertEqual(program.stdout, "")
