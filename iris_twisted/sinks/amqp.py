@@ -12,13 +12,17 @@ from twisted.internet.defer import Deferred
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from ..errors import IncorrectParameters, NoAnswer, NotTaken, SinkRefused
-from ..net.deadline import deadlined
+from ..errors import IncorrectParameters, SinkRefused
 from ..net.loopback import isLoopback
 from .amqp_place import AmqpMessage, AmqpPlace
 from .broker_url import BrokerUrl, requireExtra
 from .context import SinkContext
-from .interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
+from .interfaces import (
+    ICheckedSink,
+    INotificationSink,
+    INotificationSinkProvider,
+    IOrderedSink,
+)
 from .kept_connection import KeptConnection
 from .record import CallRecord
 
@@ -36,11 +40,12 @@ _FIELD = re.compile(r"\{(account|type)\}")
 _SHORT = 255
 
 
-@implementer(ICheckedSink)
+@implementer(ICheckedSink, IOrderedSink)
 class AmqpSink:
     """
     Publishes each call, persistent and mandatory. The broker's confirm takes it; a call that
-    no queue gets is refused; anything else is tried again.
+    no queue gets is refused; anything else is tried again. A queue has calls in the order of
+    the channel (AMQP 0-9-1 section 4.7).
 
     @param routingKey: a template.
     """
@@ -71,26 +76,7 @@ class AmqpSink:
     async def _take(self, record: CallRecord) -> None:
         message = self._message(record)
         channel = await self._kept.get()
-        timeout = self._place.timeout
-
-        def words() -> str:
-            if channel.blocked is not None:
-                return f"{self.name} is blocked by the broker ({channel.blocked})"
-            return f"{self.name} did not confirm the call within {timeout:g} seconds"
-
-        async def publish() -> None:
-            # What a broker does not read would wait in buffers, and come twice.
-            await channel.unblocked()
-            await channel.publish(message)
-
-        publishing: Deferred[None] = Deferred.fromCoroutine(publish())
-        try:
-            await deadlined(self._context.reactor, timeout, publishing, words)
-        except NoAnswer as e:
-            if channel.blocked is None:
-                # A queue that lost its leader may never confirm what it got meanwhile.
-                channel.close()
-            raise NotTaken(e.message, cause=e) from None
+        await channel.publish(message)
 
     def _message(self, record: CallRecord) -> AmqpMessage:
         fields = {

@@ -4,11 +4,13 @@ Calls into a stream of Redis.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from twisted.internet.defer import Deferred
 from twisted.plugin import IPlugin
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import IncorrectParameters, NoAnswer, NotTaken
@@ -16,12 +18,18 @@ from ..net.deadline import deadlined
 from .broker_url import BrokerUrl, requireExtra
 from .context import SinkContext
 from .formats import withoutHeaders
-from .interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
+from .group_commit import Batches
+from .interfaces import (
+    ICheckedSink,
+    INotificationSink,
+    INotificationSinkProvider,
+    IOrderedSink,
+)
 from .kept_connection import KeptConnection
 from .record import CallRecord
 
 if TYPE_CHECKING:
-    from .redis_connection import RedisConnection, RedisPlace
+    from .redis_connection import Entry, RedisConnection, RedisPlace
 
 __all__ = ["RedisSink", "RedisSinks"]
 
@@ -30,10 +38,11 @@ _PARAMETERS = ("db", "durable", "maxlen", "password-file", "timeout")
 _DURABLE = {"ask": None, "yes": True, "no": False}
 
 
-@implementer(ICheckedSink)
+@implementer(ICheckedSink, IOrderedSink)
 class RedisSink:
     """
-    Adds an entry for each call, with the fields C{key}, C{account}, C{type} and C{call}.
+    Adds an entry for each call, with the fields C{key}, C{account}, C{type} and C{call}. What
+    comes while Redis has not answered goes to it together: it writes them to its disk at once.
 
     Redis keeps what it has answered for only when it writes its append-only file to the disk
     before each answer; as it is installed it loses the last second, or the last minutes. So
@@ -52,6 +61,7 @@ class RedisSink:
         self._kept: KeptConnection[RedisConnection] = KeptConnection(
             context.reactor, self.name, self._open, place.timeout
         )
+        self._batches: Batches[Entry, None] = Batches(context.reactor, self._add)
 
     def _open(self) -> Deferred[RedisConnection]:
         return Deferred.fromCoroutine(self._opened())
@@ -65,24 +75,25 @@ class RedisSink:
         return connection
 
     def take(self, record: CallRecord) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._take(record))
-
-    async def _take(self, record: CallRecord) -> None:
-        connection = await self._kept.get()
-        timeout = self._place.timeout
-        fields: dict[str, str | bytes] = {
-            "key": record.key,
-            "account": record.account,
-            "type": str(record.notification.get("type") or ""),
+        entry = {
+            "key": record.key.encode(),
+            "account": record.account.encode(),
+            "type": str(record.notification.get("type") or "").encode(),
             "call": self._format.encode(record).body,
         }
-        words = [word for pair in fields.items() for word in pair]
-        adding: Deferred[None] = Deferred.fromCoroutine(connection.add(words))
+        return self._batches.submit(entry)
+
+    def _add(self, entries: Sequence[Entry]) -> Deferred[Sequence[Failure | None]]:
+        return Deferred.fromCoroutine(self._added(entries))
+
+    async def _added(self, entries: Sequence[Entry]) -> Sequence[Failure | None]:
+        connection = await self._kept.get()
+        timeout = self._place.timeout
         try:
-            await deadlined(
+            return await deadlined(
                 self._context.reactor,
                 timeout,
-                adding,
+                connection.add(entries),
                 lambda: f"{self.name} did not answer within {timeout:g} seconds",
             )
         except NoAnswer as e:
@@ -100,7 +111,11 @@ class RedisSink:
         """There is nothing to open again."""
 
     def stop(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._kept.stop())
+        async def stop() -> None:
+            await self._kept.stop()
+            await self._batches.idle()
+
+        return Deferred.fromCoroutine(stop())
 
 
 @implementer(IPlugin, INotificationSinkProvider)
@@ -130,6 +145,7 @@ class RedisSinks:
             )
         longest, timeout = url.count("maxlen", 100_000), url.seconds("timeout", 10.0)
         requireExtra(self.name, "txredisapi", "txredisapi")
+        requireExtra(self.name, "hiredis", "hiredis")
         from .redis_connection import RedisPlace
 
         place = RedisPlace(
