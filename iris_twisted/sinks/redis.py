@@ -15,17 +15,12 @@ from zope.interface import implementer
 
 from ..errors import IncorrectParameters, NoAnswer, NotTaken
 from ..net.deadline import deadlined
-from .broker_url import BrokerUrl, requireExtra
+from .broker_sink import BrokerSink
+from .broker_url import TLS_PARAMETERS, BrokerUrl, requireExtra
 from .context import SinkContext
 from .formats import withoutHeaders
 from .group_commit import Batches
-from .interfaces import (
-    ICheckedSink,
-    INotificationSink,
-    INotificationSinkProvider,
-    IOrderedSink,
-)
-from .kept_connection import KeptConnection
+from .interfaces import INotificationSink, INotificationSinkProvider, IOrderedSink
 from .record import CallRecord
 
 if TYPE_CHECKING:
@@ -34,12 +29,12 @@ if TYPE_CHECKING:
 __all__ = ["RedisSink", "RedisSinks"]
 
 _SCHEMES = {"redis": (False, 6379), "rediss": (True, 6379)}
-_PARAMETERS = ("db", "durable", "maxlen", "password-file", "timeout")
+_PARAMETERS = ("db", "durable", "maxlen", "password-file", "timeout", *TLS_PARAMETERS)
 _DURABLE = {"ask": None, "yes": True, "no": False}
 
 
-@implementer(ICheckedSink, IOrderedSink)
-class RedisSink:
+@implementer(IOrderedSink)
+class RedisSink(BrokerSink["RedisConnection"]):
     """
     Adds an entry for each call, with the fields C{key}, C{account}, C{type} and C{call}. What
     comes while Redis has not answered goes to it together: it writes them to its disk at once.
@@ -49,28 +44,20 @@ class RedisSink:
     this sink is durable when Redis says that it does, or its operator.
     """
 
-    concurrency = 64
-
     def __init__(self, place: RedisPlace, context: SinkContext) -> None:
-        self.name = place.name
+        super().__init__(place.name, place.timeout, context)
         # Until it can be asked: what is acknowledged must not depend on when it comes back.
         self.durable = place.durable is not False
         self._place = place
-        self._context = context
         self._format = withoutHeaders("redis", context.format)
-        self._kept: KeptConnection[RedisConnection] = KeptConnection(
-            context.reactor, self.name, self._open, place.timeout
-        )
         self._batches: Batches[Entry, None] = Batches(context.reactor, self._add)
 
-    def _open(self) -> Deferred[RedisConnection]:
-        return Deferred.fromCoroutine(self._opened())
-
-    async def _opened(self) -> RedisConnection:
+    async def _open(self) -> RedisConnection:
         from .redis_connection import openRedis
 
-        context = self._context
-        connection = await openRedis(context.reactor, context.settings.trust, self._place)
+        context, place = self._context, self._place
+        trust = context.settings.trust.showing(place.certificate)
+        connection = await openRedis(context.reactor, trust, place)
         self.durable = connection.durable
         return connection
 
@@ -101,21 +88,8 @@ class RedisSink:
             connection.abort()
             raise NotTaken(e.message, cause=e) from None
 
-    def check(self) -> Deferred[None]:
-        async def check() -> None:
-            await self._kept.ask()
-
-        return Deferred.fromCoroutine(check())
-
-    def reopen(self) -> None:
-        """There is nothing to open again."""
-
     def stop(self) -> Deferred[None]:
-        async def stop() -> None:
-            await self._kept.stop()
-            await self._batches.idle()
-
-        return Deferred.fromCoroutine(stop())
+        return super().stop().addCallback(lambda _: self._batches.idle())
 
 
 @implementer(IPlugin, INotificationSinkProvider)
@@ -157,5 +131,6 @@ class RedisSinks:
             longest=longest,
             durable=_DURABLE[durable],
             timeout=timeout,
+            certificate=url.certificate(),
         )
         return RedisSink(place, context)

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import IncorrectParameters, IrisError, NotTaken
+from ..net.client_certificate import ClientCertificate
 from ..net.endpoints import clientEndpoint
 from ..net.failures import explain
 from ..net.interfaces import ITlsTrust
@@ -51,6 +52,7 @@ class RedisPlace:
     @ivar stream: the key.
     @ivar longest: about how many entries it may have.
     @ivar durable: whether what it took is safe; C{None} to ask it.
+    @ivar certificate: ours, for one that asks for it.
     """
 
     url: BrokerUrl
@@ -61,6 +63,7 @@ class RedisPlace:
     longest: int
     durable: bool | None
     timeout: float
+    certificate: ClientCertificate | None = None
 
 
 def _words(error: Exception) -> str:
