@@ -5,6 +5,7 @@ Calls to an AMQP 0-9-1 broker, RabbitMQ for one: confirmed by it, or not taken.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -18,7 +19,7 @@ from .amqp_place import AmqpMessage, AmqpPlace
 from .broker_sink import BrokerSink
 from .broker_url import TLS_PARAMETERS, BrokerUrl, requireExtra
 from .context import SinkContext
-from .interfaces import INotificationSink, INotificationSinkProvider, IOrderedSink
+from .interfaces import IAskingSink, INotificationSink, INotificationSinkProvider, IOrderedSink
 from .record import CallRecord
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _FIELD = re.compile(r"\{(account|type)\}")
 _SHORT = 255
 
 
-@implementer(IOrderedSink)
+@implementer(IAskingSink, IOrderedSink)
 class AmqpSink(BrokerSink["AmqpChannel"]):
     """
     Publishes each call, persistent and mandatory. The broker's confirm takes it; a call that
@@ -66,12 +67,15 @@ class AmqpSink(BrokerSink["AmqpChannel"]):
         return await openAmqp(context.reactor, trust, place)
 
     def take(self, record: CallRecord) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._take(record))
+        return self.takeIf(record, lambda: True)
 
-    async def _take(self, record: CallRecord) -> None:
+    def takeIf(self, record: CallRecord, mayLeave: Callable[[], bool]) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._take(record, mayLeave))
+
+    async def _take(self, record: CallRecord, mayLeave: Callable[[], bool]) -> None:
         message = self._message(record)
         channel = await self._kept.get()
-        await channel.publish(message)
+        await channel.publish(message, mayLeave)
 
     def _message(self, record: CallRecord) -> AmqpMessage:
         fields = {

@@ -7,6 +7,7 @@ Only this module imports pika, and only a sink that is used imports this module.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pika
@@ -168,10 +169,11 @@ class AmqpChannel:
             return f"{place.name} is blocked by the broker ({self.blocked})"
         return f"{place.name} did not confirm the call within {place.timeout:g} seconds"
 
-    async def publish(self, message: AmqpMessage) -> None:
+    async def publish(self, message: AmqpMessage, mayLeave: Callable[[], bool]) -> None:
         """
         Give the broker a message, when it reads, and wait until it has confirmed it.
 
+        @param mayLeave: is asked right before.
         @raise SinkRefused: when no queue gets it.
         @raise NotTaken: when it was not confirmed.
         """
@@ -179,6 +181,8 @@ class AmqpChannel:
             if self.blocked is not None:
                 # What a broker does not read would wait in buffers, and come twice.
                 await self._unblocked()
+            if not mayLeave():
+                raise NotTaken(f"{self._place.name} is not asked any more")
             await self._published(message)
         except NoAnswer as e:
             if self.blocked is None:

@@ -38,7 +38,14 @@ class Batches(Generic[_Item, _Result]):
         self._longest = longest
         self._waiting: list[tuple[_Item, Deferred[_Result]]] = []
         self._busy = False
+        self._began: float | None = None
         self._idle: list[Deferred[None]] = []
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the batch was begun that is not done yet; 0 where there is none."""
+        began = self._began
+        return 0.0 if began is None else steadyTime(self._reactor).seconds() - began
 
     def submit(self, item: _Item) -> Deferred[_Result]:
         """
@@ -63,6 +70,7 @@ class Batches(Generic[_Item, _Result]):
 
     def _begin(self) -> None:
         batch, self._waiting = self._waiting[: self._longest], self._waiting[self._longest :]
+        self._began = steadyTime(self._reactor).seconds()
         self._work([item for item, _ in batch]).addCallbacks(
             lambda results: self._done(results, batch),
             lambda failure: self._failed(failure, batch),
@@ -84,6 +92,7 @@ class Batches(Generic[_Item, _Result]):
             done.errback(failure)
 
     def _next(self) -> None:
+        self._began = None
         if self._waiting:
             self._begin()
             return

@@ -4,7 +4,7 @@ Calls into a stream of Redis.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -20,7 +20,7 @@ from .broker_url import TLS_PARAMETERS, BrokerUrl, requireExtra
 from .context import SinkContext
 from .formats import withoutHeaders
 from .group_commit import Batches
-from .interfaces import INotificationSink, INotificationSinkProvider, IOrderedSink
+from .interfaces import IAskingSink, INotificationSink, INotificationSinkProvider, IOrderedSink
 from .record import CallRecord
 
 if TYPE_CHECKING:
@@ -32,8 +32,11 @@ _SCHEMES = {"redis": (False, 6379), "rediss": (True, 6379)}
 _PARAMETERS = ("db", "durable", "maxlen", "password-file", "timeout", *TLS_PARAMETERS)
 _DURABLE = {"ask": None, "yes": True, "no": False}
 
+# An entry, and whether it shall leave still.
+_Asked = tuple["Entry", Callable[[], bool]]
 
-@implementer(IOrderedSink)
+
+@implementer(IAskingSink, IOrderedSink)
 class RedisSink(BrokerSink["RedisConnection"]):
     """
     Adds an entry for each call, with the fields C{key}, C{account}, C{type} and C{call}. What
@@ -50,7 +53,7 @@ class RedisSink(BrokerSink["RedisConnection"]):
         self.durable = place.durable is not False
         self._place = place
         self._format = withoutHeaders("redis", context.format)
-        self._batches: Batches[Entry, None] = Batches(context.reactor, self._add)
+        self._batches: Batches[_Asked, None] = Batches(context.reactor, self._add)
 
     async def _open(self) -> RedisConnection:
         from .redis_connection import openRedis
@@ -62,22 +65,27 @@ class RedisSink(BrokerSink["RedisConnection"]):
         return connection
 
     def take(self, record: CallRecord) -> Deferred[None]:
+        return self.takeIf(record, lambda: True)
+
+    def takeIf(self, record: CallRecord, mayLeave: Callable[[], bool]) -> Deferred[None]:
         entry = {
             "key": record.key.encode(),
             "account": record.account.encode(),
             "type": str(record.notification.get("type") or "").encode(),
             "call": self._format.encode(record).body,
         }
-        return self._batches.submit(entry)
+        return self._batches.submit((entry, mayLeave))
 
-    def _add(self, entries: Sequence[Entry]) -> Deferred[Sequence[Failure | None]]:
-        return Deferred.fromCoroutine(self._added(entries))
+    def _add(self, asked: Sequence[_Asked]) -> Deferred[Sequence[Failure | None]]:
+        return Deferred.fromCoroutine(self._added(asked))
 
-    async def _added(self, entries: Sequence[Entry]) -> Sequence[Failure | None]:
+    async def _added(self, asked: Sequence[_Asked]) -> Sequence[Failure | None]:
         connection = await self._kept.get()
+        leaving = [mayLeave() for _, mayLeave in asked]
+        entries = [entry for (entry, _), leaves in zip(asked, leaving, strict=True) if leaves]
         timeout = self._place.timeout
         try:
-            return await deadlined(
+            added = await deadlined(
                 self._context.reactor,
                 timeout,
                 connection.add(entries),
@@ -87,6 +95,9 @@ class RedisSink(BrokerSink["RedisConnection"]):
             # Its answers come in order, if they come.
             connection.abort()
             raise NotTaken(e.message, cause=e) from None
+        results = iter(added)
+        stays = Failure(NotTaken(f"{self.name} is not asked any more"))
+        return [next(results) if leaves else stays for leaves in leaving]
 
     def stop(self) -> Deferred[None]:
         return super().stop().addCallback(lambda _: self._batches.idle())
