@@ -28,7 +28,7 @@ _SINKS = {
     "exec": ("Twisted's spawnProcess, 4 at a time", 20),
     "webhook": ("treq, 8 at a time", 1),
     "amqp": ("pika, 64 at a time", 1),
-    "redis": ("txredisapi, 64 at a time", 1),
+    "redis": ("txredisapi and hiredis, 64 at a time", 1),
     "kafka": ("confluent-kafka", 1),
 }
 _BROKERS = ("amqp", "redis", "kafka")
