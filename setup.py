@@ -50,7 +50,7 @@ setup(
         "amqp": ["pika>=1.3.2"],
         "cluster": ["cryptography>=42", "psycopg[binary]>=3.3"],
         "kafka": ["confluent-kafka>=2.6"],
-        "redis": ["txredisapi>=1.4.11"],
+        "redis": ["txredisapi>=1.4.11", "hiredis>=2.2"],
         "benchmark": ["matplotlib>=3.8", "slixmpp>=1.8.5"],
         "test": [
             "cloudevents>=2.0",
@@ -61,6 +61,7 @@ setup(
             "flask>=3.0",
             "grafana-foundation-sdk",
             "graphviz>=0.20",
+            "hiredis>=2.2",
             "hypothesis>=6.100",
             "paho-mqtt>=2.1",
             "pika>=1.3.2",

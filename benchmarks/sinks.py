@@ -28,7 +28,7 @@ _SINKS = {
     "exec": ("Twisted's spawnProcess, 4 at a time", 20),
     "webhook": ("treq, 8 at a time", 1),
     "amqp": ("pika, 64 at a time", 1),
-    "redis": ("txredisapi, 64 at a time", 1),
+    "redis": ("txredisapi and hiredis, 64 at a time", 1),
     "kafka": ("confluent-kafka", 1),
 }
 _BROKERS = ("amqp", "redis", "kafka")
@@ -93,13 +93,14 @@ def _median(some: list[float]) -> float:
 
 def eachSink(short: bool, notes: list[str]) -> tuple[Table, Values]:
     """
-    Both ways in turn, so that what else the machine does concerns both; the ratio is the median
-    of those of neighbours.
+    Through the websockets and the spool to each sink, to nothing, and the library alone, in turn,
+    so that what else the machine does concerns all; each ratio is the median of those of
+    neighbours. What a sink costs itself is what it costs more than nothing.
 
     @param notes: gets a sentence for each sink that is left out.
     """
-    head = ["sink", "calls per second", "us CPU per call", "beside"]
-    head += ["calls per second", "us CPU per call", "CPU, relative"]
+    head = ["sink", "calls per second", "us CPU per call", "of that the sink's own", "beside"]
+    head += ["calls per second", "us CPU per call", "the sink's own, relative", "all, relative"]
     accounts = 10 if short else 100
     rows, values = [], {}
     for sink, (library, part) in _SINKS.items():
@@ -109,20 +110,24 @@ def eachSink(short: bool, notes: list[str]) -> tuple[Table, Values]:
             if missing is not None:
                 notes.append(f"left out: {sink} ({missing})")
                 continue
-            ours, alone = [], []
+            spool, taken = f"{folder}/spool", []
             for _ in range(1 if short else 5):
-                alone.append(_alone(sink, where, count))
+                alone = _alone(sink, where, count)
                 Path(folder, "calls").unlink(missing_ok=True)
-                ours.append(_through(f"{folder}/spool", f"{sink}:{where}", count, accounts))
+                nothing = _through(spool, "nothing", count, accounts)
+                ours = _through(spool, f"{sink}:{where}", count, accounts)
+                taken.append((ours, ours.cpu - nothing.cpu, alone))
         values[sink] = got = {
-            "rate": _median([t.rate for t in ours]),
-            "cpu": _median([t.cpu for t in ours]),
-            "rateAlone": _median([t.rate for t in alone]),
-            "cpuAlone": _median([t.cpu for t in alone]),
-            "relative": _median([o.cpu / a.cpu for o, a in zip(ours, alone, strict=True)]),
+            "rate": _median([ours.rate for ours, _, _ in taken]),
+            "cpu": _median([ours.cpu for ours, _, _ in taken]),
+            "cpuOwn": _median([own for _, own, _ in taken]),
+            "rateAlone": _median([alone.rate for _, _, alone in taken]),
+            "cpuAlone": _median([alone.cpu for _, _, alone in taken]),
+            "relativeOwn": _median([own / alone.cpu for _, own, alone in taken]),
+            "relative": _median([ours.cpu / alone.cpu for ours, _, alone in taken]),
         }
-        rates = [got["rate"], got["cpu"], library, got["rateAlone"], got["cpuAlone"]]
-        rows.append([sink, *rates, got["relative"]])
+        numbers = list(got.values())
+        rows.append([sink, *numbers[:3], library, *numbers[3:]])
     return (head, rows), values
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import maybeDeferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -159,10 +159,15 @@ class WebServer:
         self.url = ""
 
     @classmethod
-    async def start(cls, reactor: Any) -> WebServer:
+    async def start(cls, reactor: Any, tls: Any = None) -> WebServer:
+        """
+        @param tls: C{CertificateOptions}, to speak it.
+        """
         self = cls()
         self._site = _Site(_Answering(self))
-        endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        endpoint: Any = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        if tls is not None:
+            endpoint = SSL4ServerEndpoint(reactor, 0, tls, interface="127.0.0.1")
         self._open: list[Any] = []
         build = self._site.buildProtocol
 
@@ -173,7 +178,8 @@ class WebServer:
 
         self._site.buildProtocol = built  # type: ignore[method-assign]
         self._port: Any = await endpoint.listen(self._site)
-        self.url = f"http://127.0.0.1:{self._port.getHost().port}/hook"
+        scheme = "http" if tls is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._port.getHost().port}/hook"
         return self
 
     async def stop(self) -> None:
@@ -182,5 +188,5 @@ class WebServer:
         for protocol in self._open:
             # Twisted's own is a shell around that of the version of HTTP.
             transport = protocol._channel.transport
-            if transport is not None:
+            if transport is not None and transport.connected:
                 transport.abortConnection()

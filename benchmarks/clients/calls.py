@@ -5,7 +5,8 @@ sink, the CPU of this process alone.
     python -m benchmarks.clients.calls URL ACCOUNTS CALLS [STORE SINK]
 
 It prints C{up} when all are connected, and the CPU when the sink has all calls; without a
-sink, when all came. STORE is a file, or C{postgresql:CONNINFO} for a member of a cluster.
+sink, when all came. STORE is a file, or C{postgresql:CONNINFO} for a member of a cluster. SINK is
+one of the daemon's, or C{nothing}, which takes each call at once.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater, react
+from zope.interface import implementer
 
 from iris_twisted import ConnectionState, IrisFleet
 from iris_twisted.connection import IrisListener
 from iris_twisted.daemon.callback_fan_out import CallbackFanOut
+from iris_twisted.interfaces import INotificationSink
 from iris_twisted.outbox import IOutboxStore, Outbox
-from iris_twisted.sinks import SinkContext, makeSink
+from iris_twisted.sinks import CallRecord, SinkContext, makeSink
 
 from .meter import Meter
 
@@ -33,6 +36,24 @@ UP = ConnectionState.CONNECTED
 POSTGRESQL = "postgresql:"
 # Instead of stdout, which is for the results; it costs as much.
 NULL = open(os.devnull, "w")  # noqa: SIM115
+
+
+@implementer(INotificationSink)
+class Nothing:
+    """What it costs until a sink has a call, and from there on."""
+
+    name = "nothing"
+    durable = True
+    concurrency = 256
+
+    def take(self, record: CallRecord) -> Deferred[None]:
+        return succeed(None)
+
+    def reopen(self) -> None:
+        """There is nothing to open again."""
+
+    def stop(self) -> Deferred[None]:
+        return succeed(None)
 
 
 async def main(url: str, accounts: int, count: int, where: str | None, sink: str | None) -> None:
@@ -48,7 +69,8 @@ async def main(url: str, accounts: int, count: int, where: str | None, sink: str
 
             member, store = await memberOf(reactor, where.removeprefix(POSTGRESQL), names)
         context = SinkContext(reactor=reactor, write=partial(print, file=NULL, flush=True))
-        outbox = Outbox(reactor, store, partial(makeSink, context=context), observer=meter)
+        make = partial(makeSink, context=context) if sink != "nothing" else lambda _: Nothing()
+        outbox = Outbox(reactor, store, make, observer=meter)
         outbox.use([sink])
     fleet = IrisFleet(url, reactor=reactor, ramp=1000.0)
 

@@ -18,6 +18,7 @@ from ..command_line.exit_status import ExitStatus, statusFor, stopWith
 from ..connection.state import ConnectionState
 from ..errors import IncorrectParameters
 from ..fleet.fleet import IrisFleet
+from ..net.client_certificate import certificateOf
 from ..net.secret_files import readSecretFile, readToken
 from ..outbox.outbox import Outbox
 from ..sinks.checking import checkSinks
@@ -66,7 +67,8 @@ def sinkContext(
     """
     What the sinks may use.
 
-    @raise IncorrectParameters: when the webhook secret cannot be read, or is none.
+    @raise IncorrectParameters: when the secret or the certificate for webhooks cannot be read, or
+        is none.
     """
     path = configuration["webhook-secret-file"]
     secret = None if path is None else readSecret(readSecretFile("the webhook secret", path))
@@ -77,6 +79,11 @@ def sinkContext(
         execTimeout=configuration["exec-timeout"],
         webhookTimeout=configuration["webhook-timeout"],
         webhookSecret=secret,
+        webhookCertificate=certificateOf(
+            "the webhook certificate",
+            configuration["webhook-certificate-file"],
+            configuration["webhook-key-file"],
+        ),
         format=formatNamed(configuration["format"]),
     )
 

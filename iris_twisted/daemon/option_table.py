@@ -144,6 +144,10 @@ OPTIONS = (
     Option("webhook-timeout", "seconds", "How long a webhook may take for a call.", 10.0),
     Option("webhook-secret-file", "path", "A file with the secret that webhooks are signed "
            "with (Standard Webhooks: whsec_...)."),
+    Option("webhook-certificate-file", "path", "A certificate in PEM form, for webhooks that ask "
+           "who comes (mutual TLS)."),
+    Option("webhook-key-file", "path", "The private key of that certificate, where it is not in "
+           "the same file."),
     Option("metrics", "text", "Where to serve /metrics, /healthz and /readyz, as Twisted writes "
            "it: tcp:9100:interface=127.0.0.1."),
     Option("ready-share", "share", "The part of the accounts that must be connected for /readyz "

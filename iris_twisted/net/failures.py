@@ -61,6 +61,10 @@ def _tls(error: SSL.Error) -> tuple[bool, str]:
     return refused, "; ".join(words)[:200] or "the connection was cut"
 
 
+# What a server's alert says of a certificate of ours (RFC 8446 section 6.2).
+_OURS = ("certificate required", "bad certificate", "certificate unknown", "unknown ca")
+
+
 def explain(what: str, failure: Failure) -> ConnectionFailed:
     """
     @param what: what was being done, as the beginning of a sentence: "the event
@@ -83,6 +87,10 @@ def explain(what: str, failure: Failure) -> ConnectionFailed:
                     f"{what} shows a certificate that cannot be verified ({words}): check its "
                     f"expiry, or give the CA's file",
                     cause=error,
+                )
+            if "alert" in words and any(alert in words for alert in _OURS):
+                return ConnectionFailed(
+                    f"{what} wants a certificate of ours that it accepts ({words})", cause=error
                 )
             return ConnectionFailed(f"{what} does not speak TLS as expected ({words})", cause=error)
     error = roots[0] if roots else None

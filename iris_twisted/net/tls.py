@@ -5,6 +5,7 @@ Trust: which certificates are accepted, for discovery and websocket alike.
 from __future__ import annotations
 
 import ipaddress
+from copy import copy
 from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -24,6 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import IncorrectParameters
+from .client_certificate import ClientCertificate, Identity
 from .interfaces import ITlsTrust
 from .tls_resumption import resume
 
@@ -85,17 +87,20 @@ def _verify(connection: SSL.Connection, certificate: Any, error: int, depth: int
 # A context on the platform's trust store costs about a megabyte and several
 # milliseconds: one per trust root, shared by all connections to all hosts.
 @lru_cache(maxsize=16)
-def _verifying(trustRoot: Any) -> SSL.Context:
-    context = CertificateOptions(trustRoot=trustRoot, enableSessionTickets=True).getContext()
+def _verifying(trustRoot: Any, identity: Identity | None) -> SSL.Context:
+    ours = {} if identity is None else identity.options()
+    options = CertificateOptions(trustRoot=trustRoot, enableSessionTickets=True, **ours)
+    context = options.getContext()
     # Once for all connections: each callback of OpenSSL's costs memory of its own.
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
     return context
 
 
-@lru_cache(maxsize=1)
-def _trusting() -> SSL.Context:
+@lru_cache(maxsize=16)
+def _trusting(identity: Identity | None) -> SSL.Context:
     """TLS with anybody: for C{insecure=True} only."""
-    return CertificateOptions(verify=False).getContext()
+    ours = {} if identity is None else identity.options()
+    return CertificateOptions(verify=False, **ours).getContext()
 
 
 @lru_cache(maxsize=1)
@@ -124,6 +129,7 @@ class TlsTrust:
 
     def __init__(self, trustRoot: Any = None, insecure: bool = False) -> None:
         self._insecure = insecure
+        self._certificate: ClientCertificate | None = None
         if insecure:
             self._log.critical(
                 "INSECURE: certificates are not verified and plain text is allowed; "
@@ -148,12 +154,23 @@ class TlsTrust:
         else:
             self._trustRoot = trustRoot
             try:
-                _verifying(trustRoot)
+                _verifying(trustRoot, None)
             except (TypeError, AttributeError):
                 raise IncorrectParameters(
                     f"trustRoot must be a path or a Twisted trust root, not {trustRoot!r}"
                 ) from None
 
+    def showing(self, certificate: ClientCertificate | None) -> TlsTrust:
+        """
+        The same, with a certificate of our own for servers that ask for one. Its files are read
+        for each connection: L{forHost} raises L{IncorrectParameters} when they are no good.
+        """
+        trust = copy(self)
+        trust._certificate = certificate
+        return trust
+
     def forHost(self, host: str) -> IOpenSSLClientConnectionCreator:
-        context = _trusting() if self._insecure else _verifying(self._trustRoot)
-        return _ToHost(host, context)
+        identity = None if self._certificate is None else self._certificate.read()
+        if self._insecure:
+            return _ToHost(host, _trusting(identity))
+        return _ToHost(host, _verifying(self._trustRoot, identity))

@@ -13,14 +13,13 @@ from twisted.internet.defer import Deferred
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from ..errors import IncorrectParameters, NoAnswer, NotTaken, SinkRefused
-from ..net.deadline import deadlined
+from ..errors import IncorrectParameters, SinkRefused
 from ..net.loopback import isLoopback
 from .amqp_place import AmqpMessage, AmqpPlace
-from .broker_url import BrokerUrl, requireExtra
+from .broker_sink import BrokerSink
+from .broker_url import TLS_PARAMETERS, BrokerUrl, requireExtra
 from .context import SinkContext
-from .interfaces import IAskingSink, ICheckedSink, INotificationSink, INotificationSinkProvider
-from .kept_connection import KeptConnection
+from .interfaces import IAskingSink, INotificationSink, INotificationSinkProvider, IOrderedSink
 from .record import CallRecord
 
 if TYPE_CHECKING:
@@ -29,7 +28,15 @@ if TYPE_CHECKING:
 __all__ = ["AmqpSink", "AmqpSinks"]
 
 _SCHEMES = {"amqp": (False, 5672), "amqps": (True, 5671)}
-_PARAMETERS = ("exchange", "routing-key", "declare", "password-file", "heartbeat", "timeout")
+_PARAMETERS = (
+    "exchange",
+    "routing-key",
+    "declare",
+    "password-file",
+    "heartbeat",
+    "timeout",
+    *TLS_PARAMETERS,
+)
 _DECLARE = ("passive", "none", "direct", "fanout", "headers", "topic")
 _ROUTING_KEY = "iris.{account}.{type}"
 _FIELD = re.compile(r"\{(account|type)\}")
@@ -37,34 +44,27 @@ _FIELD = re.compile(r"\{(account|type)\}")
 _SHORT = 255
 
 
-@implementer(IAskingSink, ICheckedSink)
-class AmqpSink:
+@implementer(IAskingSink, IOrderedSink)
+class AmqpSink(BrokerSink["AmqpChannel"]):
     """
     Publishes each call, persistent and mandatory. The broker's confirm takes it; a call that
-    no queue gets is refused; anything else is tried again.
+    no queue gets is refused; anything else is tried again. A queue has calls in the order of
+    the channel (AMQP 0-9-1 section 4.7).
 
     @param routingKey: a template.
     """
 
-    durable = True
-    concurrency = 64
-
     def __init__(self, place: AmqpPlace, routingKey: str, context: SinkContext) -> None:
-        self.name = place.name
+        super().__init__(place.name, place.timeout, context)
         self._place = place
         self._routingKey = routingKey
-        self._context = context
-        self._kept: KeptConnection[AmqpChannel] = KeptConnection(
-            context.reactor, self.name, self._open, place.timeout
-        )
 
-    def _open(self) -> Deferred[AmqpChannel]:
+    async def _open(self) -> AmqpChannel:
         from .amqp_channel import openAmqp
 
-        context = self._context
-        return Deferred.fromCoroutine(
-            openAmqp(context.reactor, context.settings.trust, self._place)
-        )
+        context, place = self._context, self._place
+        trust = context.settings.trust.showing(place.certificate)
+        return await openAmqp(context.reactor, trust, place)
 
     def take(self, record: CallRecord) -> Deferred[None]:
         return self.takeIf(record, lambda: True)
@@ -75,35 +75,14 @@ class AmqpSink:
     async def _take(self, record: CallRecord, mayLeave: Callable[[], bool]) -> None:
         message = self._message(record)
         channel = await self._kept.get()
-        timeout = self._place.timeout
-
-        def words() -> str:
-            if channel.blocked is not None:
-                return f"{self.name} is blocked by the broker ({channel.blocked})"
-            return f"{self.name} did not confirm the call within {timeout:g} seconds"
-
-        async def publish() -> None:
-            # What a broker does not read would wait in buffers, and come twice.
-            await channel.unblocked()
-            if not mayLeave():
-                raise NotTaken(f"{self.name} is not asked any more")
-            await channel.publish(message)
-
-        publishing: Deferred[None] = Deferred.fromCoroutine(publish())
-        try:
-            await deadlined(self._context.reactor, timeout, publishing, words)
-        except NoAnswer as e:
-            if channel.blocked is None:
-                # A queue that lost its leader may never confirm what it got meanwhile.
-                channel.close()
-            raise NotTaken(e.message, cause=e) from None
+        await channel.publish(message, mayLeave)
 
     def _message(self, record: CallRecord) -> AmqpMessage:
         fields = {
             "account": record.account,
             "type": str(record.notification.get("type") or ""),
         }
-        key = _FIELD.sub(lambda found: fields[found[1]], self._routingKey)
+        key = self._routingKey.format_map(fields)
         if len(key.encode()) > _SHORT:
             raise SinkRefused(f"{self.name}: the routing key would be longer than {_SHORT} bytes")
         call = self._context.format.encode(record)
@@ -117,18 +96,6 @@ class AmqpSink:
             headers={**fields, **events},
             body=call.body,
         )
-
-    def check(self) -> Deferred[None]:
-        async def check() -> None:
-            await self._kept.ask()
-
-        return Deferred.fromCoroutine(check())
-
-    def reopen(self) -> None:
-        """There is nothing to open again."""
-
-    def stop(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._kept.stop())
 
 
 @implementer(IPlugin, INotificationSinkProvider)
@@ -172,6 +139,7 @@ class AmqpSinks:
             queue=None if exchange or _FIELD.search(routingKey) else routingKey,
             heartbeat=min(heartbeat, 65535),
             timeout=timeout,
+            certificate=url.certificate(),
         )
         return AmqpSink(place, routingKey, context)
 

@@ -7,6 +7,7 @@ Only this module imports pika, and only a sink that is used imports this module.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pika
@@ -16,7 +17,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 
-from ..errors import IncorrectParameters, IrisError, NotTaken, SinkRefused
+from ..errors import IncorrectParameters, IrisError, NoAnswer, NotTaken, SinkRefused
+from ..net.deadline import Deadlines
 from ..net.endpoints import clientEndpoint
 from ..net.failures import explain
 from ..net.interfaces import ITlsTrust
@@ -118,6 +120,7 @@ class AmqpChannel:
         self._returned: set[str] = set()
         self._paused: list[Deferred[None]] = []
         self._closing: Any = None
+        self._deadlines = Deadlines(reactor, place.timeout)
         connection.gone.addCallback(self._lost)
 
     async def open(self) -> None:
@@ -150,24 +153,44 @@ class AmqpChannel:
     def _cameBack(self, message: Any) -> None:
         self._returned.add(message.properties.message_id)
 
-    async def unblocked(self) -> None:
+    async def _unblocked(self) -> None:
         """
         Wait until the broker reads.
 
         @raise NotTaken: when the connection is lost first.
         """
+        waiting: Deferred[None] = Deferred(self._paused.remove)
+        self._paused.append(waiting)
+        await self._deadlines.bound(waiting, self._late)
+
+    def _late(self) -> str:
+        place = self._place
         if self.blocked is not None:
-            waiting: Deferred[None] = Deferred(self._paused.remove)
-            self._paused.append(waiting)
-            await waiting
+            return f"{place.name} is blocked by the broker ({self.blocked})"
+        return f"{place.name} did not confirm the call within {place.timeout:g} seconds"
 
-    async def publish(self, message: AmqpMessage) -> None:
+    async def publish(self, message: AmqpMessage, mayLeave: Callable[[], bool]) -> None:
         """
-        Give the broker a message, and wait until it has confirmed it.
+        Give the broker a message, when it reads, and wait until it has confirmed it.
 
+        @param mayLeave: is asked right before.
         @raise SinkRefused: when no queue gets it.
         @raise NotTaken: when it was not confirmed.
         """
+        try:
+            if self.blocked is not None:
+                # What a broker does not read would wait in buffers, and come twice.
+                await self._unblocked()
+            if not mayLeave():
+                raise NotTaken(f"{self._place.name} is not asked any more")
+            await self._published(message)
+        except NoAnswer as e:
+            if self.blocked is None:
+                # A queue that lost its leader may never confirm what it got meanwhile.
+                self.close()
+            raise NotTaken(e.message, cause=e) from None
+
+    async def _published(self, message: AmqpMessage) -> None:
         place = self._place
         properties = pika.BasicProperties(
             content_type=message.contentType,
@@ -179,10 +202,11 @@ class AmqpChannel:
         )
         self._returned.discard(message.id)
         try:
-            await self._channel.basic_publish(
+            confirming = self._channel.basic_publish(
                 place.exchange, message.routingKey, message.body, properties, mandatory=True
             )
-        except CancelledError:
+            await self._deadlines.bound(confirming, self._late)
+        except (CancelledError, NoAnswer):
             raise
         except exceptions.UnroutableError:
             # An acknowledgement of several messages is taken for the return of the first of

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from ..net.client_certificate import ClientCertificate
 from .broker_url import BrokerUrl
 
 __all__ = ["AmqpMessage", "AmqpPlace"]
@@ -24,6 +25,7 @@ class AmqpPlace:
         of a durable exchange to make.
     @ivar queue: the one that must be there, or C{None}.
     @ivar heartbeat: seconds.
+    @ivar certificate: ours, for a broker that asks for one.
     """
 
     url: BrokerUrl
@@ -36,6 +38,7 @@ class AmqpPlace:
     queue: str | None
     heartbeat: int
     timeout: float
+    certificate: ClientCertificate | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -13,11 +13,15 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import attrs
 
 from ..errors import IncorrectParameters
+from ..net.client_certificate import ClientCertificate, certificateOf
 from ..net.durations import checkSeconds
 from ..net.loopback import isLoopback
 from ..net.secret_files import readSecretFile
 
-__all__ = ["BrokerUrl", "readParameters", "requireExtra"]
+__all__ = ["TLS_PARAMETERS", "BrokerUrl", "readParameters", "requireExtra"]
+
+# Of the URL of a broker that may ask for a certificate.
+TLS_PARAMETERS = ("certificate-file", "key-file")
 
 
 def requireExtra(kind: str, module: str, library: str) -> None:
@@ -141,6 +145,20 @@ class BrokerUrl:
         if path is not None:
             return readSecretFile(f"sink {self.kind}: the password", path)
         return os.environ.get(_variable(self.kind))
+
+    def certificate(self) -> ClientCertificate | None:
+        """
+        Ours, for a broker that asks for one; C{None} when there is none.
+
+        @raise IncorrectParameters: when it cannot be used.
+        """
+        path, keyPath = (self.parameters.get(name) for name in TLS_PARAMETERS)
+        certificate = certificateOf(f"sink {self.kind}: the certificate", path, keyPath)
+        if certificate is not None and not self.secure:
+            raise IncorrectParameters(
+                f"sink {self.kind}: certificate-file is for TLS, and {self.scheme}:// is none"
+            )
+        return certificate
 
     def seconds(self, name: str, default: float) -> float:
         """

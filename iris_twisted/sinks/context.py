@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from ..connection.settings import Settings
+from ..net.client_certificate import ClientCertificate
 from .formats import FORMATS, CallFormat
 
 __all__ = ["SinkContext"]
@@ -26,6 +27,7 @@ class SinkContext:
     @ivar execTimeout: seconds that a program may take.
     @ivar webhookTimeout: seconds that a webhook may take.
     @ivar webhookSecret: to sign webhooks with, or C{None}.
+    @ivar webhookCertificate: ours, for webhooks that ask for one.
     @ivar format: how calls are written.
     """
 
@@ -35,4 +37,5 @@ class SinkContext:
     execTimeout: float = 10.0
     webhookTimeout: float = 10.0
     webhookSecret: bytes | None = attrs.field(default=None, repr=False)
+    webhookCertificate: ClientCertificate | None = None
     format: CallFormat = FORMATS["json"]

@@ -1,5 +1,5 @@
 """
-Work that is cheaper done together: what comes while one batch is at the disk is the next.
+Work that is cheaper done together: what comes while one batch is under way is the next.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from twisted.python.failure import Failure
 
 from ..net.steady_time import steadyTime
 
-__all__ = ["GroupCommit"]
+__all__ = ["Batches", "GroupCommit"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-class GroupCommit(Generic[_Item, _Result]):
+class Batches(Generic[_Item, _Result]):
     """
-    @param commit: called in a thread with the items of a batch, never twice at a time; gives
-        a result for each, in their order, or a C{Failure} for one that failed alone. When
-        it raises, all of the batch failed.
+    @param work: called with the items of a batch, not again before its Deferred fired; that
+        gives a result for each, in their order, or a C{Failure} for one that failed alone.
+        When it fails, all of the batch failed.
     @param longest: how many items a batch may have.
     """
 
     def __init__(
         self,
         reactor: Any,
-        commit: Callable[[Sequence[_Item]], Sequence[_Result | Failure]],
+        work: Callable[[Sequence[_Item]], Deferred[Sequence[_Result | Failure]]],
         longest: int = 1000,
     ) -> None:
         self._reactor = reactor
-        self._commit = commit
+        self._work = work
         self._longest = longest
         self._waiting: list[tuple[_Item, Deferred[_Result]]] = []
         self._busy = False
@@ -43,14 +43,13 @@ class GroupCommit(Generic[_Item, _Result]):
 
     @property
     def waited(self) -> float:
-        """Seconds since the batch was begun that is not committed yet; 0 where there is none."""
+        """Seconds since the batch was begun that is not done yet; 0 where there is none."""
         began = self._began
         return 0.0 if began is None else steadyTime(self._reactor).seconds() - began
 
     def submit(self, item: _Item) -> Deferred[_Result]:
         """
-        @return: fires with the item's result when its batch is committed; fails as
-            C{commit} did.
+        @return: fires with the item's result when its batch is done; fails as that did.
         """
         done: Deferred[_Result] = Deferred()
         self._waiting.append((item, done))
@@ -72,18 +71,12 @@ class GroupCommit(Generic[_Item, _Result]):
     def _begin(self) -> None:
         batch, self._waiting = self._waiting[: self._longest], self._waiting[self._longest :]
         self._began = steadyTime(self._reactor).seconds()
-        working: Deferred[Any] = deferToThreadPool(
-            self._reactor,
-            self._reactor.getThreadPool(),
-            self._commit,
-            [item for item, _ in batch],
-        )
-        working.addCallbacks(
-            lambda results: self._committed(results, batch),
+        self._work([item for item, _ in batch]).addCallbacks(
+            lambda results: self._done(results, batch),
             lambda failure: self._failed(failure, batch),
         )
 
-    def _committed(
+    def _done(
         self, results: Sequence[_Result | Failure], batch: list[tuple[_Item, Deferred[_Result]]]
     ) -> None:
         self._next()
@@ -107,3 +100,23 @@ class GroupCommit(Generic[_Item, _Result]):
         idle, self._idle = self._idle, []
         for waiting in idle:
             waiting.callback(None)
+
+
+class GroupCommit(Batches[_Item, _Result]):
+    """
+    @param commit: called in a thread with the items of a batch, never twice at a time; gives
+        a result for each, in their order, or a C{Failure} for one that failed alone. When
+        it raises, all of the batch failed.
+    @param longest: how many items a batch may have.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        commit: Callable[[Sequence[_Item]], Sequence[_Result | Failure]],
+        longest: int = 1000,
+    ) -> None:
+        def work(items: Sequence[_Item]) -> Deferred[Sequence[_Result | Failure]]:
+            return deferToThreadPool(reactor, reactor.getThreadPool(), commit, items)
+
+        super().__init__(reactor, work, longest)

@@ -8,16 +8,21 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from ..errors import IncorrectParameters, NotTaken
+from ..errors import IncorrectParameters, IrisError, NotTaken
 from ..net.durations import checkSeconds
 from ..net.loopback import isLoopback
 from .broker_url import readParameters, requireExtra
 from .context import SinkContext
-from .interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
+from .interfaces import (
+    ICheckedSink,
+    INotificationSink,
+    INotificationSinkProvider,
+    IOrderedSink,
+)
 from .record import CallRecord
 
 if TYPE_CHECKING:
@@ -70,11 +75,12 @@ def readSettings(path: str) -> dict[str, str]:
     return settings
 
 
-@implementer(ICheckedSink)
+@implementer(ICheckedSink, IOrderedSink)
 class KafkaSink:
     """
     Produces a message for each call, with the account as its key: an account's calls stay in
-    their order in one partition. The report that all replicas in sync have it takes it.
+    their order in one partition, since the producer is idempotent: what librdkafka sends again
+    comes before what was behind it. The report that all replicas in sync have it takes it.
 
     @param settings: librdkafka's.
     @param timeout: seconds.
@@ -107,13 +113,13 @@ class KafkaSink:
         @raise IncorrectParameters: when librdkafka does not like its settings.
         @raise NotTaken: when the sink is stopped.
         """
-        from .kafka_producer import KafkaProducer
-
         if self._stopped:
             raise NotTaken(f"{self.name} is stopped")
         if self._producer is not None and self._producer.broken:
             self._end()
         if self._producer is None:
+            from .kafka_producer import KafkaProducer
+
             self._producer = KafkaProducer(self._context.reactor, self.name, self._settings)
         return self._producer
 
@@ -127,13 +133,10 @@ class KafkaSink:
             producer.close()
 
     def take(self, record: CallRecord) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._take(record))
-
-    async def _take(self, record: CallRecord) -> None:
         try:
             producer = self._usable()
-        except IncorrectParameters as e:
-            raise NotTaken(e.message, cause=e) from None
+        except IrisError as e:
+            return fail(NotTaken(e.message, cause=e))
         call = self._context.format.encode(record)
         headers = [
             ("key", record.key.encode()),
@@ -142,7 +145,7 @@ class KafkaSink:
             # CloudEvents, Kafka Protocol Binding 1.0.2, section 3.2.3.
             *((f"ce_{name}", value.encode()) for name, value in call.attributes.items()),
         ]
-        await producer.produce(
+        return producer.produce(
             self._topic,
             record.account.encode(),
             call.body,

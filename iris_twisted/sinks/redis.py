@@ -4,64 +4,63 @@ Calls into a stream of Redis.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from twisted.internet.defer import Deferred
 from twisted.plugin import IPlugin
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..errors import IncorrectParameters, NoAnswer, NotTaken
 from ..net.deadline import deadlined
-from .broker_url import BrokerUrl, requireExtra
+from .broker_sink import BrokerSink
+from .broker_url import TLS_PARAMETERS, BrokerUrl, requireExtra
 from .context import SinkContext
 from .formats import withoutHeaders
-from .interfaces import IAskingSink, ICheckedSink, INotificationSink, INotificationSinkProvider
-from .kept_connection import KeptConnection
+from .group_commit import Batches
+from .interfaces import IAskingSink, INotificationSink, INotificationSinkProvider, IOrderedSink
 from .record import CallRecord
 
 if TYPE_CHECKING:
-    from .redis_connection import RedisConnection, RedisPlace
+    from .redis_connection import Entry, RedisConnection, RedisPlace
 
 __all__ = ["RedisSink", "RedisSinks"]
 
 _SCHEMES = {"redis": (False, 6379), "rediss": (True, 6379)}
-_PARAMETERS = ("db", "durable", "maxlen", "password-file", "timeout")
+_PARAMETERS = ("db", "durable", "maxlen", "password-file", "timeout", *TLS_PARAMETERS)
 _DURABLE = {"ask": None, "yes": True, "no": False}
 
+# An entry, and whether it shall leave still.
+_Asked = tuple["Entry", Callable[[], bool]]
 
-@implementer(IAskingSink, ICheckedSink)
-class RedisSink:
+
+@implementer(IAskingSink, IOrderedSink)
+class RedisSink(BrokerSink["RedisConnection"]):
     """
-    Adds an entry for each call, with the fields C{key}, C{account}, C{type} and C{call}.
+    Adds an entry for each call, with the fields C{key}, C{account}, C{type} and C{call}. What
+    comes while Redis has not answered goes to it together: it writes them to its disk at once.
 
     Redis keeps what it has answered for only when it writes its append-only file to the disk
     before each answer; as it is installed it loses the last second, or the last minutes. So
     this sink is durable when Redis says that it does, or its operator.
     """
 
-    concurrency = 64
-
     def __init__(self, place: RedisPlace, context: SinkContext) -> None:
-        self.name = place.name
+        super().__init__(place.name, place.timeout, context)
         # Until it can be asked: what is acknowledged must not depend on when it comes back.
         self.durable = place.durable is not False
         self._place = place
-        self._context = context
         self._format = withoutHeaders("redis", context.format)
-        self._kept: KeptConnection[RedisConnection] = KeptConnection(
-            context.reactor, self.name, self._open, place.timeout
-        )
+        self._batches: Batches[_Asked, None] = Batches(context.reactor, self._add)
 
-    def _open(self) -> Deferred[RedisConnection]:
-        return Deferred.fromCoroutine(self._opened())
-
-    async def _opened(self) -> RedisConnection:
+    async def _open(self) -> RedisConnection:
         from .redis_connection import openRedis
 
-        context = self._context
-        connection = await openRedis(context.reactor, context.settings.trust, self._place)
+        context, place = self._context, self._place
+        trust = context.settings.trust.showing(place.certificate)
+        connection = await openRedis(context.reactor, trust, place)
         self.durable = connection.durable
         return connection
 
@@ -69,44 +68,39 @@ class RedisSink:
         return self.takeIf(record, lambda: True)
 
     def takeIf(self, record: CallRecord, mayLeave: Callable[[], bool]) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._take(record, mayLeave))
-
-    async def _take(self, record: CallRecord, mayLeave: Callable[[], bool]) -> None:
-        connection = await self._kept.get()
-        if not mayLeave():
-            raise NotTaken(f"{self.name} is not asked any more")
-        timeout = self._place.timeout
-        fields: dict[str, str | bytes] = {
-            "key": record.key,
-            "account": record.account,
-            "type": str(record.notification.get("type") or ""),
+        entry = {
+            "key": record.key.encode(),
+            "account": record.account.encode(),
+            "type": str(record.notification.get("type") or "").encode(),
             "call": self._format.encode(record).body,
         }
-        words = [word for pair in fields.items() for word in pair]
-        adding: Deferred[None] = Deferred.fromCoroutine(connection.add(words))
+        return self._batches.submit((entry, mayLeave))
+
+    def _add(self, asked: Sequence[_Asked]) -> Deferred[Sequence[Failure | None]]:
+        return Deferred.fromCoroutine(self._added(asked))
+
+    async def _added(self, asked: Sequence[_Asked]) -> Sequence[Failure | None]:
+        connection = await self._kept.get()
+        leaving = [mayLeave() for _, mayLeave in asked]
+        entries = [entry for (entry, _), leaves in zip(asked, leaving, strict=True) if leaves]
+        timeout = self._place.timeout
         try:
-            await deadlined(
+            added = await deadlined(
                 self._context.reactor,
                 timeout,
-                adding,
+                connection.add(entries),
                 lambda: f"{self.name} did not answer within {timeout:g} seconds",
             )
         except NoAnswer as e:
             # Its answers come in order, if they come.
             connection.abort()
             raise NotTaken(e.message, cause=e) from None
-
-    def check(self) -> Deferred[None]:
-        async def check() -> None:
-            await self._kept.ask()
-
-        return Deferred.fromCoroutine(check())
-
-    def reopen(self) -> None:
-        """There is nothing to open again."""
+        results = iter(added)
+        stays = Failure(NotTaken(f"{self.name} is not asked any more"))
+        return [next(results) if leaves else stays for leaves in leaving]
 
     def stop(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._kept.stop())
+        return super().stop().addCallback(lambda _: self._batches.idle())
 
 
 @implementer(IPlugin, INotificationSinkProvider)
@@ -136,6 +130,7 @@ class RedisSinks:
             )
         longest, timeout = url.count("maxlen", 100_000), url.seconds("timeout", 10.0)
         requireExtra(self.name, "txredisapi", "txredisapi")
+        requireExtra(self.name, "hiredis", "hiredis")
         from .redis_connection import RedisPlace
 
         place = RedisPlace(
@@ -147,5 +142,6 @@ class RedisSinks:
             longest=longest,
             durable=_DURABLE[durable],
             timeout=timeout,
+            certificate=url.certificate(),
         )
         return RedisSink(place, context)

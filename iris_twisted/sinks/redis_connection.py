@@ -1,30 +1,36 @@
 """
-A connection to Redis, by txredisapi.
+A connection to Redis, by txredisapi and hiredis.
 
-Only this module imports txredisapi, and only a sink that is used imports this module.
+Only this module imports them, and only a sink that is used imports this module.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import attrs
+import hiredis
 import txredisapi
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, maybeDeferred
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import IncorrectParameters, IrisError, NotTaken
+from ..net.client_certificate import ClientCertificate
 from ..net.endpoints import clientEndpoint
 from ..net.failures import explain
 from ..net.interfaces import ITlsTrust
 from ..net.steady_time import steadyTime
 from .broker_url import BrokerUrl
 
-__all__ = ["RedisConnection", "RedisPlace", "openRedis"]
+__all__ = ["Entry", "RedisConnection", "RedisPlace", "openRedis"]
+
+# Of a stream: its fields.
+Entry = Mapping[str, bytes]
 
 _log = Logger()
 # Seconds for a polite close, before the socket is cut.
@@ -46,6 +52,7 @@ class RedisPlace:
     @ivar stream: the key.
     @ivar longest: about how many entries it may have.
     @ivar durable: whether what it took is safe; C{None} to ask it.
+    @ivar certificate: ours, for one that asks for it.
     """
 
     url: BrokerUrl
@@ -56,6 +63,7 @@ class RedisPlace:
     longest: int
     durable: bool | None
     timeout: float
+    certificate: ClientCertificate | None = None
 
 
 def _words(error: Exception) -> str:
@@ -78,6 +86,12 @@ class _Protocol(txredisapi.RedisProtocol):  # type: ignore[misc]
         super().__init__(charset="utf-8", convertNumbers=False)
         self.gone: Deferred[None] = Deferred()
         self.reason: Failure = connectionDone
+
+    def _build_command(self, *words: Any, **_: object) -> bytes:
+        # txredisapi reads by hiredis, and writes by a loop that takes longer than all else
+        # that a call costs here.
+        command: bytes = hiredis.pack_command(words)
+        return command
 
     def connectionLost(self, why: Failure = connectionDone) -> None:
         self.reason = why
@@ -144,19 +158,31 @@ class RedisConnection:
     async def _do(self, *words: str | bytes) -> Any:
         return await self._protocol.execute_command(*words)
 
-    async def add(self, fields: Sequence[str | bytes]) -> None:
+    def add(self, entries: Sequence[Entry]) -> Deferred[list[Failure | None]]:
         """
-        Add an entry to the stream: names and values, in turn.
+        Add entries to the stream, in this order.
 
-        @raise NotTaken: when it was not.
+        @return: fires with what became of each: a failure with L{NotTaken}, or C{None}.
         """
         place = self._place
-        try:
-            await self._do("XADD", place.stream, "MAXLEN", "~", str(place.longest), "*", *fields)
-        except txredisapi.ResponseError as e:
-            raise NotTaken(f"{place.name} did not take the call: {_words(e)}", cause=e) from None
-        except txredisapi.RedisError as e:
-            raise NotTaken(f"{place.name} lost its connection", cause=e) from None
+        command = ("XADD", place.stream, "MAXLEN", "~", str(place.longest), "*")
+        execute: Callable[..., Deferred[Any]] = self._protocol.execute_command
+        # It raises what it could not even write.
+        adding = [maybeDeferred(execute, *command, *chain(*entry.items())) for entry in entries]
+        added: Deferred[Any] = DeferredList(adding, consumeErrors=True)
+        return added.addCallback(
+            lambda results: [None if well else self._notAdded(result) for well, result in results]
+        )
+
+    def _notAdded(self, failure: Failure) -> Failure:
+        # Of one that was cancelled nothing is known: so nor of those beside it.
+        failure.trap(txredisapi.RedisError)
+        error = failure.value
+        if isinstance(error, txredisapi.ResponseError):
+            words = f"{self._place.name} did not take the call: {_words(error)}"
+        else:
+            words = f"{self._place.name} lost its connection"
+        return Failure(NotTaken(words, cause=error))
 
     def close(self) -> None:
         if self._closing is None and not self._protocol.gone.called:

@@ -22,7 +22,13 @@ from zope.interface.verify import verifyObject
 
 from ..errors import IncorrectParameters, IrisError, NotTaken, SinkRefused
 from .context import SinkContext
-from .interfaces import IAskingSink, ICheckedSink, INotificationSink, INotificationSinkProvider
+from .interfaces import (
+    IAskingSink,
+    ICheckedSink,
+    INotificationSink,
+    INotificationSinkProvider,
+    IOrderedSink,
+)
 from .sink_case import SinkCase
 
 __all__ = ["SinkConformance"]
@@ -110,6 +116,19 @@ class _Promises(SinkCase):
         for record in records:
             await sink.take(record)
         self.assertEqual(await self.keys(len(records)), [record.key for record in records])
+
+    async def test_orderAtOnce(self) -> None:
+        """One that keeps the order by itself keeps it of what it is given at once (5)."""
+        sink = await self.made()
+        if not IOrderedSink.providedBy(sink):
+            return
+        self.assertTrue(verifyObject(IOrderedSink, sink))
+        for _ in range(2):
+            records = [self.record() for _ in range(sink.concurrency)]
+            before = len(await self.keys(0))
+            await gatherResults([maybeDeferred(sink.take, record) for record in records])
+            after = await self.keys(before + len(records))
+            self.assertEqual(after[before:], [record.key for record in records])
 
     async def test_unreachable(self) -> None:
         """While the place is away it says so, and takes again when it is back (6)."""

@@ -99,7 +99,7 @@ class WebhookSink:
         self._requests = HttpRequests(
             context.reactor,
             "the webhook",
-            context.settings.trust,
+            context.settings.trust.showing(context.webhookCertificate),
             connectTimeout=context.webhookTimeout,
             pool=self._pool,
             proxies=context.settings.proxies,
@@ -141,7 +141,7 @@ class WebhookSink:
                 sending,
                 lambda: f"the webhook {self._origin} did not answer within {timeout:g} seconds",
             )
-        except ConnectionFailed as e:
+        except (ConnectionFailed, IncorrectParameters) as e:
             raise NotTaken(e.message, cause=e) from None
         if 200 <= answer.status < 300:
             return

@@ -290,6 +290,10 @@ class Secrets(ConfigurationCase):
         self.assertEqual(list(tokensOf(login).values()), [None])
         short = self.read(BASE, webhook_secret_file=secret)
         self.assertRaises(IncorrectParameters, sinkContext, short, None, lambda line: None)
+        unread = self.read(BASE, webhook_certificate_file=secret)
+        with self.assertRaises(IncorrectParameters) as caught:
+            sinkContext(unread, None, lambda line: None)
+        self.assertIn("the webhook certificate in", caught.exception.message)
 
     def test_endpoints(self) -> None:
         """What is no endpoint is said to be none."""

@@ -43,13 +43,14 @@ class RabbitMq:
     One that runs, until Python ends: starting it takes ten seconds.
 
     @ivar port: for AMQP.
-    @ivar tls: the same by TLS; C{caFile} vouches for its certificate.
+    @ivar tls: the same by TLS; C{caFile} vouches for its certificate, and for those that it
+        takes, which C{ca} issues.
     """
 
     def __init__(self) -> None:
         self._home = home = Path(tempfile.mkdtemp(prefix="iris-rabbitmq-"))
         self.port, self.tls, distribution, names = (freePort() for _ in range(4))
-        ca = trustme.CA()
+        self.ca = ca = trustme.CA()
         issued = ca.issue_cert("127.0.0.1", "localhost")
         issued.private_key_pem.write_to_path(str(home / "server.key"))
         issued.cert_chain_pems[0].write_to_path(str(home / "server.crt"))
@@ -62,6 +63,8 @@ class RabbitMq:
             f"ssl_options.cacertfile = {self.caFile}\n"
             f"ssl_options.certfile = {home}/server.crt\n"
             f"ssl_options.keyfile = {home}/server.key\n"
+            "ssl_options.verify = verify_peer\n"
+            "ssl_options.fail_if_no_peer_cert = false\n"
             "disk_free_limit.absolute = 1MB\n"
         )
         self._environment = {

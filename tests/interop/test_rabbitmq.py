@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import trustme
 from cloudevents.core.bindings import amqp
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
@@ -80,6 +81,8 @@ class TestAmqp(AtRabbitMq, testing.SinkConformance):
         "amqp://127.0.0.1/?exchange=e&timeout=0",
         "amqp://127.0.0.1/?exchange=e&password-file=/no/where",
         "amqp://iris@127.0.0.1/?exchange=e",
+        "amqps://127.0.0.1/?exchange=e&key-file=/no/where",
+        "amqps://127.0.0.1/?exchange=e&certificate-file=/no/where",
         "amqp://127.0.0.1/?" + "exchange=" + "e" * 256,
     )
 
@@ -305,6 +308,25 @@ class RabbitMqTests(AtRabbitMq, NetworkCase):
         with self.assertRaises(NotTaken) as caught:
             await self.sink(where=where).check()
         self.assertIn("a certificate that cannot be verified", caught.exception.message)
+
+    async def test_certificate(self) -> None:
+        """It gets the certificate that it asks for, and does not take one of another CA."""
+        await self.broker_()
+        where = f"amqps://127.0.0.1:{self.broker.tls}/"
+        for ca, subject in ((self.broker.ca, "O=trustme"), (trustme.CA(), None)):
+            path = str(Path(self.mktemp()).absolute())
+            issued = ca.issue_cert("iris.test").private_key_and_cert_chain_pem
+            issued.write_to_path(path)
+            rest = f"&certificate-file={path}"
+            sink = self.sink(rest, where=where, trustRoot=self.broker.caFile)
+            if subject is None:
+                with self.assertRaises(NotTaken) as caught:
+                    await sink.check()
+                self.assertIn("wants a certificate of ours", caught.exception.message)
+                continue
+            await sink.take(self.record())
+            shown = await self.broker.control("list_connections", "--silent", "peer_cert_subject")
+            self.assertIn(subject, shown)
 
     async def test_passwordOfEnvironment(self) -> None:
         """The password may stand in the environment."""

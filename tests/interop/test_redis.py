@@ -43,7 +43,7 @@ class AtRedis:
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
         self.port, self.tls = freePort(), freePort()
-        ca = trustme.CA()
+        self.ca = ca = trustme.CA()
         issued = ca.issue_cert("127.0.0.1")
         issued.private_key_pem.write_to_path(str(self.folder / "key.pem"))
         issued.cert_chain_pems[0].write_to_path(str(self.folder / "cert.pem"))
@@ -107,6 +107,8 @@ class TestRedis(AtRedis, testing.SinkConformance):
         "redis://127.0.0.1/calls?durable=perhaps",
         "redis://127.0.0.1/calls?stream=x",
         "redis://127.0.0.1/calls?password-file=/no/where",
+        "rediss://127.0.0.1/calls?key-file=/no/where",
+        "rediss://127.0.0.1/calls?certificate-file=/no/where",
     )
 
     async def place(self) -> str:
@@ -282,6 +284,30 @@ class RedisTests(AtRedis, NetworkCase):
         await self.until(lambda: not proxy.sides)
         proxy.fault = Fault()
         await self.takenAgain(sink, self.record())  # type: ignore[arg-type]
+
+    async def test_certificate(self) -> None:
+        """It gets the certificate that it asks for; without one it is not spoken to."""
+        await self.redis("--tls-auth-clients", "yes")
+        path = str(self.folder / "ours.pem")
+        self.ca.issue_cert("iris.test").private_key_and_cert_chain_pem.write_to_path(path)
+        where = f"rediss://127.0.0.1:{self.tls}/calls"
+        sink = self.sink(f"&certificate-file={path}", where=where, trustRoot=self.caFile)
+        await sink.take(self.record())
+        self.assertEqual(len(await self.entries()), 1)
+        for rest in ("", f"&certificate-file={self.other()}"):
+            with self.assertRaises(NotTaken) as caught:
+                await self.sink(rest, where=where, trustRoot=self.caFile).check()
+            self.assertIn("wants a certificate of ours", caught.exception.message)
+        plain = f"redis://127.0.0.1:{self.port}/calls"
+        with self.assertRaises(IncorrectParameters) as wrong:
+            self.sink(f"&certificate-file={path}", where=plain)
+        self.assertIn("redis:// is none", wrong.exception.message)
+
+    def other(self) -> str:
+        """A certificate of a CA that nobody knows."""
+        path = str(self.folder / "other.pem")
+        trustme.CA().issue_cert("iris.test").private_key_and_cert_chain_pem.write_to_path(path)
+        return path
 
     async def test_tls(self) -> None:
         """By TLS, with the CA that is given; another's certificate is refused."""

@@ -198,7 +198,7 @@ class Resumption(NetworkCase):
         connection = self.connection(trustRoot=sandbox.caFile)
         await connection.connect("any", RID, sandbox.url.replace("127.0.0.1", "localhost"))
         sessions = tls_resumption._hosts[
-            tls._verifying(connection._driver._settings.trust._trustRoot)
+            tls._verifying(connection._driver._settings.trust._trustRoot, None)
         ]
         self.assertEqual(set(sessions), {"127.0.0.1", "localhost"})
 

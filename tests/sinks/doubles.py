@@ -251,6 +251,7 @@ class RedisServer(Server):
     """
     @ivar entries: of the stream, as names and values.
     @ivar answers: for a command, instead of its own; C{None} is silence.
+    @ivar refuses: tells which C{XADD} it has no memory for.
     @ivar commands: as they came.
     """
 
@@ -260,6 +261,7 @@ class RedisServer(Server):
         self.entries: list[dict[bytes, bytes]] = []
         self.answers: dict[bytes, bytes | None] = {}
         self.settings = {b"appendonly": b"yes", b"appendfsync": b"always"}
+        self.refuses: Callable[[list[bytes]], bool] = lambda _: False
         self.commands: list[list[bytes]] = []
 
     def protocol(self) -> RedisSession:
@@ -282,6 +284,8 @@ class RedisServer(Server):
                 return b"*0\r\n"
             pair = b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in (key, value))
             return b"*2\r\n" + pair
+        if name == b"XADD" and self.refuses(words):
+            return b"-OOM command not allowed when used memory > 'maxmemory'.\r\n"
         if name == b"XADD":
             fields = iter(words[6:])
             self.entries.append(dict(zip(fields, fields, strict=True)))

@@ -25,7 +25,7 @@ from iris_twisted.sinks.kept_connection import KeptConnection
 
 from ..doubles import FixedDelay
 
-LIBRARIES = ("pika", "txredisapi", "confluent_kafka")
+LIBRARIES = ("pika", "txredisapi", "hiredis", "confluent_kafka")
 BROKERS = {
     "amqp": ("amqp:amqp://127.0.0.1/?exchange=calls", "pika"),
     "redis": ("redis:redis://127.0.0.1/calls", "txredisapi"),
@@ -65,7 +65,7 @@ class Imports(SynchronousTestCase):
 
     def test_one(self) -> None:
         """Only that of the sink that is used."""
-        self.assertEqual(self.loaded(BROKERS["redis"][0]), {"txredisapi"})
+        self.assertEqual(self.loaded(BROKERS["redis"][0]), {"txredisapi", "hiredis"})
 
     def test_missing(self) -> None:
         """A library that is missing is a sentence with the line that installs it."""

@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
 from iris_twisted.outbox import Outbox, OutboxObserver
@@ -147,6 +147,47 @@ class Answers(NetworkCase):
         self.assertEqual(len(server.entries), 1)
         # Now it was asked.
         self.assertFalse(sink.durable)
+
+    async def test_together(self) -> None:
+        """What comes while it has not answered goes to it together, and not before, in order."""
+        server = await self.server_()
+        sink = self.sink(server)
+        await sink.check()
+        server.answers[b"XADD"] = None
+        first = sink.take(self.record())
+        await self.until(lambda: self.added(server))
+        records = [self.record() for _ in range(5)]
+        taking = [sink.take(record) for record in records]
+        del server.answers[b"XADD"]
+        self.assertEqual(self.added(server), 1)
+        (session,) = server.open
+        session.transport.write(b"$3\r\n1-0\r\n")
+        await gatherResults([first, *taking])
+        self.assertEqual(
+            [entry[b"key"].decode() for entry in server.entries],
+            [record.key for record in records],
+        )
+
+    async def test_refusedAmongOthers(self) -> None:
+        """Of what goes together each has an outcome of its own."""
+        server = await self.server_()
+        sink = self.sink(server)
+        await sink.check()
+        records = [self.record("odd@x.test" if n == 2 else "a@x.test") for n in range(5)]
+        server.refuses = lambda words: b"odd@x.test" in words
+        taking = [sink.take(record) for record in records]
+        for record, one in zip(records, taking, strict=True):
+            if record.account != "odd@x.test":
+                await one
+                continue
+            with self.assertRaises(NotTaken) as caught:
+                await one
+            self.assertIn("did not take the call: OOM", caught.exception.message)
+        self.assertEqual(len(server.entries), 4)
+
+    @staticmethod
+    def added(server: RedisServer) -> int:
+        return [words[0] for words in server.commands].count(b"XADD")
 
     async def test_refusals(self) -> None:
         """An error of a command is told, but for texts that may repeat the call."""

@@ -13,11 +13,11 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from iris_twisted.errors import IncorrectParameters, NoAnswer, NotTaken
-from iris_twisted.interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
+from iris_twisted.interfaces import INotificationSink, INotificationSinkProvider
 from iris_twisted.net.deadline import deadlined
 from iris_twisted.sinks import CallRecord, SinkContext
+from iris_twisted.sinks.broker_sink import BrokerSink
 from iris_twisted.sinks.broker_url import BrokerUrl
-from iris_twisted.sinks.kept_connection import KeptConnection
 
 if TYPE_CHECKING:
     from .connection import MqttConnection
@@ -29,8 +29,7 @@ _PARAMETERS = ("durable", "password-file", "timeout")
 _FIELD = re.compile(r"\{(account|type)\}")
 
 
-@implementer(ICheckedSink)
-class MqttSink:
+class MqttSink(BrokerSink["MqttConnection"]):
     """
     Publishes each call with QoS 1: the broker's PUBACK takes it.
 
@@ -42,24 +41,18 @@ class MqttSink:
     def __init__(
         self, url: BrokerUrl, topic: str, password: str | None, timeout: float, context: SinkContext
     ) -> None:
-        self.name = f"mqtt:{url.origin}"
+        super().__init__(f"mqtt:{url.origin}", timeout, context)
         self.durable = url.parameters.get("durable") == "yes"
         self._url = url
         self._topic = topic
         self._password = password
         self._timeout = timeout
-        self._context = context
-        self._kept: KeptConnection[MqttConnection] = KeptConnection(
-            context.reactor, self.name, self._open, timeout
-        )
 
-    def _open(self) -> Deferred[MqttConnection]:
+    async def _open(self) -> MqttConnection:
         # paho is imported when it is used, and not by whoever lists the plugins.
         from .connection import openMqtt
 
-        return Deferred.fromCoroutine(
-            openMqtt(self._context, self.name, self._url, self._password, self._timeout)
-        )
+        return await openMqtt(self._context, self.name, self._url, self._password, self._timeout)
 
     def take(self, record: CallRecord) -> Deferred[None]:
         return Deferred.fromCoroutine(self._take(record))
@@ -85,18 +78,6 @@ class MqttSink:
             # Another connection may, and this one would only send the call again.
             connection.close()
             raise NotTaken(e.message, cause=e) from None
-
-    def check(self) -> Deferred[None]:
-        async def check() -> None:
-            await self._kept.ask()
-
-        return Deferred.fromCoroutine(check())
-
-    def reopen(self) -> None:
-        """There is nothing to open again."""
-
-    def stop(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._kept.stop())
 
 
 @implementer(IPlugin, INotificationSinkProvider)
