@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given, settings
+
 from . import test_stores
-from .stores import addTo, record
+from .stores import MODEL_STEPS, addTo, record
 
 
 def _name(sink: str) -> str:
@@ -31,6 +33,13 @@ class Named(test_stores.PostgreSQL):
 
         self.patch(self, "another", knowing)
         super().test_adopted()
+
+    # Hypothesis wants a function for each class.
+    @settings(max_examples=40, deadline=None)
+    @given(MODEL_STEPS)
+    def test_model(self, steps: Any) -> None:
+        """As of any store."""
+        self.model(steps)
 
     def test_names(self) -> None:
         """In the database stand the names; whoever asks hears of the sinks that it knows."""
