@@ -10,6 +10,7 @@ from .discovery.interfaces import IEventManager
 from .net.interfaces import ITlsTrust
 from .rtc.interfaces import INotificationSyntax
 from .sinks.interfaces import (
+    IAskingSink,
     ICheckedSink,
     INotificationSink,
     INotificationSinkProvider,
@@ -19,6 +20,7 @@ from .transport.interfaces import IMessageReceiver, IMessageTransport, ITranspor
 from .xmpp.interfaces import IXmppSession
 
 __all__ = [
+    "IAskingSink",
     "ICheckedSink",
     "IEventManager",
     "IIrisListener",

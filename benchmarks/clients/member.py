@@ -56,4 +56,4 @@ async def memberOf(
     member.startService()
     while member.owned < len(names):
         await deferLater(reactor, 0.05)
-    return member, PostgreSQLStore(reactor, conninfo, "m0", member, forgetAfter=_FORGET)
+    return member, PostgreSQLStore(reactor, conninfo, "m0", member.fence, forgetAfter=_FORGET)

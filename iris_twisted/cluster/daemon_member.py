@@ -118,7 +118,7 @@ class DaemonMember:
             self._reactor,
             conninfo,
             self._name,
-            self.member,
+            self.member.fence,
             forgetAfter=forgetAfter,
             strictOrder=self._configuration["strict-order"],
         )
@@ -233,7 +233,7 @@ class DaemonMember:
     # What the dead owed
 
     def _refresh(self) -> None:
-        """Others may have adopted what was read and is not under way."""
+        """Others may have adopted what was read and is not under way; see what is still ours."""
         if self._outbox is not None:
             self._outbox.refresh()
 

@@ -5,23 +5,22 @@ tells the program around it which connections to keep.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import psycopg
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from ..errors import DatabaseFailed, NotKept
 from ..net.steady_time import steadyTime
-from ..outbox.interfaces import IFence
 from ..outbox.values import Place
-from . import membership, places
+from . import membership
 from .database import Database
 from .deciding import Decisions
+from .draining import SOON, Draining
+from .fence import Fence
 from .holdings import Holdings
 from .interfaces import IPlaceRunner
 from .joining import Joining
@@ -31,21 +30,18 @@ from .listening import Listening
 from .membership import Identity, Sight
 from .reconciling import Counts, Reconciler
 from .rounds import AT_ONCE, Rounds
-from .values import LEASE, RENEW, Life
+from .values import LEASE, RENEW, Life, Member
 
 __all__ = ["ClusterMember"]
 
 _T = TypeVar("_T")
 
-# Seconds until the next look while something is under way.
-_SOON = 0.3
 # Seconds between two adoptions of what the same dead members owed.
 _ADOPT = 30.0
 # Seconds for which a second process with a member's name waits for the first to be dead.
 _TAKEN = LEASE + RENEW
 
 
-@implementer(IFence)
 class ClusterMember(Service):
     """
     @param conninfo: where the database is.
@@ -56,8 +52,9 @@ class ClusterMember(Service):
         something.
     @param adopt: called with the names of members that are dead, and from time to time as
         long as they are: what they owed to sinks is to be delivered by those who live.
-    @param lapsed: called when the lease had expired, and it goes on: others may have adopted
-        what this member owes to sinks.
+    @param sure: called when its lease was in doubt, and is not any more: others may have adopted
+        what this member owed to sinks before.
+    @ivar fence: what it may write and give.
     @ivar hasJoined: whether it was a member at some time.
     @ivar sight: what it saw last; C{None} before.
     """
@@ -73,29 +70,35 @@ class ClusterMember(Service):
         runner: IPlaceRunner,
         ended: Callable[[DatabaseFailed], None],
         adopt: Callable[[Sequence[str]], None],
-        lapsed: Callable[[], None] = lambda: None,
+        sure: Callable[[], None] = lambda: None,
     ) -> None:
         self._reactor = reactor
         self._time = steadyTime(reactor)
         self.identity = identity
         self._tellEnded = ended
         self._adopt = adopt
-        self._lapsed = lapsed
+        self._tellSure = sure
         name = f"iris-twisted {identity.name}"
         self._database = Database(reactor, conninfo, name)
         self._listening = Listening(reactor, conninfo, name, self._heard)
         self._lease = Lease(reactor)
+        self.fence = Fence(self._lease)
         self._rounds = Rounds(reactor, self._look, self._mayGoOn)
         self._holdings = Holdings(reactor, runner, self._rounds.wake)
         self._reconciler = Reconciler(self._database, keys, self._holdings)
         self._joining = Joining(reactor, self._database, identity)
+        self._draining = Draining(
+            reactor,
+            self._database,
+            identity.name,
+            self._holdings,
+            self._others,
+            self._rounds.wake,
+        )
         self.decisions = Decisions(reactor, self._database, self._count)
         self.sight: Sight | None = None
         self.me: int | None = None
-        # Of a member that has signed off, and not left yet.
-        self._row: int | None = None
         self._adopted: tuple[list[str], float] = [], 0.0
-        self._hurried = False
         self.hasJoined = False
 
     # How it is
@@ -130,12 +133,6 @@ class ClusterMember(Service):
             raise NotKept("the database of the cluster is out of reach")
         return self._holdings.right(routingId)
 
-    def holding(self, cursor: Any, rights: Sequence[Place]) -> Sequence[bool]:
-        me = self.me
-        if me is None or not self._lease.holds:
-            return [False] * len(rights)
-        return places.holding(cursor, me, rights)
-
     def run(self, work: Callable[[psycopg.Connection], _T]) -> Deferred[_T]:
         """See L{Database.run}."""
         return self._database.run(work)
@@ -155,40 +152,22 @@ class ClusterMember(Service):
         """
         Hand everything over, for so long and no longer; at once when nobody is there to take it.
         """
-        deadline = self._time.seconds() + seconds
-        if self.me is None:
-            return
-        try:
-            name = self.identity.name
-            await self._database.run(lambda c: membership.drain(c, name, True))
-        except DatabaseFailed as e:
-            self._log.warn("nothing is handed over: {reason}", reason=e.message)
-            return
-        self._hurried = False
-        while self._mayDrain() and self._time.seconds() < deadline and not self._hurried:
-            self._rounds.wake()
-            await deferLater(self._time, _SOON)
-        if self._holdings.keys:
-            left = len(self._holdings.keys)
-            self._log.warn("{left} places were not handed over", left=left)
+        if self.me is not None:
+            await self._draining.drain(seconds)
 
     def hurry(self) -> None:
         """Hand nothing over any more."""
-        self._hurried = True
-        self._rounds.wake()
+        self._draining.hurry()
 
-    def _mayDrain(self) -> bool:
-        """Whether there is something to hand over, and somebody who takes it."""
-        sight = self.sight
-        if sight is None or self.me is None or not self._holdings.keys or not self.inTouch:
-            return False
-        return any(m.receives and (m.room or m.coming) for m in sight.members if m.id != self.me)
+    def _others(self) -> Iterable[Member]:
+        if self.sight is None or not self.inTouch:
+            return ()
+        return [member for member in self.sight.members if member.id != self.me]
 
     async def _stop(self) -> None:
         await self._rounds.stop()
         await self._holdings.stop()
         me, self.me = self.me, None
-        self._row = me
         if me is not None:
             await self._runAtEnd(lambda c: membership.signOff(c, me))
         await self._listening.stop()
@@ -201,7 +180,7 @@ class ClusterMember(Service):
         return Deferred.fromCoroutine(self._close())
 
     async def _close(self) -> None:
-        row, self._row = self._row, None
+        row, self.fence.row = self.fence.row, None
         if row is not None:
             await self._runAtEnd(lambda c: membership.leave(c, row))
         await self._database.close()
@@ -236,23 +215,19 @@ class ClusterMember(Service):
     async def _look(self) -> float:
         """@return: seconds until the next look."""
         if self.me is None:
-            sent = self._time.seconds()
             me = await self._joining.join()
             if me is None:
                 return self._joining.wait
-            self.me = self._holdings.me = me
+            self.me = self._holdings.me = self.fence.row = me
             self.hasJoined = True
-            self._lease.renewed(sent)
             self._reconciler.doubt()
         sight = await self._renew()
         if sight is None:
             await self._forgotten()
             return AT_ONCE
-        if sight.lapsed:
-            self._lapsed()
         await self._reconciler.learn(sight)
         drains = any(m.id == self.me and m.draining for m in sight.members)
-        acted = await self._reconciler.handOver(sight, empty=drains and self._mayDrain())
+        acted = await self._reconciler.handOver(sight, empty=drains and self._draining.isPossible)
         self._adoptFrom(sight)
         acted = await self._decide(sight) or acted
         return self._untilNext(acted)
@@ -263,16 +238,15 @@ class ClusterMember(Service):
         sight = self.sight
         assert sight is not None
         # A lease is expired a little later than at its end.
-        wait = min(RENEW, max(_SOON, sight.soonest + 0.05))
+        wait = min(RENEW, max(SOON, sight.soonest + 0.05))
         busy = self.decisions.isFailover(sight) or self._holdings.closed()
-        return min(wait, _SOON) if busy else wait
+        return min(wait, SOON) if busy else wait
 
     async def _forgotten(self) -> None:
         """Somebody took our row: start again, with nothing."""
         self._log.error("this member is none any more: it begins anew")
-        self.me = None
+        self.me = self.fence.row = None
         self._lease.lost()
-        self._lapsed()
         self._reconciler.forget()
 
     # Seeing
@@ -291,8 +265,14 @@ class ClusterMember(Service):
 
         sight = await self._database.run(look)
         if sight is not None:
+            if sight.lapsed:
+                self._lease.lost()
+                self._reconciler.doubt()
+            before = self._lease.term
             self._lease.renewed(sent)
             self.sight = sight
+            if self._lease.term not in (before, None):
+                self._tellSure()
         return sight
 
     def _adoptFrom(self, sight: Sight) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import psycopg
 
+from .lease_proofs import surely
 from .membership import deadOf, tell
 from .ownership import Pull, choose
 from .values import Member, Place
@@ -82,6 +83,7 @@ def claim(
 
     @return: those that it got.
     """
+    members = surely(connection, members)
     zone = next(member.zone for member in members if member.id == me)
     near = [m.id for m in members if m.id == me or (zone is not None and m.zone == zone)]
     taken: list[Place] = []
@@ -245,7 +247,7 @@ def withdraw(connection: psycopg.Connection, me: int, members: Sequence[Member])
     connection.execute(
         "UPDATE iris_places SET successor = NULL, ready = false "
         "WHERE owner = %s AND successor = ANY(%s)",
-        (me, deadOf(members)),
+        (me, deadOf(surely(connection, members))),
     )
 
 
@@ -260,7 +262,7 @@ def promote(connection: psycopg.Connection, me: int, members: Sequence[Member]) 
             "UPDATE iris_places SET owner = successor, epoch = epoch + 1, successor = NULL, "
             "ready = false WHERE successor = %s AND (owner IS NULL OR owner = ANY(%s)) "
             f"RETURNING {_COLUMNS}",
-            (me, deadOf(members)),
+            (me, deadOf(surely(connection, members))),
         )
     )
 

@@ -9,13 +9,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..connection.retry import FullJitter
 from ..errors import DatabaseFailed
-from ..net.steady_time import steadyTime
+from ..net.earliest_call import EarliestCall
 from .values import RENEW
 
 __all__ = ["AT_ONCE", "Rounds"]
@@ -39,11 +38,10 @@ class Rounds:
         look: Callable[[], Coroutine[Deferred[Any], Any, float]],
         failed: Callable[[DatabaseFailed], bool],
     ) -> None:
-        self._time = steadyTime(reactor)
         self._look = look
         self._tellFailed = failed
         self._policy = FullJitter(base=0.3, cap=2.0)
-        self._timer: IDelayedCall | None = None
+        self._next = EarliestCall(reactor, self._begin)
         self._working: Deferred[None] | None = None
         self._again = False
         self._stopped = False
@@ -54,27 +52,16 @@ class Rounds:
         if self._working is not None:
             self._again = True
         elif not self._stopped:
-            self._later(AT_ONCE)
+            self._next.within(AT_ONCE)
 
     async def stop(self) -> None:
         """Look no more; done when the last look is over."""
         self._stopped = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._next.cancel()
         if self._working is not None:
             await self._working
 
-    def _later(self, seconds: float) -> None:
-        timer = self._timer
-        if timer is not None:
-            if timer.getTime() <= self._time.seconds() + seconds:
-                return
-            timer.cancel()
-        self._timer = self._time.callLater(seconds, self._begin)
-
     def _begin(self) -> None:
-        self._timer = None
         self._again = False
         self._working = Deferred()
         looking = Deferred.fromCoroutine(self._look())
@@ -102,5 +89,5 @@ class Rounds:
         working, self._working = self._working, None
         assert working is not None
         if not self._stopped:
-            self._later(wait)
+            self._next.within(wait)
         working.callback(None)

@@ -8,11 +8,14 @@ from enum import Enum
 
 import attrs
 
-__all__ = ["LEASE", "RENEW", "Life", "Member", "Place"]
+__all__ = ["DOUBT", "LEASE", "RENEW", "Life", "Member", "Place"]
 
 # Seconds between two renewals of a lease, and after which it has expired.
 RENEW = 3.0
 LEASE = 10.0
+# Seconds after a renewal was sent in which a member begins to give a call to a sink: the next
+# one is overdue then. What was begun has the rest of the lease to be taken, and to be marked.
+DOUBT = 5.0
 
 
 class Life(Enum):

@@ -96,6 +96,11 @@ class BatchedStore:
         self._reactor = reactor
         self._tables = tables
         self._commits: GroupCommit[_Work, Any] = GroupCommit(reactor, self._commit)
+        # Whether the store itself failed, the last time that it was asked.
+        self._failed = False
+
+    def term(self) -> int | None:
+        return 0
 
     def close(self) -> Deferred[None]:
         return self._commits.idle().addCallback(lambda _: self._tables.close())
@@ -150,12 +155,16 @@ class BatchedStore:
 
     def _commit(self, works: Sequence[_Work]) -> list[Any]:
         try:
-            return self._transaction(works)
+            results = self._transaction(works)
         except Exception as e:
             if self._tables.isOurs(e):
+                self._failed = True
                 return [self._refused(work, e) for work in works]
             if len(works) == 1:
                 return [self._halved(works[0], e)]
+        else:
+            self._failed = False
+            return results
         # One of them cannot be stored: it shall not keep the others out.
         middle = len(works) // 2
         return self._commit(works[:middle]) + self._commit(works[middle:])

@@ -30,6 +30,16 @@ class IOutboxStore(Interface):
 
     keeps: bool = Attribute("Whether what is stored here outlives the process.")
 
+    def term() -> int | None:
+        """
+        Called before a delivery begins. What was read or added in one term is given in that term
+        only: in the next one it is read again, since it may be somebody else's by then.
+
+        @return: the number of this term; C{None} while nothing is to be given, since somebody else
+            may be giving it, or since nobody could write down that a sink took it. In a store
+            that only this process gives from there is one term, and it does not end.
+        """
+
     def add(additions: Sequence[Addition]) -> Deferred[list[int | NotKept | None]]:
         """
         Calls came. What cannot be stored keeps no other out.
@@ -99,7 +109,30 @@ class IOutboxStore(Interface):
 
 
 class IFence(Interface):
-    """Proves, in a transaction of PostgreSQL, by which right calls are added."""
+    """
+    Proves, in transactions of PostgreSQL, by which right calls are added and given; and knows
+    between them, without asking, for how long that may be relied on.
+    """
+
+    def term() -> int | None:
+        """As L{IOutboxStore.term}, as far as the member knows by itself."""
+
+    def lives(cursor: Any) -> bool:
+        """
+        Called in a thread, in the transaction that reads what is to be given.
+
+        @return: whether we are the member that we were, and nobody may think that we are gone.
+        """
+
+    def isGone(cursor: Any, name: str) -> bool:
+        """
+        Called in a thread, in the transaction that adopts what a member owes.
+
+        What it answers must stay true until the transaction ends: so it locks what that member
+        would have to change before it gives anything again.
+
+        @return: whether nobody of that name lives.
+        """
 
     def holding(cursor: Any, places: Sequence[Place]) -> Sequence[bool]:
         """

@@ -22,6 +22,7 @@ from ..sinks.record import CallRecord
 from .interfaces import IOutboxStore
 from .sink_worker import SinkWorker
 from .spool import Spool
+from .unkept import Unkept
 from .values import Addition, Due, Place
 
 __all__ = ["Outbox", "OutboxObserver"]
@@ -91,9 +92,7 @@ class Outbox:
         self._stopped = False
         self._observer = observer or OutboxObserver()
         self._workers: dict[str, SinkWorker] = {}
-        # Without a store that keeps them, the key of a call, and who must have taken it before
-        # it is accepted.
-        self._waiting: dict[int, tuple[str, set[str]]] = {}
+        self._unkept = Unkept(store, self._accepted, self._arrived)
         self._coming: list[Addition] = []
         # By their keys, who waits for calls that are being kept.
         self._arriving: dict[str, list[Deferred[None]]] = {}
@@ -161,12 +160,16 @@ class Outbox:
         if not coming:
             # Done at the end already.
             return
+        term = self._store.term()
         adding = self._store.add(coming)
-        adding.addCallback(self._added, coming)
+        adding.addCallback(self._added, coming, term)
         adding.addErrback(lambda failure: self._log.failure("a bug in keeping calls", failure))
 
     def _added(
-        self, results: Sequence[int | NotKept | None], additions: Sequence[Addition]
+        self,
+        results: Sequence[int | NotKept | None],
+        additions: Sequence[Addition],
+        term: int | None,
     ) -> None:
         for result, addition in zip(results, additions, strict=True):
             if result is None:
@@ -175,9 +178,9 @@ class Outbox:
             elif isinstance(result, NotKept):
                 self._arrived(Failure(result), addition.record.key)
             else:
-                self._kept(result, addition)
+                self._kept(result, addition, term)
 
-    def _kept(self, id: int, addition: Addition) -> None:
+    def _kept(self, id: int, addition: Addition, term: int | None) -> None:
         record, specs = addition.record, addition.sinks
         durable = set[str]()
         if not self._keeps:
@@ -185,12 +188,12 @@ class Outbox:
         if durable and self._stopped:
             self._arrived(_closed(), record.key)
         elif durable:
-            self._waiting[id] = record.key, durable
+            self._unkept.add(id, record.key, durable)
         else:
             self._accepted(record)
         due = Due(id, 0, record)
         for spec in specs:
-            self._workers[spec].give(due)
+            self._workers[spec].give(due, term)
 
     def _accepted(self, record: CallRecord) -> None:
         # The clock may have been set back meanwhile.
@@ -206,24 +209,8 @@ class Outbox:
         self, spec: str, due: Due, outcome: str, seconds: float, error: IrisError | None
     ) -> None:
         self._observer.ended(self._workers[spec].sink.name, outcome, seconds)
-        if outcome == "dead" and not self._keeps:
-            # Nobody can look at it there.
-            forgotten = self._store.taken([(due.id, spec)])
-            forgotten.addErrback(lambda failure: failure.trap(NotKept))
-        _, owed = self._waiting.get(due.id, ("", set[str]()))
-        if spec not in owed or outcome == "failed":
-            return
-        if error is not None:
-            del self._waiting[due.id]
-            # It is not kept: told again, it is another attempt.
-            forgetting = self._store.forgetKey(due.record.key)
-            forgetting.addErrback(lambda failure: failure.trap(NotKept))
-            forgetting.addCallback(lambda _: self._arrived(Failure(error), due.record.key))
-            return
-        owed.discard(spec)
-        if not owed:
-            del self._waiting[due.id]
-            self._accepted(due.record)
+        if not self._keeps:
+            self._unkept.ended(spec, due, outcome, error)
 
     async def depths(self) -> dict[tuple[str, bool], int]:
         """
@@ -303,7 +290,5 @@ class Outbox:
                 self._log.failure("the sink {name} did not stop", name=worker.sink.name)
         self._stopped = True
         self._add()
-        waiting, self._waiting = self._waiting, {}
-        for key, _ in waiting.values():
-            self._arrived(_closed(), key)
+        self._unkept.close()
         await self._store.close()

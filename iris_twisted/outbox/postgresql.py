@@ -37,11 +37,23 @@ _PARAMETERS = {
     "keepalives_count": "3",
     "target_session_attrs": "read-write",
 }
+# Seconds after which a server that has not answered may not answer at all: what a sink takes
+# meanwhile could not be marked.
+_SLOW = 0.5
 
 
 @implementer(IFence)
 class Unfenced:
-    """Takes every place for held: for tests, and for whoever is alone."""
+    """Takes every place for held, and every member for what it is said to be: for tests."""
+
+    def term(self) -> int | None:
+        return 0
+
+    def lives(self, cursor: Any) -> bool:
+        return True
+
+    def isGone(self, cursor: Any, name: str) -> bool:
+        return True
 
     def holding(self, cursor: Any, places: Sequence[Place]) -> Sequence[bool]:
         return [True] * len(places)
@@ -169,7 +181,7 @@ class PostgreSQLStore(BatchedStore):
 
     @param conninfo: libpq's; it holds no password.
     @param member: the name of this member of the cluster.
-    @param fence: proves the places by which calls are added.
+    @param fence: proves by which right calls are added and given.
     @param forgetAfter: seconds for which the key of a call is remembered.
     @param strictOrder: whether what this member owes of an account is due no sooner than what
         came before it.
@@ -216,7 +228,13 @@ class PostgreSQLStore(BatchedStore):
             policy or FullJitter(base=0.1, cap=2.0),
             monotonic,
         )
+        self._fence = fence
         super().__init__(reactor, "in PostgreSQL", self._own, keeps=True)
+
+    def term(self) -> int | None:
+        if self._failed or self._commits.waited > _SLOW:
+            return None
+        return self._fence.term()
 
     def adopt(
         self, fromMember: str, toMember: str | None = None, most: int = 1000
@@ -227,6 +245,14 @@ class PostgreSQLStore(BatchedStore):
         there, marks none of them any more.
 
         @return: fires with how many there were; to be called again until there is none, and
-            later, while that member is gone: what it is about to change is left out.
+            later, while that member is gone: what it is about to change is left out. Of a member
+            that lives after all there are none.
         """
-        return self._do(lambda: adopt(self._own.cursor, fromMember, toMember, most))
+
+        def work() -> int:
+            cursor = self._own.cursor
+            if not self._fence.isGone(cursor, fromMember):
+                return 0
+            return adopt(cursor, fromMember, toMember, most)
+
+        return self._do(work)

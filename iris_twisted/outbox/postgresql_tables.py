@@ -139,7 +139,7 @@ class Statements(LetterStatements):
     What L{StoreTables<iris_twisted.outbox.batched_store.StoreTables>} says, on C{self.cursor}.
 
     @param member: whose deliveries these are.
-    @param fence: proves the places by which calls are added.
+    @param fence: proves by which right calls are added and given.
     @param forgetAfter: see L{Tables<iris_twisted.outbox.tables.Tables>}; C{strictOrder} too:
         what other members owe of an account they give in an order of their own.
     @ivar cursor: of psycopg, in a transaction.
@@ -212,7 +212,12 @@ class Statements(LetterStatements):
     def due(
         self, sink: str, now: float, most: int, known: Sequence[int], skipped: Sequence[str]
     ) -> Look:
-        """What a sink is to be given now; what is nobody's becomes ours."""
+        """
+        What a sink is to be given now; what is nobody's becomes ours. Nothing while we may be
+        thought to be gone: another process may have our name by then.
+        """
+        if not self._fence.lives(self.cursor):
+            return Look([], None)
         self.cursor.execute(_CLAIM, (self._member, sink, now, most))
         self.cursor.execute(_DUE, (self._member, sink, now, list(known), list(skipped), most))
         due = [

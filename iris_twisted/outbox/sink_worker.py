@@ -4,25 +4,29 @@ with backoff, and to the dead letters when there is no hope.
 
 What was kept just now is given at once, without reading it back, as long as nothing that came
 before it is still to be read.
+
+Before each delivery the store is asked whether what is known here may still be given: a member of
+a cluster that was stopped for a while, or has lost its database, may owe nothing of it any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..connection.interfaces import IRetryPolicy
 from ..errors import IrisError, NotTaken
+from ..net.earliest_call import EarliestCall
 from ..net.steady_time import steadyTime
-from ..sinks.interfaces import INotificationSink, IOrderedSink
+from ..sinks.interfaces import IAskingSink, INotificationSink, IOrderedSink
 from .attempts import Attempts
 from .interfaces import IOutboxStore
 from .lanes import Lanes
+from .marks import Marks
 from .store_retry import StoreRetry
 from .values import Attempt, Due
 
@@ -30,8 +34,14 @@ __all__ = ["SinkWorker"]
 
 # Seconds after which it looks again anyway: somebody may have revived dead letters.
 _LOOK = 10.0
+# Seconds after which it asks again whether it may give anything.
+_HOLD = 0.5
 # How many are read at a time.
 _BATCH = 256
+# How many calls a sink has at most of which it is not written down yet that it took them, and how
+# many more for each that it takes at a time: what happens to us or the store repeats no others.
+_UNMARKED = 64
+_UNMARKED_EACH = 4
 
 
 class SinkWorker:
@@ -67,9 +77,10 @@ class SinkWorker:
         # A sink that keeps the order by itself gets many calls of an account at a time.
         self._lanes = Lanes(serial=strictOrder or not IOrderedSink.providedBy(sink))
         self._taking: dict[int, Deferred[Any]] = {}
-        # What the sink has, and the store does not know yet.
-        self._unmarked: list[tuple[Due, float]] = []
         self._storing = StoreRetry(reactor, sink.name)
+        self._marks = Marks(reactor, store, spec, self._storing, self._marked)
+        # In which term of the store's all was read that is known here; none at the beginning.
+        self._term: int | None = None
         # Whether the store may hold what is due and not known here.
         self._more = True
         # Whether the store may hold what is due later.
@@ -77,7 +88,7 @@ class SinkWorker:
         self._looking = False
         self._lookAgain = False
         self._pumping = False
-        self._timer: IDelayedCall | None = None
+        self._nextLook = EarliestCall(reactor, self.wake)
         self._stopped = False
 
     # What may be asked of it
@@ -90,10 +101,15 @@ class SinkWorker:
         elif not self._lanes.ready:
             self._storing.start(self._look())
 
-    def give(self, due: Due) -> None:
-        """A call was kept just now, after all that was kept before."""
-        if self._strict or self._looking or self._more or self._lanes.isFull:
-            # What came before it is read first.
+    def give(self, due: Due, term: int | None) -> None:
+        """
+        A call was kept just now, after all that was kept before.
+
+        @param term: in which it was brought to the store.
+        """
+        behind = self._strict or self._looking or self._more or self._lanes.isFull
+        if behind or term != self._term:
+            # What came before it is read first, and it again where it may be somebody else's.
             self.wake()
         elif due.id not in self._lanes.known:
             self._renewDates()
@@ -108,40 +124,45 @@ class SinkWorker:
     @property
     def isGiving(self) -> bool:
         """Whether the sink is being given something, or what it took is being marked."""
-        return bool(self._taking or self._unmarked or self._storing.writing)
+        return bool(self._taking or self._marks.waiting or self._storing.writing)
 
     async def stop(self) -> None:
         """Leave what is under way to the next start, and close the sink."""
         self._stopped = True
-        self._cancelTimer()
+        self._nextLook.cancel()
         for taking in list(self._taking.values()):
             taking.cancel()
-        self._markTaken()
+        self._marks.write()
         await self._storing.stop()
         await self.sink.stop()
 
     # Reading what is due
 
-    def _cancelTimer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-
     def _lookAt(self, time: float) -> None:
         """Look at that date of L{Attempts}, or before."""
-        wait = max(0.0, time - self._attempts.now())
-        if self._timer is not None and self._timer.active():
-            if self._timer.getTime() <= self._time.seconds() + wait:
-                return
-            self._timer.cancel()
-        self._timer = self._time.callLater(wait, self.wake)
+        self._nextLook.within(max(0.0, time - self._attempts.now()))
+
+    @property
+    def _isSure(self) -> bool:
+        """Whether what is known here may be given."""
+        return self._term is not None and self._store.term() == self._term
+
+    def _hold(self) -> None:
+        """Forget what somebody else may have by now; read it again when it may be given."""
+        self._term = None
+        self._lanes.forgetWaiting()
+        self._more = True
+        self._nextLook.within(_HOLD)
 
     async def _look(self) -> None:
         """Read what is due."""
         self._looking = True
         self._lookAgain = False
-        self._cancelTimer()
+        self._nextLook.cancel()
         lanes, now = self._lanes, self._attempts.now()
+        if not self._isSure:
+            lanes.forgetWaiting()
+            self._term = self._store.term()
         lanes.beforeLook()
         try:
             look = await self._storing.do(
@@ -149,24 +170,37 @@ class SinkWorker:
                     self._spec, now, _BATCH, tuple(lanes.known), tuple(lanes.skipped)
                 )
             )
-            for due in look.due:
+            # What was asked before a pause of the process may be answered after it.
+            sure = self._isSure
+            for due in look.due if sure else ():
                 if due.id not in lanes.known:
                     lanes.put(due)
-            self._more = self._lookAgain or len(look.due) >= _BATCH
+            self._more = not sure or self._lookAgain or len(look.due) >= _BATCH
             self._waitsForDate = look.next is not None
             self._renewDates()
         finally:
             self._looking = False
         if self._stopped:
             return
-        self._lookAt(min(now + _LOOK, look.next or now + _LOOK))
-        self._pump()
+        if sure:
+            self._lookAt(min(now + _LOOK, look.next or now + _LOOK))
+            self._pump()
+        else:
+            self._hold()
+            if self._lookAgain:
+                self.wake()
 
     def _renewDates(self) -> None:
         if not self._waitsForDate and not self._lanes.known:
             self._attempts.renew()
 
     # Giving it to the sink
+
+    @property
+    def _hasRoom(self) -> bool:
+        """Whether the sink takes more now, and the store will hear of it soon enough."""
+        most = self.sink.concurrency
+        return len(self._taking) < most and self._marks.waiting < _UNMARKED + _UNMARKED_EACH * most
 
     def _pump(self) -> None:
         """Give the sink as much as it takes."""
@@ -175,16 +209,22 @@ class SinkWorker:
             return
         self._pumping = True
         try:
-            while self._lanes.ready and len(self._taking) < self.sink.concurrency:
-                self._take(self._lanes.ready.popleft())
+            while self._lanes.ready and self._hasRoom:
+                if self._isSure:
+                    self._take(self._lanes.ready.popleft())
+                else:
+                    self._hold()
         finally:
             self._pumping = False
-        if self._more and not self._lanes.ready and not self._looking:
+        if self._more and self._term is not None and not self._lanes.ready and not self._looking:
             self._storing.start(self._look())
 
     def _take(self, due: Due) -> None:
-        began = self._time.seconds()
-        taking = maybeDeferred(self.sink.take, due.record)
+        began, term = self._time.seconds(), self._term
+        if IAskingSink.providedBy(self.sink):
+            taking = maybeDeferred(self.sink.takeIf, due.record, lambda: self._store.term() == term)
+        else:
+            taking = maybeDeferred(self.sink.take, due.record)
         self._taking[due.id] = taking
         taking.addCallbacks(
             self._taken, self._notTaken, callbackArgs=(due, began), errbackArgs=(due, began)
@@ -192,26 +232,15 @@ class SinkWorker:
 
     def _taken(self, _: object, due: Due, began: float) -> None:
         del self._taking[due.id]
-        if not self._unmarked:
-            # What else is taken in this turn is marked along with it.
-            self._time.callLater(0, self._markTaken)
-        self._unmarked.append((due, self._time.seconds() - began))
+        self._marks.take(due, self._time.seconds() - began)
         # The next one need not wait until this one is marked.
         self._lanes.next(due.record.account)
         self._pump()
 
-    def _markTaken(self) -> None:
-        if not self._unmarked:
-            # Done at the end already.
-            return
-        taken, self._unmarked = self._unmarked, []
-        deliveries = [(due.id, self._spec) for due, _ in taken]
-
-        def marked() -> None:
-            for due, seconds in taken:
-                self._done(due, "taken", seconds, None)
-
-        self._storing.write(lambda: self._store.taken(deliveries), marked)
+    def _marked(self, taken: Sequence[tuple[Due, float]]) -> None:
+        for due, seconds in taken:
+            self._done(due, "taken", seconds, None)
+        self._pump()
 
     def _notTaken(self, failure: Failure, due: Due, began: float) -> None:
         del self._taking[due.id]

@@ -5,6 +5,7 @@ Calls to an AMQP 0-9-1 broker, RabbitMQ for one: confirmed by it, or not taken.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -18,7 +19,7 @@ from ..net.loopback import isLoopback
 from .amqp_place import AmqpMessage, AmqpPlace
 from .broker_url import BrokerUrl, requireExtra
 from .context import SinkContext
-from .interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
+from .interfaces import IAskingSink, ICheckedSink, INotificationSink, INotificationSinkProvider
 from .kept_connection import KeptConnection
 from .record import CallRecord
 
@@ -36,7 +37,7 @@ _FIELD = re.compile(r"\{(account|type)\}")
 _SHORT = 255
 
 
-@implementer(ICheckedSink)
+@implementer(IAskingSink, ICheckedSink)
 class AmqpSink:
     """
     Publishes each call, persistent and mandatory. The broker's confirm takes it; a call that
@@ -66,9 +67,12 @@ class AmqpSink:
         )
 
     def take(self, record: CallRecord) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._take(record))
+        return self.takeIf(record, lambda: True)
 
-    async def _take(self, record: CallRecord) -> None:
+    def takeIf(self, record: CallRecord, mayLeave: Callable[[], bool]) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._take(record, mayLeave))
+
+    async def _take(self, record: CallRecord, mayLeave: Callable[[], bool]) -> None:
         message = self._message(record)
         channel = await self._kept.get()
         timeout = self._place.timeout
@@ -81,6 +85,8 @@ class AmqpSink:
         async def publish() -> None:
             # What a broker does not read would wait in buffers, and come twice.
             await channel.unblocked()
+            if not mayLeave():
+                raise NotTaken(f"{self.name} is not asked any more")
             await channel.publish(message)
 
         publishing: Deferred[None] = Deferred.fromCoroutine(publish())

@@ -38,7 +38,14 @@ class GroupCommit(Generic[_Item, _Result]):
         self._longest = longest
         self._waiting: list[tuple[_Item, Deferred[_Result]]] = []
         self._busy = False
+        self._began: float | None = None
         self._idle: list[Deferred[None]] = []
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the batch was begun that is not committed yet; 0 where there is none."""
+        began = self._began
+        return 0.0 if began is None else steadyTime(self._reactor).seconds() - began
 
     def submit(self, item: _Item) -> Deferred[_Result]:
         """
@@ -64,6 +71,7 @@ class GroupCommit(Generic[_Item, _Result]):
 
     def _begin(self) -> None:
         batch, self._waiting = self._waiting[: self._longest], self._waiting[self._longest :]
+        self._began = steadyTime(self._reactor).seconds()
         working: Deferred[Any] = deferToThreadPool(
             self._reactor,
             self._reactor.getThreadPool(),
@@ -91,6 +99,7 @@ class GroupCommit(Generic[_Item, _Result]):
             done.errback(failure)
 
     def _next(self) -> None:
+        self._began = None
         if self._waiting:
             self._begin()
             return

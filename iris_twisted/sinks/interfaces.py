@@ -7,6 +7,8 @@ for each number, and runs on any sink.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred
 from twisted.plugin import IPlugin
 from zope.interface import Attribute, Interface
@@ -14,7 +16,13 @@ from zope.interface import Attribute, Interface
 from .context import SinkContext
 from .record import CallRecord
 
-__all__ = ["ICheckedSink", "INotificationSink", "INotificationSinkProvider", "IOrderedSink"]
+__all__ = [
+    "IAskingSink",
+    "ICheckedSink",
+    "INotificationSink",
+    "INotificationSinkProvider",
+    "IOrderedSink",
+]
 
 
 class INotificationSink(Interface):
@@ -83,6 +91,21 @@ class IOrderedSink(INotificationSink):
     A sink that takes records in the order in which it is given them, though several are under
     way: so it is given several of an account at a time.
     """
+
+
+class IAskingSink(INotificationSink):
+    """
+    A sink that may wait before a record leaves, for a connection for one, and then asks whether it
+    shall leave still. In a cluster somebody else may have been given it meanwhile.
+    """
+
+    def takeIf(record: CallRecord, mayLeave: Callable[[], bool]) -> Deferred[None]:
+        """
+        Called in the place of C{take}, and does the same.
+
+        @param mayLeave: asked as late as can be. When it says C{False}, nothing of the record
+            leaves, and the Deferred fails with L{NotTaken<iris_twisted.errors.NotTaken>}.
+        """
 
 
 class ICheckedSink(INotificationSink):

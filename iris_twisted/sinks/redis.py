@@ -4,6 +4,7 @@ Calls into a stream of Redis.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -16,7 +17,7 @@ from ..net.deadline import deadlined
 from .broker_url import BrokerUrl, requireExtra
 from .context import SinkContext
 from .formats import withoutHeaders
-from .interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
+from .interfaces import IAskingSink, ICheckedSink, INotificationSink, INotificationSinkProvider
 from .kept_connection import KeptConnection
 from .record import CallRecord
 
@@ -30,7 +31,7 @@ _PARAMETERS = ("db", "durable", "maxlen", "password-file", "timeout")
 _DURABLE = {"ask": None, "yes": True, "no": False}
 
 
-@implementer(ICheckedSink)
+@implementer(IAskingSink, ICheckedSink)
 class RedisSink:
     """
     Adds an entry for each call, with the fields C{key}, C{account}, C{type} and C{call}.
@@ -65,10 +66,15 @@ class RedisSink:
         return connection
 
     def take(self, record: CallRecord) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._take(record))
+        return self.takeIf(record, lambda: True)
 
-    async def _take(self, record: CallRecord) -> None:
+    def takeIf(self, record: CallRecord, mayLeave: Callable[[], bool]) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._take(record, mayLeave))
+
+    async def _take(self, record: CallRecord, mayLeave: Callable[[], bool]) -> None:
         connection = await self._kept.get()
+        if not mayLeave():
+            raise NotTaken(f"{self.name} is not asked any more")
         timeout = self._place.timeout
         fields: dict[str, str | bytes] = {
             "key": record.key,

@@ -22,7 +22,7 @@ from zope.interface.verify import verifyObject
 
 from ..errors import IncorrectParameters, IrisError, NotTaken, SinkRefused
 from .context import SinkContext
-from .interfaces import ICheckedSink, INotificationSink, INotificationSinkProvider
+from .interfaces import IAskingSink, ICheckedSink, INotificationSink, INotificationSinkProvider
 from .sink_case import SinkCase
 
 __all__ = ["SinkConformance"]
@@ -153,6 +153,20 @@ class _Promises(SinkCase):
             await sink.check()
         await self.bringBack()
         await self.takenAgain(sink, self.record())
+
+    async def test_asks(self) -> None:
+        """One that asks whether a record may leave sends none that may not, and goes on."""
+        sink, first, second = await self.made(), self.record(), self.record()
+        if not IAskingSink.providedBy(sink):
+            return
+        self.assertTrue(verifyObject(IAskingSink, sink))
+        for _ in range(2):
+            # With a connection that it has to make first, then with one that is there.
+            with self.assertRaises(NotTaken) as caught:
+                await maybeDeferred(sink.takeIf, first, lambda: False)
+            self.assertNotIsInstance(caught.exception, SinkRefused)
+            await maybeDeferred(sink.takeIf, second, lambda: True)
+        self.assertEqual(set(await self.keys(2)), {second.key})
 
     async def test_cancel(self) -> None:
         """Cancelling ends the wait, and the sink goes on (8)."""

@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -23,7 +24,7 @@ from ..net.deadline import deadlined
 from ..net.http.requests import Answer, HttpRequests
 from ..net.loopback import isLoopback
 from .context import SinkContext
-from .interfaces import INotificationSink, INotificationSinkProvider
+from .interfaces import IAskingSink, INotificationSink, INotificationSinkProvider
 from .record import CallRecord
 
 __all__ = ["WebhookSink", "WebhookSinks", "readSecret", "signature"]
@@ -75,7 +76,7 @@ def _retryAfter(answer: Answer, now: float) -> float | None:
     return min(max(0.0, until - now), _LONGEST_WAIT)
 
 
-@implementer(INotificationSink)
+@implementer(IAskingSink)
 class WebhookSink:
     """
     Posts each call. An answer of 2xx takes it; 5xx, 408, 425, 429 and silence are tried
@@ -105,7 +106,10 @@ class WebhookSink:
         )
 
     def take(self, record: CallRecord) -> Deferred[None]:
-        taking: Deferred[None] = Deferred.fromCoroutine(self._take(record))
+        return self.takeIf(record, lambda: True)
+
+    def takeIf(self, record: CallRecord, mayLeave: Callable[[], bool]) -> Deferred[None]:
+        taking: Deferred[None] = Deferred.fromCoroutine(self._take(record, mayLeave))
         self._underWay.add(taking)
 
         def ended(result: Any) -> Any:
@@ -114,7 +118,7 @@ class WebhookSink:
 
         return taking.addBoth(ended)
 
-    async def _take(self, record: CallRecord) -> None:
+    async def _take(self, record: CallRecord, mayLeave: Callable[[], bool]) -> None:
         reactor, timeout = self._context.reactor, self._context.webhookTimeout
         call = self._context.format.encode(record)
         now = int(reactor.seconds())
@@ -129,7 +133,7 @@ class WebhookSink:
         secret = self._context.webhookSecret
         if secret is not None:
             headers["Webhook-Signature"] = signature(secret, record.key, now, call.body)
-        sending = self._requests.post(self._origin, self._url, headers, call.body)
+        sending = self._requests.post(self._origin, self._url, headers, call.body, mayLeave)
         try:
             answer = await deadlined(
                 reactor,

@@ -116,6 +116,22 @@ class Starts(_Waiting):
         self.server.start()
         await self.balanced(1, 3)
 
+    async def test_strictOrder(self) -> None:
+        """With --strict-order the calls of an account wait for one that is tried again."""
+        self.add(1)
+        self.start("x", "--strict-order")
+        await self.balanced(1, 1)
+        calls = [self.sandbox.placeCall(*self.accounts) for _ in range(3)]
+        first, *others = [call.info["traceid"] for call in calls]
+        self.receiver.refused.add(first)
+        # All are kept, and whatever waited for nothing would have come by then.
+        await self.until(lambda: all(call.state == "acknowledged" for call in calls))
+        await self.until(lambda: len(self.receiver.tried) > 3)
+        self.receiver.refused.clear()
+        await self.until(lambda: len(self.receiver.traces) == 3)
+        tried = self.receiver.tried
+        self.assertEqual(tried, [first] * (len(tried) - 2) + others)
+
     async def test_reload(self) -> None:
         """SIGHUP reads files again; the accounts are the database's."""
         self.add(3)

@@ -89,12 +89,13 @@ class Members(FarmCase):
             self.start(name)
         await self.balanced(3, _ACCOUNTS)
         asleep = self.sessionsOf("c")
-        answers: list[str] = []
+        answers: list[tuple[str, str]] = []
         route = Platform.route
 
         def watched(platform: Platform, sender: Any, iq: Element) -> str | None:
-            if (iq.get("id") or "").startswith("call-") and sender.id in asleep:
-                answers.append(iq.get("type") or "")
+            kind, _, id = (iq.get("id") or "").partition("-")
+            if kind == "call" and sender.id in asleep:
+                answers.append((id, iq.get("type") or ""))
             return route(platform, sender, iq)
 
         self.patch(Platform, "route", watched)
@@ -102,6 +103,7 @@ class Members(FarmCase):
         await self.until(lambda: len(answers) > 20)
         self.members["c"].transport.signalProcess(signal.SIGSTOP)
         paused = now()
+        self.broke("c", paused)
         took = await self.adopted(2, _ACCOUNTS)
         # Each of its accounts has two sessions until the platform gives the old one up.
         await self.up(_ACCOUNTS + len(asleep))
@@ -112,7 +114,8 @@ class Members(FarmCase):
         self.members["c"].transport.signalProcess(signal.SIGCONT)
         # What came to it while it slept is refused, if it is answered at all.
         await self.until(lambda: not asleep & set(self.sandbox.platform.sessions))
-        self.assertEqual(set(answers), {"error"})
+        late = {p.call.id for p in self.calls if p.at > paused}
+        self.assertEqual({kind for id, kind in answers if id in late}, {"error"})
         again = await self.balanced(3, _ACCOUNTS)
         words = "paused: claimed in {a:.1f} s, {n} refused when it woke, its share again in {b:.1f}"
         self.log.info(words, a=took, n=len(answers), b=again)
@@ -121,13 +124,44 @@ class Members(FarmCase):
         # Where somebody else was connected it has the call.
         wrong = [p for p in self.missed() if p.at < paused - 1 or p.sessions - asleep]
         self.assertEqual(wrong, [])
-        # What it was giving when it fell asleep it may give again, with its key.
-        late = {
+        # It gives nothing that it owed before, but what it was just writing to a socket when it
+        # fell asleep: that was looked at before, and goes out when it wakes.
+        written = {
             key
             for key, times in self.repeated().items()
-            if not 0 <= paused - times[0] < 1.5 and not 0 <= times[-1] - woke < 1.5
+            if key in self.unwritten and len(times) == 2 and 0 <= times[1] - woke < 1.0
         }
-        self.assertEqual(late, set())
+        self.assertLessEqual(len(written), 1)
+        self.assertEqual(set(self.repeated()) - written, set())
+
+    async def test_pausedWithManyUnderWay(self) -> None:
+        """
+        SIGSTOP while the receiver is slow, and much is known that waits for its turn: none of that
+        is given when it wakes up, since others have it.
+        """
+        self.add(_ACCOUNTS)
+        for name in "abc":
+            self.start(name)
+        await self.balanced(3, _ACCOUNTS)
+        self.receiver.held = []
+        self.callAll(_RATE)
+        await self.until(lambda: len(self.owedBy("c")) > 40)
+        self.members["c"].transport.signalProcess(signal.SIGSTOP)
+        self.broke("c", now())
+        self.stopCalls()
+        self.receiver.answer()
+        # Others have given all of it.
+        await self.until(lambda: self.receiver.keys.keys() >= self.unwritten.keys())
+        woke = now()
+        self.members["c"].transport.signalProcess(signal.SIGCONT)
+        await self.balanced(3, _ACCOUNTS)
+        await self.settled()
+        self.assertEqual(self.forgotten(), [])
+        self.assertEqual(self.repeated(), {})
+        # A webhook has eight at a time.
+        twice = [times for times in self.receiver.keys.values() if len(times) > 1]
+        self.assertLessEqual(len(twice), 8)
+        self.assertEqual([times for times in twice if times[-1] >= woke], [])
 
     async def test_rolling(self) -> None:
         """SIGTERM, one member after the other, under calls with one copy: no call is missed."""
@@ -237,6 +271,8 @@ class _DatabaseCase(FarmCase):
             if not any(gone - 1 < placed.at < back + 5 for gone, back in outages)
         ]
         self.assertEqual(wrong, [])
+        # Who has given a call lives, and writes that down when it can.
+        self.assertEqual(self.repeated(), {})
 
 
 class Databases(_DatabaseCase):
@@ -291,6 +327,7 @@ class Databases(_DatabaseCase):
         alone = self.sessionsOf("c")
         cable.cut()
         began = now()
+        self.broke("c", began)
         took = await self.adopted(2, _ACCOUNTS)
         # It keeps its connections, as those do that have them now.
         await self.up(_ACCOUNTS + len(alone))
@@ -303,9 +340,7 @@ class Databases(_DatabaseCase):
         # Where somebody else was connected it has the call.
         wrong = [p for p in self.missed() if p.at < began - 1 or p.sessions - alone]
         self.assertEqual(wrong, [])
-        # What was under way then is given again by whoever adopted it, with its key.
-        late = {key for key, times in self.repeated().items() if abs(times[0] - began) > 1.5}
-        self.assertEqual(late, set())
+        self.assertEqual(self.repeated(), {})
 
 
 class FullDisk(_DatabaseCase):
@@ -334,4 +369,3 @@ class FullDisk(_DatabaseCase):
         took = await self.recovered(back)
         self.log.info("room again: calls taken after {t:.1f} s", t=took)
         await self.kept(before, (full, back))
-        self.assertEqual(self.repeated(), {})

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -16,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from iris_twisted.cluster import accounts, membership, schema
+from iris_twisted.cluster import accounts, membership, places, schema
 from iris_twisted.cluster.accounts import ClusterAccount, Kept
 from iris_twisted.cluster.conninfo import connect
 from iris_twisted.cluster.interfaces import IPlaceRunner
@@ -24,6 +25,7 @@ from iris_twisted.cluster.key_file import Keys, addKey
 from iris_twisted.cluster.member import ClusterMember
 from iris_twisted.cluster.membership import Identity
 from iris_twisted.errors import DatabaseFailed, NotKept
+from iris_twisted.outbox import IFence
 
 from .databases import freshDatabase
 
@@ -249,17 +251,28 @@ class Members(TestCase):
         dead = self.members.pop("c")
         account = next(iter(runners[2].up))
         place = dead.right(account)
+        term = dead.fence.term()
+        self.assertIsNotNone(term)
+        self.assertTrue(dead.fence.lives(self.connection))
+        self.assertTrue(verifyObject(IFence, dead.fence))
         await dead._rounds.stop()
         began = reactor.seconds()  # type: ignore[attr-defined]
         await self.until(lambda: self.owned() == [15, 15])
         self.assertLess(reactor.seconds() - began, 12.0)  # type: ignore[attr-defined]
         self.assertEqual([runner.adopted for runner in runners[:2]], [[["c"]], [["c"]]])
         # It wakes up: nothing of it is its own any more.
+        self.assertIsNone(dead.fence.term())
+        self.assertFalse(dead.fence.lives(self.connection))
+        self.assertTrue(dead.fence.isGone(self.connection, "c"))
+        told: list[int | None] = []
+        dead._tellSure = lambda: told.append(dead.fence.term())
         dead._rounds._stopped = False
         dead._rounds.wake()
         self.members["c"] = dead
         await self.until(lambda: dead.counts.lost == 10)
-        self.assertEqual(dead.holding(self.connection, [place]), [False])
+        self.assertEqual(dead.fence.holding(self.connection, [place]), [False])
+        self.assertEqual(told, [dead.fence.term()])
+        self.assertNotIn(term, told)
         await self.until(self.settled(10, 10, 10))
 
     async def test_signedOff(self) -> None:
@@ -353,6 +366,31 @@ class Members(TestCase):
         await self.until(lambda: not b.sight or not b._holdings.hopeless())
         self.assertEqual(self.platform.dark, set())
         self.assertEqual(self.members["a"].owned, 4)
+
+    async def test_completedMeanwhile(self) -> None:
+        """Who gives up a place that the owner gives it in the same moment keeps that place."""
+        self.accounts(2)
+        self.join("a")
+        await self.until(self.settled(2))
+        self.join("b").hangs = True
+        a, b = self.members["a"], self.members["b"]
+        await self.until(lambda: len(b._holdings.keys) == 1)
+        (key,) = b._holdings.keys
+        given: list[Any] = []
+
+        def hopeless() -> list[Any]:
+            if given:
+                return []
+            given.append(self.do(partial(places.complete, dark=True), a.me, [key]))
+            return [key]
+
+        self.patch(b._holdings, "hopeless", hopeless)
+        b._rounds.wake()
+        await self.until(lambda: bool(given))
+        self.assertEqual(given[0], [key])
+        await self.until(lambda: b.owned == 1 and list(b._holdings.keys) == [key], 10.0)
+        owner = "SELECT owner FROM iris_places WHERE account = %s AND copy = %s"
+        self.assertEqual(self.connection.execute(owner, key).fetchone(), (b.me,))
 
     async def test_drainCommand(self) -> None:
         """A member that is asked to hands over, and stays."""

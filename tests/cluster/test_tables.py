@@ -13,7 +13,7 @@ import psycopg
 from cryptography.fernet import Fernet
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.cluster import accounts, membership, places, schema
+from iris_twisted.cluster import accounts, lease_proofs, membership, places, schema
 from iris_twisted.cluster.accounts import ClusterAccount
 from iris_twisted.cluster.conninfo import checkConninfo, connect, shownConninfo
 from iris_twisted.cluster.key_file import Keys, addKey
@@ -290,6 +290,34 @@ class Members(_WithDatabase):
         self.assertEqual(lives, [Life.LATE, Life.LATE, Life.DEAD])
         self.assertAlmostEqual(self.do(membership.look, me, 9.0).soonest, 1.0)
 
+    def test_gone(self) -> None:
+        """Who is gone does not come back while somebody adopts what it owes."""
+        me = self.do(membership.join, Identity("m", 9))
+        self.assertTrue(self.do(lease_proofs.lives, me))
+        self.assertFalse(self.do(lease_proofs.isGone, "m"))
+        self.expire("m")
+        self.assertFalse(self.do(lease_proofs.lives, me))
+        self.assertTrue(self.do(lease_proofs.isGone, "none"))
+        with connect(self.conninfo, "test") as other:
+            with self.connection.transaction():
+                self.assertTrue(lease_proofs.isGone(self.connection, "m"))
+                with self.assertRaises(psycopg.errors.QueryCanceled), other.transaction():
+                    other.execute("SET LOCAL statement_timeout = 50")
+                    membership.look(other, me, 0.0)
+            with other.transaction():
+                self.assertTrue(membership.look(other, me, 0.0).lapsed)
+        self.assertFalse(self.do(lease_proofs.isGone, "m"))
+        # It renews just now: nobody waits for it.
+        self.expire("m")
+        with connect(self.conninfo, "test") as other, other.transaction():
+            membership.look(other, me, 0.0)
+            self.assertFalse(self.do(lease_proofs.isGone, "m"))
+        # Another process that has its name since is not itself.
+        self.expire("m")
+        self.do(membership.join, Identity("m", 9))
+        self.assertFalse(self.do(lease_proofs.lives, me))
+        self.assertFalse(self.do(lease_proofs.isGone, "m"))
+
     def test_forget(self) -> None:
         """Only a dead one."""
         self.do(membership.join, Identity("m", 9))
@@ -325,6 +353,21 @@ class Places(_WithDatabase):
         )
         sight = self.do(membership.look, None, 99.0, exact=True)
         return tuple(sight.members)
+
+    def test_livesAfterAll(self) -> None:
+        """Nothing is taken from a member that was seen dead, and has renewed its lease since."""
+        self.accounts(6)
+        claimed = self.do(places.claim, self.two, self.members(), 6)
+        pulled = self.do(places.pull, self.one, self.members(), Pull(self.two, 2))
+        self.assertEqual((len(claimed), len(pulled)), (6, 2))
+        seen = self.members(self.two)
+        self.assertIs(seen[1].life, Life.DEAD)
+        self.do(membership.look, self.two, 0.0)
+        self.assertEqual(self.do(places.claim, self.one, seen, 9), [])
+        self.assertEqual(self.do(places.promote, self.one, seen), [])
+        again = self.members(self.two)
+        self.assertEqual(len(self.do(places.promote, self.one, again)), 2)
+        self.assertEqual(len(self.do(places.claim, self.one, again, 9)), 4)
 
     def accounts(self, number: int, copies: int = 1) -> None:
         some = [ClusterAccount(f"{n}@x.test", "t", copies=copies) for n in range(number)]

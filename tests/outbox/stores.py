@@ -139,6 +139,7 @@ class StoreMixin(_Case):
         """It provides the interface, and outlives the process."""
         self.assertTrue(verifyObject(IOutboxStore, self.store))
         self.assertTrue(self.store.keeps)
+        self.assertEqual(self.store.term(), 0)
 
     def test_asItCame(self) -> None:
         """What was added comes back as it was, in order, the ids too; after a restart as well."""

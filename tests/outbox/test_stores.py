@@ -24,7 +24,7 @@ import iris_twisted
 from iris_twisted.errors import NotHeld, NotKept
 from iris_twisted.outbox import IFence, Place, Spool
 from iris_twisted.outbox.postgresql_schema import STEPS, VERSION, createTables
-from iris_twisted.outbox.values import Attempt
+from iris_twisted.outbox.values import Attempt, Look
 from iris_twisted.sinks import CallRecord
 
 from ..doubles import FixedDelay
@@ -213,6 +213,44 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
             self.assertEqual(self.did(other.adopt("m1", "m2")), 2)
         self.assertEqual(self.did(other.adopt("m1", "m2")), 0)
 
+    def test_livesAfterAll(self) -> None:
+        """Nothing is adopted of a member that has renewed its lease just before."""
+        self.add("r1")
+        fence = Places("m2")
+        other = self.another("m2", fence=fence)
+        fence.gone = False
+        self.assertEqual(self.did(other.adopt("m1", "m2")), 0)
+        self.assertEqual(self.rooms(), ["r1"])
+        fence.gone = True
+        self.assertEqual(self.did(other.adopt("m1", "m2")), 1)
+
+    def test_noMemberAnyMore(self) -> None:
+        """Who may be thought to be gone reads nothing to give, and claims nothing."""
+        fence = Places("m2")
+        other = self.another("m2", fence=fence)
+        self.add("r1")
+        self.did(self.another("m3").adopt("m1"))
+        fence.living = False
+        self.assertEqual(self.did(other.due("s", NOW, 9)), Look([], None))
+        self.assertEqual(self.sql("SELECT owner FROM outbox_deliveries"), [(None,)])
+        fence.living = True
+        self.assertEqual(len(self.did(other.due("s", NOW, 9)).due), 1)
+
+    def test_termEnds(self) -> None:
+        """In no term is a store that failed, until it works; otherwise the member's is its own."""
+        fence = Places("m2")
+        store = self.another("m2", fence=fence)
+        for term in (7, None, 8):
+            fence.now = term
+            self.assertEqual(store.term(), term)
+        self.vanish()
+        self.refused(store.depths())
+        self.assertIsNone(store.term())
+        self.comeBack()
+        self.clock.advance(5)
+        self.did(store.depths())
+        self.assertEqual(store.term(), 8)
+
     def test_revivedByAnybody(self) -> None:
         """A dead letter that is revived is delivered by whoever looks first."""
         id = self.add("r1")
@@ -374,6 +412,17 @@ class Places:
     def __init__(self, member: str) -> None:
         self.member = member
         self.asked: list[list[Place]] = []
+        self.now: int | None = 0
+        self.living = self.gone = True
+
+    def term(self) -> int | None:
+        return self.now
+
+    def lives(self, cursor: Any) -> bool:
+        return self.living
+
+    def isGone(self, cursor: Any, name: str) -> bool:
+        return self.gone
 
     def holding(self, cursor: Any, places: Any) -> list[bool]:
         self.asked.append(list(places))
@@ -439,8 +488,12 @@ class AtOnce(TestCase):
             while case.server.execute(waits, case.conninfo) == [(0,)]:
                 await deferLater(reactor, 0)
             self.assertFalse(adding.called)
+            # Nor could anything be marked, for longer than a while.
+            while store.term() is not None:
+                await deferLater(reactor, 0.01)
         with self.assertRaises(NotHeld):
             await adding
+        self.assertEqual(store.term(), 0)
         self.assertEqual(case.server.execute("SELECT * FROM outbox_keys", case.conninfo), [])
 
 

@@ -9,11 +9,14 @@ import os
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
 
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
+from iris_twisted.outbox import Outbox, OutboxObserver
 from iris_twisted.sinks import SinkContext, testing
 from iris_twisted.sinks.redis import RedisSinks
 
+from ..doubles import FixedDelay
 from ..network import NetworkCase
 from .doubles import RedisServer
 
@@ -60,6 +63,16 @@ class TestRedis(testing.SinkConformance):
 
     async def bringBack(self) -> None:
         await self.server.start()
+
+
+class _Attempts(OutboxObserver):
+    """How each attempt ended."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+
+    def ended(self, sink: str, outcome: str, seconds: float) -> None:
+        self.outcomes.append(outcome)
 
 
 class Answers(NetworkCase):
@@ -112,6 +125,28 @@ class Answers(NetworkCase):
             sink = self.sink(server, rest)
             await sink.check()
             self.assertIs(sink.durable, durable)
+
+    async def test_downAtTheStart(self) -> None:
+        """Until Redis could be asked it counts as durable: what it has not is not acknowledged."""
+        server = await self.server_()
+        server.settings = {}
+        await server.stop()
+        self.assertFalse(self.sink(server, "durable=no").durable)
+        sink = self.sink(server)
+        attempts = _Attempts()
+        outbox = Outbox(
+            reactor, None, lambda spec: sink, policy=FixedDelay(0.05), observer=attempts
+        )
+        self.addCleanup(lambda: Deferred.fromCoroutine(outbox.stop()))
+        outbox.use(["redis"])
+        offered = outbox.offer("a@x.test", {"roomid": "r1"}, ["redis"])
+        await self.until(lambda: "failed" in attempts.outcomes)
+        self.assertFalse(offered.called)
+        await server.start()
+        await offered
+        self.assertEqual(len(server.entries), 1)
+        # Now it was asked.
+        self.assertFalse(sink.durable)
 
     async def test_refusals(self) -> None:
         """An error of a command is told, but for texts that may repeat the call."""

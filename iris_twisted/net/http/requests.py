@@ -11,10 +11,15 @@ from typing import Any
 import attrs
 from hyperlink import EncodedURL
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.client import (
+    Agent,
+    HTTPConnectionPool,
+    RequestGenerationFailed,
+    ResponseDone,
+)
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer
@@ -86,13 +91,21 @@ class _BoundedBody(Protocol):
 
 @implementer(IBodyProducer)
 class _Bytes:
-    """A body that is there already."""
+    """
+    A body that is there already.
 
-    def __init__(self, body: bytes) -> None:
+    @param mayLeave: whether the request is to be sent still, now that there is a connection for it.
+    """
+
+    def __init__(self, body: bytes, mayLeave: Callable[[], bool]) -> None:
         self._body = body
+        self._mayLeave = mayLeave
         self.length = len(body)
 
     def startProducing(self, consumer: Any) -> Deferred[None]:
+        if not self._mayLeave():
+            # The headers wait behind it, and go with the connection.
+            return fail(CancelledError())
         consumer.write(self._body)
         return succeed(None)
 
@@ -170,11 +183,19 @@ class HttpRequests:
         )
 
     def post(
-        self, origin: str, url: str, headers: Mapping[str, str], body: bytes
+        self,
+        origin: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        mayLeave: Callable[[], bool] = lambda: True,
     ) -> Deferred[Answer]:
         """
         The same as L{send} for who posts to one URL again and again: half of what a request costs
         are treq's URLs, cookies and compression, which nobody needs there.
+
+        @param mayLeave: asked when there is a connection, right before anything is sent: C{False}
+            ends it.
         """
         return Deferred.fromCoroutine(
             self._answer(
@@ -183,7 +204,7 @@ class HttpRequests:
                     b"POST",
                     _onTheWire(url),
                     Headers({name: [value] for name, value in headers.items()}),
-                    _Bytes(body),
+                    _Bytes(body, mayLeave),
                 ),
             )
         )
@@ -196,6 +217,9 @@ class HttpRequests:
             content = await collecting.done
         except (IrisError, CancelledError):
             raise
+        except RequestGenerationFailed:
+            # It is C{_Bytes} that did not want it to leave.
+            raise ConnectionFailed(f"{self._what} {origin} is not asked any more") from None
         except Exception:
             raise explain(f"{self._what} {origin}", Failure()) from None
         if collecting.overfull:
