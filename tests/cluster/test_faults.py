@@ -37,7 +37,7 @@ _OUTAGE = scaled(60, 15)
 class Members(FarmCase):
     """Members that die, pause, leave and come."""
 
-    timeout = 900
+    timeout = 2400
 
     async def test_killed(self) -> None:
         """
