@@ -396,8 +396,10 @@ class FarmCase(TestCase):
         return key in self.unwritten and first < self.unwritten[key] + 1.0
 
     async def settled(self, seconds: float = 30.0) -> None:
-        """No more calls; wait until all that are owed are delivered."""
+        """No more calls; wait until the last are answered, and all that are owed are delivered."""
         self.stopCalls()
+        last = [p.call for p in self.calls if p.sessions and p.at > now() - 2]
+        await self.until(lambda: all(call.state != "ringing" for call in last), seconds)
         owed = "SELECT count(*) FROM outbox_deliveries"
         await self.until(lambda: self.rows(owed) == [(0,)], seconds)
 

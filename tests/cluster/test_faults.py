@@ -263,6 +263,7 @@ class _DatabaseCase(FarmCase):
 
     async def kept(self, before: frozenset[str], *outages: tuple[float, float]) -> None:
         """No connection was dropped, and nothing lost but what was refused meanwhile."""
+        await self.until(lambda: self.calls[-1].at - outages[-1][1] > 5)
         await self.settled()
         self.assertEqual(set(self.sandbox.platform.sessions), before)
         self.assertEqual(self.forgotten(), [])
@@ -288,7 +289,6 @@ class Databases(_DatabaseCase):
         self.server.start()
         back = now()
         took = await self.recovered(back)
-        await self.until(lambda: self.calls[-1].at - back > 5)
         await self.until(lambda: sum(self.shares().values()) == _ACCOUNTS)
         refused = [p for p in self.calls if gone + 1 < p.at < back - 1]
         self.assertEqual({p.call.state for p in refused} - {"ringing"}, set())
