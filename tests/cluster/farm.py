@@ -304,12 +304,7 @@ class FarmCase(TestCase):
 
     def sessionsOf(self, member: str) -> frozenset[str]:
         """The sessions of the accounts that a member owns."""
-        owned = self.rows(
-            "SELECT routing_id FROM iris_accounts a JOIN iris_places ON account = a.id "
-            "JOIN iris_members m ON owner = m.id WHERE m.name = %s",
-            member,
-        )
-        return self.sessions(*(name for (name,) in owned))
+        return self.sessions(*self.ownedBy(member))
 
     async def until(self, met: Callable[[], object], seconds: float = 60.0) -> float:
         """Wait until that holds. @return: how long it took."""
@@ -374,6 +369,12 @@ class FarmCase(TestCase):
         """Those of them that the platform was told had arrived."""
         return [placed for placed in self.missed() if placed.call.state == "acknowledged"]
 
+    def ownedBy(self, name: str) -> list[str]:
+        """The accounts of which a member has a place."""
+        owned = "SELECT routing_id FROM iris_accounts a JOIN iris_places ON account = a.id "
+        members = "JOIN iris_members m ON owner = m.id"
+        return [account for (account,) in self.rows(f"{owned} {members} WHERE m.name = %s", name)]
+
     def owedBy(self, name: str) -> list[str]:
         """The keys of what a member has still to deliver, as the database knows it."""
         owed = "SELECT key::text FROM outbox_deliveries JOIN outbox_calls ON id = call "
@@ -395,9 +396,9 @@ class FarmCase(TestCase):
         }
 
     def _hadUnwritten(self, key: str, first: float) -> bool:
-        # What the member had sent is read a moment later; until it notices that the database is
-        # out of reach, it may give something too.
-        return key in self.unwritten and first < self.unwritten[key] + 1.0
+        # What it had sent may be read a while later, where this process is busy. It comes from
+        # nobody else: a lease lasts for seven seconds more at least.
+        return key in self.unwritten and first < self.unwritten[key] + 5.0
 
     async def settled(self, seconds: float = 30.0) -> None:
         """No more calls; wait until the last are answered, and all that are owed are delivered."""

@@ -130,7 +130,7 @@ class Members(FarmCase):
         written = {
             key
             for key, times in self.repeated().items()
-            if key in self.unwritten and len(times) == 2 and 0 <= times[1] - woke < 1.0
+            if key in self.unwritten and len(times) == 2 and times[1] >= woke
         }
         self.assertLessEqual(len(written), 1)
         self.assertEqual(set(self.repeated()) - written, set())
