@@ -5,7 +5,6 @@ processes, with calls all the time.
 
 from __future__ import annotations
 
-import json
 import resource
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +17,6 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.trial.unittest import SkipTest, TestCase
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from iris_twisted.cluster import accounts, schema
 from iris_twisted.cluster.accounts import ClusterAccount
@@ -35,6 +32,7 @@ from iris_twisted.sandbox.records import Call, UserSession
 from ..postgresql import MISSING, NoMount, PostgreSQL
 from ..processes import Program, startTwist
 from .lateness import Lateness
+from .receiver import QuietSite, Receiver, now
 
 __all__ = ["FarmCase", "Placed", "now"]
 
@@ -44,60 +42,6 @@ _TOLERANCE = 0.05
 _BUSY = 1.0
 # How many transactions, one after the other, a failover takes at most.
 _STEPS = 10
-
-
-def now() -> float:
-    return float(reactor.seconds())  # type: ignore[attr-defined]
-
-
-class _Receiver(Resource):
-    """
-    Takes every call, and counts it by its key.
-
-    @ivar held: those that wait for an answer; C{None} where each is answered at once.
-    @ivar refused: the traces of those that it does not take now.
-    @ivar tried: the traces of all that came, again and again.
-    """
-
-    isLeaf = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.keys: dict[str, list[float]] = {}
-        self.traces: set[str] = set()
-        self.closed = False
-        self.held: list[Request] | None = None
-        self.refused: set[str] = set()
-        self.tried: list[str] = []
-
-    def answer(self) -> None:
-        """Those that wait, and all from now on."""
-        held, self.held = self.held, None
-        for request in held or ():
-            request.finish()
-
-    def render_POST(self, request: Request) -> bytes | int:
-        record = json.loads(request.content.read())
-        trace = record["notification"]["traceid"]
-        self.tried.append(trace)
-        if self.closed or trace in self.refused:
-            request.setResponseCode(503)
-            return b""
-        self.keys.setdefault(record["key"], []).append(now())
-        self.traces.add(trace)
-        if self.held is not None:
-            self.held.append(request)
-            return NOT_DONE_YET
-        return b""
-
-
-class _QuietSite(Site):
-    """One that does not log each request."""
-
-    noisy = False
-
-    def log(self, request: Request) -> None:
-        """Thousands, which say nothing."""
 
 
 @attrs.frozen
@@ -167,8 +111,8 @@ class FarmCase(TestCase):
         self.patch(platform, "_CALLS_KEPT", 100_000)
         self.cut: dict[str, float] = {}
         self._watchSessions()
-        self.receiver = _Receiver()
-        port = reactor.listenTCP(0, _QuietSite(self.receiver, timeout=None), interface="127.0.0.1")  # type: ignore[attr-defined]
+        self.receiver = Receiver()
+        port = reactor.listenTCP(0, QuietSite(self.receiver, timeout=None), interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(port.stopListening)
         self.hook = f"http://127.0.0.1:{port.getHost().port}/"
         self.calls: list[Placed] = []

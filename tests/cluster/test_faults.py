@@ -52,7 +52,7 @@ class Members(FarmCase):
         places = 3 * _MANY
         for name in "abc":
             self.start(name)
-        self.log.info("up: {s:.1f} s", s=await self.up(places, 120))
+        self.log.info("up: {s:.1f} s", s=await self.up(places, 300))
         self.callAll(_RATE)
         adopted: list[float] = []
         for number, name in enumerate(islice(cycle("abc"), _KILLS)):
@@ -64,7 +64,7 @@ class Members(FarmCase):
             await self.signal(name, "KILL")
             self.receiver.closed = False
             adopted.append(await self.adopted(2, places))
-            up = await self.up(places, 120)
+            up = await self.up(places, 300)
             self.start(name)
             back = await self.until(lambda: len(self.shares()) == 3)
             words = (
