@@ -26,7 +26,7 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
-__all__ = ["MISSING", "PostgreSQL", "postgreSQL"]
+__all__ = ["MISSING", "NoMount", "PostgreSQL", "postgreSQL"]
 
 
 def _binaries() -> Path | None:
@@ -45,14 +45,21 @@ _PATIENCE = 60.0
 _USER = "iris"
 
 
+class NoMount(Exception):
+    """A small disk cannot be had here."""
+
+
 class PostgreSQL:
     """
     A running server. It refuses root, so root runs it as the user C{postgres}.
 
+    @param disk: how many megabytes its data may have, on a disk of their own; C{None} for as
+        many as there are.
     @ivar folder: of its socket and its data.
+    @raise NoMount: where there can be no such disk.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, disk: int | None = None) -> None:
         assert BINARIES is not None
         self._binaries = BINARIES
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,6 +70,9 @@ class PostgreSQL:
         if os.geteuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
             self._as += ["--reuid=postgres", "--regid=postgres", "--init-groups"]
+        self._mounted = False
+        if disk is not None:
+            self._mount(disk)
         # Small files of its log, so that a test can forbid it large ones.
         options = ["--auth=trust", f"--username={_USER}", "--encoding=UTF8", "--locale=C"]
         initdb = str(self._binaries / "initdb")
@@ -74,6 +84,29 @@ class PostgreSQL:
     @property
     def _data(self) -> Path:
         return self.folder / "data"
+
+    def _mount(self, megabytes: int) -> None:
+        self._data.mkdir()
+        options = f"size={megabytes}m,mode=0700"
+        command = ["mount", "-t", "tmpfs", "-o", options, "iris-pg", str(self._data)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            shutil.rmtree(self.folder)
+            words = " ".join(done.stderr.split())
+            raise NoMount(f"a small disk cannot be mounted: run the tests as root ({words})")
+        self._mounted = True
+        if os.geteuid() == 0:
+            shutil.chown(self._data, "postgres", "postgres")
+
+    def fillDisk(self) -> None:
+        """Leave no room on its small disk."""
+        with open(self._data / "filler", "wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+
+    def emptyDisk(self) -> None:
+        """There is room again."""
+        (self._data / "filler").unlink()
 
     def _run(self, *command: str) -> None:
         done = subprocess.run([*self._as, *command], capture_output=True, text=True, cwd="/")
@@ -104,7 +137,7 @@ class PostgreSQL:
         """Start it, if it does not run; it answers then."""
         import psycopg
 
-        if self._process is not None and self._process.poll() is None:
+        if not self.hasEnded:
             return
         log = open(self.folder / "log", "ab")  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -127,6 +160,15 @@ class PostgreSQL:
                 # It says nowhere but in its log when it is ready.
                 time.sleep(0.02)
 
+    def beStandby(self) -> None:
+        """From its next start on, as a standby is that waits for its primary."""
+        (self._data / "standby.signal").touch()
+
+    @property
+    def hasEnded(self) -> bool:
+        """Whether it does not run, for whatever reason."""
+        return self._process is None or self._process.poll() is not None
+
     def send(self, number: signal.Signals) -> None:
         """
         Send it a signal: SIGTERM, SIGINT and SIGQUIT are its smart, fast and immediate ends; the
@@ -137,7 +179,7 @@ class PostgreSQL:
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Signal it, and wait for its end; C{start} starts it again."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and not self.hasEnded:
             self.send(number)
             self._process.wait(_PATIENCE)
         if number is signal.SIGKILL:
@@ -181,6 +223,9 @@ class PostgreSQL:
         """Nothing of it is left."""
         self.thaw()
         self.stop(signal.SIGQUIT)
+        if self._mounted:
+            self._awaitChildren()
+            subprocess.run(["umount", str(self._data)], check=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -71,6 +71,7 @@ class Decisions:
             there was nothing to do.
         """
         self._warn(sight)
+        self._remember(sight)
         if plan(self._view(me, sight)) == Plan():
             return None
         # What the members said of themselves may be old.
@@ -94,7 +95,11 @@ class Decisions:
             pulled += some or []
         return (claimed, pulled) if claimed or pulled else None
 
-    def _view(self, me: int, sight: Sight) -> View:
+    def _remember(self, sight: Sight) -> None:
+        """
+        Since when nothing changes. By what the members say of themselves alone, which need
+        not be what is counted: a dead one says what it had, others leave out what they cannot use.
+        """
         who = [(m.id, m.life, m.draining, m.capacity) for m in sight.members]
         loads = [(m.held, m.going, m.coming) for m in sight.members]
         if (who, sight.waiting) != (self._who, self._waiting):
@@ -102,6 +107,8 @@ class Decisions:
         if (who, sight.waiting, loads) != (self._who, self._waiting, self._loads):
             self._who, self._waiting, self._loads = who, sight.waiting, loads
             self._since = self._time.seconds()
+
+    def _view(self, me: int, sight: Sight) -> View:
         fruitless = frozenset(self._fruitless)
         return View(me, sight.members, sight.waiting, sight.fresh, self.waited, fruitless)
 

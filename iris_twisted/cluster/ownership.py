@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
 
-from .values import Life, Member, Place
+from .values import RENEW, Life, Member, Place
 
 __all__ = ["Plan", "Pull", "Share", "View", "choose", "missing", "plan", "promoted", "shares"]
 
@@ -23,6 +23,9 @@ __all__ = ["Plan", "Pull", "Share", "View", "choose", "missing", "plan", "promot
 _SETTLE = 1.0
 # Seconds after which places that nobody claims within its share are claimed beyond it.
 _PATIENCE = 1.0
+# The same for places that somebody hands over, who keeps them until then: by then each member has
+# looked. What one takes for another that is only slow is moved a second time.
+_UNHURRIED = RENEW + _PATIENCE
 # Seconds after which places that nobody can claim do not count as a failover any more: they
 # wait for a change.
 _STUCK = 10.0
@@ -161,7 +164,7 @@ def _pauses(view: View) -> bool:
 def _drain(view: View, me: Member, mine: Share, drained: Sequence[Member]) -> tuple[Pull, ...]:
     """Take over from those who leave: at first up to the share."""
     most = min(me.room, _DRAINED - me.coming)
-    if view.waited < _PATIENCE:
+    if view.waited < _UNHURRIED:
         most = min(most, mine.high - me.load)
     pulls = []
     # The members begin at different ones, not all at the first.

@@ -5,73 +5,43 @@ processes, with calls all the time.
 
 from __future__ import annotations
 
-import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
+import psycopg
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
 from twisted.trial.unittest import SkipTest, TestCase
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from iris_twisted.cluster import accounts, schema
 from iris_twisted.cluster.accounts import ClusterAccount
 from iris_twisted.cluster.conninfo import connect
 from iris_twisted.cluster.key_file import Keys, addKey
 from iris_twisted.cluster.overview import statusOf
-from iris_twisted.sandbox import Sandbox, startSandbox
-from iris_twisted.sandbox.records import Call
+from iris_twisted.cluster.values import LEASE
+from iris_twisted.errors import DatabaseFailed
+from iris_twisted.sandbox import Sandbox, platform, startSandbox
+from iris_twisted.sandbox.platform import Platform
+from iris_twisted.sandbox.records import Call, UserSession
 
-from ..postgresql import MISSING, PostgreSQL
+from ..postgresql import MISSING, NoMount, PostgreSQL
 from ..processes import Program, startTwist
+from .lateness import Lateness
+from .receiver import QuietSite, Receiver, now
 
-__all__ = ["FarmCase"]
+__all__ = ["FarmCase", "Placed", "now"]
 
-
-class _Receiver(Resource):
-    """
-    Takes every call, and counts it by its key.
-
-    @ivar held: those that wait for an answer; C{None} where each is answered at once.
-    @ivar refused: the traces of those that it does not take now.
-    @ivar tried: the traces of all that came, again and again.
-    """
-
-    isLeaf = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.keys: dict[str, list[float]] = {}
-        self.traces: set[str] = set()
-        self.closed = False
-        self.held: list[Request] | None = None
-        self.refused: set[str] = set()
-        self.tried: list[str] = []
-
-    def answer(self) -> None:
-        """Those that wait, and all from now on."""
-        held, self.held = self.held, None
-        for request in held or ():
-            request.finish()
-
-    def render_POST(self, request: Request) -> bytes | int:
-        record = json.loads(request.content.read())
-        trace = record["notification"]["traceid"]
-        self.tried.append(trace)
-        if self.closed or trace in self.refused:
-            request.setResponseCode(503)
-            return b""
-        now = reactor.seconds()  # type: ignore[attr-defined]
-        self.keys.setdefault(record["key"], []).append(now)
-        self.traces.add(trace)
-        if self.held is not None:
-            self.held.append(request)
-            return NOT_DONE_YET
-        return b""
+# The part of its share by which a member may be off without a move for that.
+_TOLERANCE = 0.05
+# Seconds late by which a machine is too busy to be measured.
+_BUSY = 1.0
+# How many transactions, one after the other, a failover takes at most.
+_STEPS = 10
 
 
 @attrs.frozen
@@ -80,12 +50,17 @@ class Placed:
     A call.
 
     @ivar at: when it was placed.
-    @ivar connected: how many sessions the account had then.
+    @ivar sessions: those of the account then whose sockets were there.
     """
 
     call: Call
     at: float
-    connected: int
+    sessions: frozenset[str]
+
+    @property
+    def connected(self) -> int:
+        """How many there were."""
+        return len(self.sessions)
 
     @property
     def trace(self) -> str:
@@ -96,19 +71,33 @@ class FarmCase(TestCase):
     """
     Each with a PostgreSQL of its own, which it may stop and kill.
 
+    @cvar disk: how many megabytes PostgreSQL has for its data; C{None} for as many as there are.
     @ivar calls: those that were placed.
     @ivar kills: when members were killed.
+    @ivar cut: the sessions whose sockets went without a word, and when.
     @ivar unwritten: the calls that a member owed when it was killed, stopped or cut off, and when
         that was: of those that a receiver had by then, that was not written down.
     """
 
     timeout = 300
+    disk: int | None = None
+    log = Logger()
 
     async def setUp(self) -> None:
         if MISSING:
             raise SkipTest(MISSING)
-        self.server = PostgreSQL()
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # All of the platform's sockets are this process's.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        try:
+            self.server = PostgreSQL(self.disk)
+        except NoMount as e:
+            raise SkipTest(str(e)) from None
         self.addCleanup(self.server.remove)
+        self._eyes: psycopg.Connection | None = None
+        self.addCleanup(self._closeEyes)
+        self._lateness = Lateness()
+        self.addCleanup(self._lateness.stop)
         self.conninfo = self.server.database()
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
@@ -116,8 +105,14 @@ class FarmCase(TestCase):
         addKey(self.key)
         self.sandbox: Sandbox = await startSandbox(reactor)
         self.addCleanup(self.sandbox.stop)
-        self.receiver = _Receiver()
-        port = reactor.listenTCP(0, Site(self.receiver), interface="127.0.0.1")  # type: ignore[attr-defined]
+        # Thousands of sessions of those that were killed are of no use to anybody.
+        self.sandbox.platform.resumptionPatience = 60.0
+        # What is answered late, it remembers too.
+        self.patch(platform, "_CALLS_KEPT", 100_000)
+        self.cut: dict[str, float] = {}
+        self._watchSessions()
+        self.receiver = Receiver()
+        port = reactor.listenTCP(0, QuietSite(self.receiver, timeout=None), interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(port.stopListening)
         self.hook = f"http://127.0.0.1:{port.getHost().port}/"
         self.calls: list[Placed] = []
@@ -128,15 +123,26 @@ class FarmCase(TestCase):
         self._placing = LoopingCall(self._place)
         self.addCleanup(self.stopCalls)
 
+    def _watchSessions(self) -> None:
+        left = Platform.left
+
+        def watched(platform: Platform, user: UserSession, waits: bool) -> None:
+            if waits:
+                self.cut[user.id] = now()
+            left(platform, user, waits)
+
+        self.patch(Platform, "left", watched)
+
     # Making
 
-    def add(self, number: int, copies: int = 1) -> None:
-        """Add so many accounts."""
-        self.accounts = [f"user{n}@sandbox.test" for n in range(number)]
+    def add(self, number: int, copies: int = 1, name: str = "user") -> list[str]:
+        """Add so many accounts, which are called from now on, and no others. @return: them."""
+        self.accounts = [f"{name}{n}@sandbox.test" for n in range(number)]
         with connect(self.conninfo, "test") as connection, connection.transaction():
             schema.migrate(connection)
             some = [ClusterAccount(name, "any", copies=copies) for name in self.accounts]
             accounts.add(connection, Keys(self.key), some)
+        return self.accounts
 
     def start(self, name: str, *options: str, conninfo: str | None = None) -> Program:
         """Start a member."""
@@ -162,7 +168,7 @@ class FarmCase(TestCase):
     async def signal(self, name: str, signal: str) -> int:
         """Signal a member, which ends by that."""
         if signal == "KILL":
-            self.kills.append(reactor.seconds())  # type: ignore[attr-defined]
+            self.kills.append(now())
         status = await self.members.pop(name).signal(signal)
         if signal == "KILL":
             self.broke(name, self.kills[-1])
@@ -187,39 +193,101 @@ class FarmCase(TestCase):
 
     def _place(self) -> None:
         to = self.accounts[len(self.calls) % len(self.accounts)]
-        connected = self.connections(to)
-        now = reactor.seconds()  # type: ignore[attr-defined]
-        self.calls.append(Placed(self.sandbox.placeCall(to), now, connected))
+        sessions = self.sessions(to)
+        self.calls.append(Placed(self.sandbox.placeCall(to), now(), sessions))
 
-    def connections(self, routingId: str) -> int:
-        """How many sessions an account has, those left out whose sockets are gone."""
-        platform = self.sandbox.platform
-        return sum(s.id in platform.sessions for s in platform.sessionsOf(routingId))
+    def sessions(self, *routingIds: str) -> frozenset[str]:
+        """The sessions of these accounts, those left out whose sockets are gone."""
+        known = self.sandbox.platform
+        found = (s.id for name in routingIds for s in known.sessionsOf(name))
+        return frozenset(id for id in found if id in known.sessions)
 
     # Seeing
 
+    def look(self, work: Callable[[psycopg.Connection], Any]) -> Any:
+        """Ask the database, by a connection that stays."""
+        for _ in range(2):
+            if self._eyes is None:
+                self._eyes = connect(self.conninfo, "test")
+            try:
+                with self._eyes.transaction():
+                    return work(self._eyes)
+            except psycopg.OperationalError:
+                # It was restarted meanwhile.
+                self._closeEyes()
+        self.fail("the database does not stay")
+
+    def _closeEyes(self) -> None:
+        eyes, self._eyes = self._eyes, None
+        if eyes is not None:
+            eyes.close()
+
+    def rows(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """What the database answers."""
+        found: list[tuple[Any, ...]] = self.look(
+            lambda connection: connection.execute(statement, parameters).fetchall()
+        )
+        return found
+
     def status(self) -> dict[str, Any]:
         """What C{twist iris-cluster status --json} says."""
-        with connect(self.conninfo, "test") as connection, connection.transaction():
-            return statusOf(connection)
+        seen: dict[str, Any] = self.look(statusOf)
+        return seen
 
     def shares(self) -> dict[str, int]:
         """How many places each member has that lives; none before there are tables."""
-        there = "SELECT to_regclass('iris_members') IS NOT NULL"
-        if self.server.execute(there, self.conninfo) == [(False,)]:
+        if self.rows("SELECT to_regclass('iris_members') IS NOT NULL") == [(False,)]:
             return {}
-        return {m["name"]: m["places"] for m in self.status()["members"] if m["state"] == "live"}
+        # Not all of the status: this is asked again and again.
+        return dict(
+            self.rows(
+                "SELECT name, (SELECT count(*)::int FROM iris_places WHERE owner = m.id) "
+                "FROM iris_members m WHERE expires > clock_timestamp() AND NOT draining"
+            )
+        )
+
+    def sessionsOf(self, member: str) -> frozenset[str]:
+        """The sessions of the accounts that a member owns."""
+        return self.sessions(*self.ownedBy(member))
 
     async def until(self, met: Callable[[], object], seconds: float = 60.0) -> float:
         """Wait until that holds. @return: how long it took."""
-        began = reactor.seconds()  # type: ignore[attr-defined]
-        while True:
-            if met():
-                return float(reactor.seconds() - began)  # type: ignore[attr-defined]
-            if reactor.seconds() - began > seconds:  # type: ignore[attr-defined]
+        began = now()
+        while not met():
+            if now() - began > seconds:
                 words = "\n".join(f"{n}: {p.stderr}" for n, p in self.members.items())
-                self.fail(f"not met in {seconds} s; {self.status()}\n{words}")
-            await deferLater(reactor, 0.05)  # type: ignore[arg-type]
+                try:
+                    status = str(self.status())
+                except DatabaseFailed as e:
+                    status = e.message
+                self.fail(f"not met in {seconds} s; {status}\n{words}")
+            await deferLater(reactor, 0.1)  # type: ignore[arg-type]
+        return now() - began
+
+    async def adopted(self, members: int, places: int) -> float:
+        """
+        Wait until so many members live and own all places, which must take less than 12 seconds.
+
+        @return: how long it took.
+        """
+
+        def met() -> bool:
+            shares = self.shares()
+            return len(shares) == members and sum(shares.values()) == places
+
+        took = await self.until(met, 40.0)
+        self.assertPrompt(took, 12.0)
+        return took
+
+    def assertPrompt(self, took: float, seconds: float) -> None:
+        """
+        It took less than that, or as much longer as a busy machine lets each step wait; and a
+        lease more where that is long: whoever waited long for the database gives others the
+        time to renew theirs.
+        """
+        late = self._lateness.most
+        seconds += _STEPS * late + (LEASE if late > _BUSY else 0.0)
+        self.assertLess(took, seconds, f"the machine was late by {late:.2f} s")
 
     async def up(self, connections: int, seconds: float = 60.0) -> float:
         """Wait until so many connections are up, each kept by its owner."""
@@ -230,6 +298,17 @@ class FarmCase(TestCase):
         """The calls that the receiver does not have."""
         return [placed for placed in self.calls if placed.trace not in self.receiver.traces]
 
+    def unexplained(self) -> list[Placed]:
+        """
+        Those of them for which somebody was connected, whose socket was not cut before there
+        was time for an answer.
+        """
+        return [
+            placed
+            for placed in self.missed()
+            if any(self.cut.get(id, placed.at + 60) - placed.at > 5 for id in placed.sessions)
+        ]
+
     def forgotten(self) -> list[Placed]:
         """Those of them that the platform was told had arrived."""
         return [placed for placed in self.missed() if placed.call.state == "acknowledged"]
@@ -238,14 +317,12 @@ class FarmCase(TestCase):
         """The accounts of which a member has a place."""
         owned = "SELECT routing_id FROM iris_accounts a JOIN iris_places ON account = a.id "
         members = "JOIN iris_members m ON owner = m.id"
-        rows = self.server.execute(f"{owned} {members} WHERE m.name = '{name}'", self.conninfo)
-        return [account for (account,) in rows]
+        return [account for (account,) in self.rows(f"{owned} {members} WHERE m.name = %s", name)]
 
     def owedBy(self, name: str) -> list[str]:
         """The keys of what a member has still to deliver, as the database knows it."""
         owed = "SELECT key::text FROM outbox_deliveries JOIN outbox_calls ON id = call "
-        rows = self.server.execute(f"{owed} WHERE owner = '{name}'", self.conninfo)
-        return [key for (key,) in rows]
+        return [key for (key,) in self.rows(f"{owed} WHERE owner = %s", name)]
 
     def repeated(self) -> dict[str, list[float]]:
         """
@@ -268,22 +345,33 @@ class FarmCase(TestCase):
         return key in self.unwritten and first < self.unwritten[key] + 5.0
 
     async def settled(self, seconds: float = 30.0) -> None:
-        """No more calls; wait until all that are owed are delivered."""
+        """No more calls; wait until the last are answered, and all that are owed are delivered."""
         self.stopCalls()
+        last = [p.call for p in self.calls if p.sessions and p.at > now() - 2]
+        await self.until(lambda: all(call.state != "ringing" for call in last), seconds)
         owed = "SELECT count(*) FROM outbox_deliveries"
-        await self.until(lambda: self.server.execute(owed, self.conninfo) == [(0,)], seconds)
+        await self.until(lambda: self.rows(owed) == [(0,)], seconds)
 
-    async def balanced(self, members: int, places: int, seconds: float = 60.0) -> None:
-        """Wait until so many members have fair shares of so many places, all connected."""
-        low, high = int(places / members * 0.9), int(places / members * 1.1 + 1)
+    async def balanced(self, members: int, places: int, seconds: float = 90.0) -> float:
+        """
+        Wait until so many members have fair shares of so many places, all connected, and
+        nothing moves.
+
+        @return: how long it took.
+        """
+        even, over = divmod(places, members)
+        low, high = even - int(even * _TOLERANCE), even + bool(over)
+        high += int(high * _TOLERANCE)
 
         def met() -> bool:
             shares = self.shares()
             fair = all(low <= share <= high for share in shares.values())
-            return len(shares) == members and sum(shares.values()) == places and fair
+            done = len(shares) == members and sum(shares.values()) == places and fair
+            moving = "SELECT count(*) FROM iris_places WHERE successor IS NOT NULL"
+            return done and self.rows(moving) == [(0,)]
 
-        await self.until(met, seconds)
-        await self.up(places)
+        took = await self.until(met, seconds)
+        return took + await self.up(places, seconds)
 
     async def end(self) -> None:
         """End all members politely."""

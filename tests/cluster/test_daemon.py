@@ -68,8 +68,10 @@ class Starts(_Waiting):
 
     async def test_readOnly(self) -> None:
         """A standby is told, and what to name instead."""
-        name = self.conninfo.rpartition("=")[2]
-        self.server.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        self.add(1)
+        self.server.stop(signal.SIGINT)
+        self.server.beStandby()
+        self.server.start()
         line = await self.refused()
         self.assertIn("a read-only standby: name the primary", line)
 

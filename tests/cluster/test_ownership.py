@@ -31,7 +31,7 @@ from iris_twisted.cluster.ownership import (
     promoted,
     shares,
 )
-from iris_twisted.cluster.values import LEASE, Life, Member, Place
+from iris_twisted.cluster.values import LEASE, RENEW, Life, Member, Place
 
 from .model import Database, Process, Row
 
@@ -342,13 +342,17 @@ class Plans(SynchronousTestCase):
         self.assertEqual(plan(View(1, late)), Plan())
 
     def test_drain(self) -> None:
-        """Who drains is relieved before anything else is moved, up to the fair share first."""
+        """
+        Who drains is relieved before anything else is moved, up to the fair share until each
+        member has had time to look.
+        """
         members = member(1), member(2, 90), member(3, 90, draining=True)
         self.assertEqual(plan(View(1, members)), Plan(pulls=(Pull(3, 90),)))
         self.assertEqual(plan(View(3, members)), Plan())
         full = member(1, 90), member(2, 80), member(3, 5, draining=True)
         self.assertEqual(plan(View(1, full)), Plan())
-        self.assertEqual(plan(View(1, full, waited=2.0)), Plan(pulls=(Pull(3, 5),)))
+        self.assertEqual(plan(View(1, full, waited=RENEW)), Plan())
+        self.assertEqual(plan(View(1, full, waited=RENEW + 1)), Plan(pulls=(Pull(3, 5),)))
 
     def test_balance(self) -> None:
         """A few at a time, from the most loaded, and nothing for a few per cent."""
