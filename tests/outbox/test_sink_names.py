@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 
 from . import test_stores
-from .stores import MODEL_STEPS, addTo, record
+from .stores import STEPS as MODEL_STEPS
+from .stores import addTo, record
 
 
 def _name(sink: str) -> str:
