@@ -42,6 +42,8 @@ _ROUTING_KEY = "iris.{account}.{type}"
 _FIELD = re.compile(r"\{(account|type)\}")
 # AMQP 0-9-1 section 4.2.5.3: a short string.
 _SHORT = 255
+# They must fit a frame (section 4.2.3) with what else stands there; brokers take 128 KiB or so.
+_HEADERS = 65_536
 
 
 @implementer(IAskingSink, IOrderedSink)
@@ -88,12 +90,15 @@ class AmqpSink(BrokerSink["AmqpChannel"]):
         call = self._context.format.encode(record)
         # CloudEvents, AMQP Protocol Binding 1.0.2, section 3.1.3.
         events = {f"cloudEvents_{name}": value for name, value in call.attributes.items()}
+        headers = {**fields, **events}
+        if sum(len(name) + len(value.encode()) for name, value in headers.items()) > _HEADERS:
+            raise SinkRefused(f"{self.name}: the headers would be longer than {_HEADERS} bytes")
         return AmqpMessage(
             id=record.key,
             routingKey=key,
             timestamp=int(record.received),
             contentType=call.contentType,
-            headers={**fields, **events},
+            headers=headers,
             body=call.body,
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import pika
@@ -76,13 +77,21 @@ def _cannotOpen(place: AmqpPlace, error: BaseException) -> IrisError:
     return explain(place.name, Failure(error))
 
 
+class _SteadyReactor:
+    """What pika needs of a reactor: so its heartbeats do not notice that the wall clock is set."""
+
+    def __init__(self, reactor: Any) -> None:
+        self.callLater = steadyTime(reactor).callLater
+        self.callFromThread = reactor.callFromThread
+
+
 class _Connection(TwistedProtocolConnection):  # type: ignore[misc]
     """
     pika's connection, which tells why it could not be opened, and when its socket is gone.
     """
 
     def __init__(self, parameters: Any, reactor: Any) -> None:
-        super().__init__(parameters, custom_reactor=reactor)
+        super().__init__(parameters, custom_reactor=_SteadyReactor(reactor))
         self.gone: Deferred[None] = Deferred()
         self.error: BaseException | None = None
 
@@ -96,6 +105,10 @@ class _Connection(TwistedProtocolConnection):  # type: ignore[misc]
         pending = getattr(self._impl, "_error", None)
         if isinstance(pending, exceptions.AMQPError):
             reason = Failure(pending)
+        else:
+            # Twisted gives all lost sockets one exception. Each coroutine that pika raises it in
+            # would make its traceback longer, which would keep all of them.
+            reason = Failure(copy(reason.value))
         try:
             super().connectionLost(reason)
         finally:

@@ -4,7 +4,9 @@ Calls to an AMQP broker: what it may say, one after the other.
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
-from iris_twisted.sinks import SinkContext, testing
+from iris_twisted.sinks import SinkContext, amqp_channel, testing
 from iris_twisted.sinks.amqp import AmqpSinks
 
+from ..doubles import DriftingClock
 from ..network import NetworkCase
 from .doubles import AmqpBroker
 
@@ -153,6 +156,40 @@ class Answers(NetworkCase):
         self.assertIn("403 ACCESS_REFUSED - no write access", caught.exception.message)
         broker.outcome = lambda _: "ack"
         await self.takenAgain(sink, record)  # type: ignore[arg-type]
+
+    async def test_longHeaders(self) -> None:
+        """What fits no frame is refused, and cuts off nobody else's calls."""
+        broker = await self.broker_()
+        sink = self.sink(broker.port, "exchange=calls&routing-key=all")
+        (error,) = await self.outcomes(sink.take(self.record(type="x" * 140_000)))
+        self.assertIsInstance(error, SinkRefused)
+        self.assertIn("the headers would be longer than 65536 bytes", error.message)
+        self.assertEqual(broker.messages, [])
+        await sink.take(self.record(type="x" * 60_000))
+
+    async def test_nothingStays(self) -> None:
+        """Of a connection that was lost with calls under way nothing stays in memory."""
+        broker = await self.broker_()
+        broker.outcome = lambda _: "hold"
+        sink = self.sink(broker.port)
+        await sink.check()
+        channel = weakref.ref(await sink._kept.get())
+        taking = [sink.take(self.record()) for _ in range(8)]
+        await self.until(lambda: len(broker.messages) == 8)
+        await broker.stop()
+        errors = await self.outcomes(*taking)
+        self.assertEqual({type(error) for error in errors}, {NotTaken})
+        del errors, taking
+        await self.until(lambda: gc.collect() >= 0 and channel() is None)
+
+    async def test_heartbeats(self) -> None:
+        """They go out in time while the wall clock is set back."""
+        clock, beats = DriftingClock(), list[int]()
+        clock.callFromThread = None  # type: ignore[attr-defined]
+        amqp_channel._SteadyReactor(clock).callLater(5.0, beats.append, 1)
+        clock.jump(-3600)
+        clock.advance(5)
+        self.assertEqual(beats, [1])
 
     async def test_mistakes(self) -> None:
         """What somebody has to change, told at the start; a call waits for it."""
