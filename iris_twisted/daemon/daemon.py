@@ -365,7 +365,7 @@ class Daemon(Service):
                 self._log.error(
                     "{reason}; calls wait until somebody has mended it", reason=e.message
                 )
-        if self._accountSet is None or self._cluster is not None:
+        if self._accountSet is None or self._cluster is not None or not self.running:
             return
         # Before it waits for those that go: they are not wanted any more to be ready.
         self.configuration = attrs.evolve(before, accounts=configuration.accounts)

@@ -26,6 +26,7 @@ from zope.interface.verify import verifyObject
 
 from iris_twisted.connection.state import ConnectionState
 from iris_twisted.daemon import account_set as accountSetModule
+from iris_twisted.daemon import daemon as daemonModule
 from iris_twisted.daemon.callback_fan_out import CallbackFanOut
 from iris_twisted.daemon.configuration import Configuration
 from iris_twisted.daemon.daemon import Daemon, tokensOf
@@ -420,6 +421,27 @@ class Reloading(DaemonCase):
             await adopting
         await self.until(lambda: self.users(sandbox) == ["a"])
         await self.daemon.stopService()
+
+    async def test_stoppedWhileReloading(self) -> None:
+        """Who stops while a new sink is asked whether it is there adopts nobody."""
+        sandbox = await self.sandbox()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        config = self.write(sandbox, "a")
+        await self.run_(sandbox, config=config, sink=[f"file:{self.folder}/calls"])
+        await self.until(lambda: len(self.users(sandbox)) == 1)
+        self.write(sandbox, "a", "b")
+        more = [f"file:{self.folder}/{name}" for name in ("calls", "more")]
+        new = self.configuration(config=config, sink=more)
+        checked: Deferred[None] = Deferred()
+        self.patch(daemonModule, "checkSinks", lambda sinks: checked)
+        with capturedLogs() as logs:
+            adopting = self.daemon.adopt(new, tokensOf(new))
+            stopping = self.daemon.stopService()
+            checked.callback(None)
+            await adopting
+            await stopping
+        self.assertEqual([log for log in logs if "come" in log], [])
 
     async def test_endedWhileReloading(self) -> None:
         """The last account ends while others are closed: one that is to come keeps it running."""
