@@ -168,6 +168,20 @@ class Members(TestCase):
 
         return met
 
+    def shared(self, places: int) -> Callable[[], bool]:
+        """All have an owner and are connected, and no member is off its share by more than 5 %."""
+
+        def met() -> bool:
+            up = [len(self.runners[name].up) for name in self.members]
+            share = places / len(self.members)
+            return (
+                sum(up) == places
+                and self.owned() == up
+                and max(abs(number - share) for number in up) <= 0.05 * share
+            )
+
+        return met
+
     async def test_alone(self) -> None:
         """The first member makes the tables, and has all; new accounts come, others go."""
         self.accounts(5)
@@ -204,14 +218,13 @@ class Members(TestCase):
         self.accounts(60)
         for name in "abc":
             self.join(name)
-        await self.until(lambda: sum(self.owned()) == 60 and not self.platform.dark)
-        await self.until(self.settled(20, 20, 20))
+        await self.until(self.shared(60))
         leaving = self.members.pop("b")
         await leaving.drain(20.0)
         self.assertEqual(leaving.owned, 0)
         await self.leave(leaving)
         self.assertEqual(self.platform.dark, set())
-        await self.until(self.settled(30, 30))
+        await self.until(self.shared(60))
 
     async def test_nobodyLeft(self) -> None:
         """The last one has nobody to wait for."""
