@@ -338,12 +338,12 @@ class Link:
         # Data without a message: a websocket ping, or a part of one; our pings brought none.
         receivedOther = self._receivedOther or self.lastHeard < self._checked
         self._receivedOther, self._checked = False, now
-        pulse = self._keepalive.check(
+        status = self._keepalive.check(
             now, self._transport.bytesReceived, receivedOther=receivedOther, reading=self._reading
         )
-        if pulse is KeepaliveStatus.OVERDUE:
+        if status is KeepaliveStatus.OVERDUE:
             self._abortSilent()
-        elif pulse is KeepaliveStatus.PING and self.session.isUp:
+        elif status is KeepaliveStatus.PING and self.session.isUp:
             self.session.sendPing(now)
             if self._keepalive.left <= self._times.pingInterval:
                 self._lastCheck = self._time.callLater(self._keepalive.left, self._checkSilence)
