@@ -41,7 +41,7 @@ from .websocket_address import resumptionDestination, websocketDestination
 
 __all__ = ["Attempt", "Connected", "Target"]
 
-# Seconds for which no server's featuresWithin with an acknowledgement is too short.
+# Seconds for which no server's wait for an acknowledgement is too short.
 _SOON = 10.0
 
 

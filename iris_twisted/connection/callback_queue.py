@@ -117,11 +117,11 @@ class CallbackQueue:
         self._draining = True
         cleared = self._cleared
         try:
-            finishing = self._make("onEvent", (event,))
+            finishing = self._makeWith("onEvent", event)
             if finishing is not None:
                 finishing.addErrback(lambda _: None)
             # It may have closed the connection, and then nothing else is told.
-            return None if cleared != self._cleared else self._make(name, (argument,))
+            return None if cleared != self._cleared else self._makeWith(name, argument)
         finally:
             self._draining = False
             if self._items:
@@ -144,6 +144,14 @@ class CallbackQueue:
 
     def _schedule(self) -> None:
         self._turn = self._time.callLater(0.0, self._drain)
+
+    def _makeWith(self, name: str, argument: object) -> Deferred[object] | None:
+        """As L{_make}, in the shape that costs least: this happens with each notification."""
+        try:
+            result = getattr(self._target, name)(argument)
+        except BaseException:
+            return self._watched(name, fail())
+        return None if result is None else self._watched(name, maybeDeferred(lambda: result))
 
     def _make(self, name: str, args: tuple[object, ...]) -> Deferred[object] | None:
         """As L{now} does."""

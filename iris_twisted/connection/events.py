@@ -85,7 +85,10 @@ class ConnectionEvents:
     def notificationNow(self, info: dict[str, Any]) -> Deferred[object] | None:
         """A notification came; as L{CallbackQueue.now} does."""
         self._counters.notified()
-        event = self._observed("SDK_NotificationReceived", info)
+        # As _observed does, without a call: this happens with each notification.
+        event = {"type": "connection", "state": "SDK_NotificationReceived", "details": info}
+        if self._observe is not None:
+            self._observe(event)
         return self.queue.now(event, "onNotification", info)
 
     def rejected(self, payload: dict[str, Any]) -> None:

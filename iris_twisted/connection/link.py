@@ -5,7 +5,6 @@ A link: one transport and the XMPP session on it, with the timers that both need
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -29,6 +28,7 @@ from ..xmpp.events import (
 )
 from ..xmpp.interfaces import IXmppSession
 from ..xmpp.keepalive import Keepalive, KeepaliveStatus
+from .pending_answers import PendingAnswers
 from .ping_scheduler import PingScheduler, pingSchedulerFor
 
 __all__ = ["Link", "LinkOwner", "LinkTimes"]
@@ -102,7 +102,6 @@ class Link:
         self._wasUp = False
         self._reading = True
         self._paused = False
-        self._needed: set[str] = set()
         self._keepalive: Keepalive | None = None
         self._pingScheduler: PingScheduler | None = None
         self._closing: IDelayedCall | None = None
@@ -110,7 +109,7 @@ class Link:
         self._mayAsk = False
         self._checked = 0.0
         self._lastCheck: IDelayedCall | None = None
-        self._pending: dict[str, tuple[Deferred[Element], IDelayedCall]] = {}
+        self._pending = PendingAnswers()
         self._successor: Link | None = None
         self.resumed = False
         self.lastHeard = self._time.seconds()
@@ -155,7 +154,7 @@ class Link:
         whose answer is needed, until that is there: whoever waits for it may be who makes room.
         """
         self._paused = True
-        if self._needed:
+        if self._pending.needed:
             return
         if self._transport is not None and self._reading and self._closing is None:
             self._reading = False
@@ -169,7 +168,7 @@ class Link:
     @property
     def isReadUnwanted(self) -> bool:
         """Whether it is read for the sake of an answer, although nobody can take more."""
-        return self._paused and self._reading and bool(self._needed)
+        return self._paused and self._reading and self._pending.needed > 0
 
     def _read(self) -> None:
         if self._transport is not None and not self._reading:
@@ -186,11 +185,9 @@ class Link:
         """
         now = self._time.seconds()
         id = self.session.sendIq("set", payload, now, to=to, idSuffix=idSuffix)
-        answered: Deferred[Element] = Deferred()
         overdue = self._time.callLater(self._times.iqTimeout, self._expire)
-        self._pending[id] = answered, overdue
+        answered = self._pending.add(id, overdue, needed=needed)
         if needed:
-            self._needed.add(id)
             self._read()
         self._flush()
         return answered
@@ -219,18 +216,15 @@ class Link:
         """This link resumed the session of another: what waits there waits here now."""
         predecessor._successor = self
         self._pending = predecessor._pending
-        self._needed = predecessor._needed
-        if self._needed:
+        if self._pending.needed:
             self._read()
 
     def failPending(self) -> None:
         """The session will not be resumed: what waits for an answer gets none."""
-        waiting, self._pending = self._pending, {}
-        self._needed = set()
-        for answered, overdue in waiting.values():
-            overdue.cancel()
-            error = NotConnected("the connection was lost before the answer came")
-            self._owner.inTurn(partial(answered.errback, error))
+        self._pending.failAll(
+            lambda: NotConnected("the connection was lost before the answer came"),
+            self._owner.inTurn,
+        )
 
     # IMessageReceiver
 
@@ -312,13 +306,8 @@ class Link:
 
     def _takePending(self, id: str) -> Deferred[Element] | None:
         """Who waits for the answer with this id, if anybody does."""
-        if id not in self._pending:
-            return None
-        answered, overdue = self._pending.pop(id)
-        if overdue.active():
-            overdue.cancel()
-        self._needed.discard(id)
-        if self._paused:
+        answered = self._pending.take(id)
+        if answered is not None and self._paused:
             self.pause()
         return answered
 
@@ -349,12 +338,12 @@ class Link:
         # Data without a message: a websocket ping, or a part of one; our pings brought none.
         receivedOther = self._receivedOther or self.lastHeard < self._checked
         self._receivedOther, self._checked = False, now
-        pulse = self._keepalive.check(
+        status = self._keepalive.check(
             now, self._transport.bytesReceived, receivedOther=receivedOther, reading=self._reading
         )
-        if pulse is KeepaliveStatus.OVERDUE:
+        if status is KeepaliveStatus.OVERDUE:
             self._abortSilent()
-        elif pulse is KeepaliveStatus.PING and self.session.isUp:
+        elif status is KeepaliveStatus.PING and self.session.isUp:
             self.session.sendPing(now)
             if self._keepalive.left <= self._times.pingInterval:
                 self._lastCheck = self._time.callLater(self._keepalive.left, self._checkSilence)

@@ -29,7 +29,7 @@ _TURN = 8
 
 class PingScheduler:
     """
-    CallSignaling its members once per interval each. While there are none it holds no timer.
+    Calls its members once per interval each. While there are none it holds no timer.
 
     @param interval: seconds.
     @param emptied: called when the last member left.

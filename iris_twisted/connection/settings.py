@@ -106,7 +106,7 @@ def _totals(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
 @attrs.frozen(kw_only=True)
 class Settings:
     """
-    What can be chosen about a connection; seconds are numbers, finite and checkSeconds.
+    What can be chosen about a connection; seconds are numbers, finite and positive.
 
     @ivar discovery: an L{IEventManager} to ask, instead of one by HTTP at the URL.
     @ivar transport: an L{ITransportProvider} to use, instead of the plugins installed.

@@ -77,7 +77,7 @@ class HangUps(Service):
 
     def stopService(self) -> None:
         super().stopService()
-        # In a program that is EarlyHangUps: a signal amid closing is noted, and no more.
+        # In a program that is C{EarlyHangUps}'s: a signal amid closing is noted, and no more.
         signal.signal(signal.SIGHUP, self._before)
 
     def _hungUp(self, *_: object) -> None:

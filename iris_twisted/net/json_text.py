@@ -69,7 +69,8 @@ def decodeJsonToWrite(text: str) -> Any:
     @raise ValueError: for anything else.
     """
     value = _decode(text, _finiteDecoder)
-    if "\\ud" in text or "\\uD" in text:
+    # One character is found many times as fast as two.
+    if "\\" in text and ("\\ud" in text or "\\uD" in text):
         json.dumps(value, ensure_ascii=False).encode()
     return value
 
@@ -83,7 +84,10 @@ def _decode(text: str, decoder: json.JSONDecoder) -> Any:
         raise ValueError("nested too deep") from None
     if end != len(text):
         raise ValueError("something follows the value")
-    # Without that many brackets it cannot be deep.
-    if text.count("[") + text.count("{") > MAX_DEPTH and not _depthWithin(value, MAX_DEPTH):
+    # Without that many brackets it cannot be deep. To take a byte out finds it many times as
+    # fast as C{count} does.
+    data = text.encode("utf-8", "surrogatepass")
+    brackets = 2 * len(data) - len(data.replace(b"[", b"")) - len(data.replace(b"{", b""))
+    if brackets > MAX_DEPTH and not _depthWithin(value, MAX_DEPTH):
         raise ValueError("nested too deep")
     return value

@@ -34,10 +34,10 @@ _ALIASES = (("roomid", "roomId"), ("routingid", "routingId"), ("traceid", "trace
 
 
 class _Parsers(local):
-    """By the namespace around a message. Each thread has its own: an expat is one's at a time."""
+    """Each thread has its own: an expat is one thread's at a time."""
 
     def __init__(self) -> None:
-        self.around = {CLIENT: ChainParser(_USUAL, CLIENT), "": ChainParser(_USUAL)}
+        self.byNamespace = {CLIENT: ChainParser(_USUAL, CLIENT), "": ChainParser(_USUAL)}
 
 
 _parsers = _Parsers()
@@ -50,6 +50,8 @@ class PrivateIqs:
     def __init__(self, routingId: RoutingId, senders: TrustedSenders) -> None:
         self._routingId = routingId
         self._senders = senders
+        # It is asked in the thread that made it, the reactor's.
+        self._parsers = _parsers.byNamespace
 
     def read(self, iq: Element, jid: str | None) -> Incoming:
         queries = [c for c in iq.children if c.namespace == PRIVATE and c.name == "query"]
@@ -73,7 +75,7 @@ class PrivateIqs:
     def parseFast(
         self, message: bytes, defaultNamespace: str
     ) -> tuple[dict[str, str], dict[str, Any]] | None:
-        begun = _parsers.around[defaultNamespace].read(message)
+        begun = self._parsers[defaultNamespace].read(message)
         if begun is None:
             return None
         iq, _, data = begun

@@ -45,11 +45,10 @@ class ChainParser:
         """
         # So many tags, of which the last end all elements but the innermost. So there is
         # no room for a comment, CDATA or a declaration, and none for another nesting.
-        if (
-            message.count(b"<") != self._tags
-            or not message.endswith(self._tail)
-            or not message.startswith(self._head)
-        ):
+        if not message.endswith(self._tail) or not message.startswith(self._head):
+            return None
+        # Counted by taking them out: that finds a byte many times as fast as C{count} does.
+        if len(message) - len(message.replace(b"<", b"")) != self._tags:
             return None
         if not self._left:
             self._renew()

@@ -106,8 +106,10 @@ class XmppSession:
         return None if state is not None and state.expectedDuplicates else self._defaultNamespace
 
     def acknowledge(self, attributes: dict[str, str]) -> None:
-        self._acks.hasUnreportedStanzas = True
-        self._acks.receivedAndHandled()
+        acks = self._acks
+        acks.hasUnreportedStanzas = True
+        if acks.incoming is not None:
+            acks.incoming.receivedAndHandled()
         self._send(stanzas.result(attributes["id"], attributes.get("from")))
 
     def admit(self, attributes: dict[str, str]) -> Element:

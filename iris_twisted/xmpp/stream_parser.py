@@ -10,6 +10,7 @@ tokens only, so that a stanza is told with its last byte by each version of it.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ..errors import ProtocolViolation
 from ..net.limits import Limits
@@ -44,6 +45,15 @@ def _rootOf(context: dict[str | None, str], name: str = "stream:stream") -> byte
     return f"<{name}{''.join(declarations)}>".encode()
 
 
+_OUR_ROOT = _rootOf(_OURS)
+
+
+@lru_cache(maxsize=64)
+def _shared(root: bytes) -> bytes:
+    """A server opens all its streams alike: thousands of connections to it keep one."""
+    return root
+
+
 class StreamParser(Tree):
     """
     The stream dialect: one document without end, cut anywhere.
@@ -60,7 +70,7 @@ class StreamParser(Tree):
         self._held = b""
         self._cutter = TokenCutter()
         self._sought = 0
-        self._root = _rootOf(_OURS)
+        self._root = _OUR_ROOT
         self._begun = False
         self._spent = False
         self.atRest = False
@@ -204,11 +214,12 @@ class StreamParser(Tree):
         # RFC 6120 section 4.8.5: its prefix is the server's choice, and its end has the same.
         name = _NAME.match(self._data, self.expat.CurrentByteIndex - self._dataStart)
         assert name is not None
-        self._root = root = _rootOf(_OURS | self.declarations, name[1].decode())
+        root = _rootOf(_OURS | self.declarations, name[1].decode())
         if len(root) > _LONGEST_ROOT:
             raise ProtocolViolation(
                 f"the server opened its stream with namespaces of more than {_LONGEST_ROOT} bytes"
             )
+        self._root = _shared(root)
 
     def _enter(self, root: bytes) -> None:
         self._put(root)

@@ -54,6 +54,9 @@ class TokenCutter:
     @ivar end: how many of the bytes are complete tokens.
     """
 
+    # One for each connection.
+    __slots__ = ("_at", "_inTag", "_quote", "end", "special")
+
     def __init__(self) -> None:
         self.reset()
 
