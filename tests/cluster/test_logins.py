@@ -101,7 +101,7 @@ class Logins(FarmCase):
         self.assertGreaterEqual(self.directory.logins, 12)
         await self.signal("a", "KILL")
         await self.until(lambda: self.shares() == {"b": 12})
-        await self.until(lambda: all(self.connections(name) for name in self.accounts))
+        await self.until(lambda: all(self.sessions(name) for name in self.accounts))
         self.startLogging("c")
         await self.balanced(2, 12)
         self.callAll(20)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import sys
 from typing import Any
 
@@ -109,6 +110,7 @@ class SealedSinks(SynchronousTestCase):
         self.do(schema.migrate)
         self.do(accounts.add, self.keys, [ClusterAccount("a@x.test", "t", sinks=_SINKS)])
         name = self.do(sinkNames, self.keys)("x")
+        older = Keys(shutil.copy(self.path, f"{self.path}.older"))
         self.run_("key")
         self.run_("rotate")
         with open(self.path) as file:
@@ -119,7 +121,7 @@ class SealedSinks(SynchronousTestCase):
         self.assertEqual(self.do(accounts.find, keys, "a@x.test").sinks, _SINKS)
         self.assertEqual(self.do(sinkNames, keys)("x"), name)
         with self.assertRaises(DatabaseFailed) as caught:
-            self.do(sinkNames, self.keys)
+            self.do(sinkNames, older)
         self.assertIn("is none of this cluster", caught.exception.message)
         self.assertTrue(caught.exception.lasting)
 
