@@ -358,9 +358,11 @@ class FullDisk(_DatabaseCase):
         before = await self.ready()
         self.server.fillDisk()
         full = now()
-        sentence = "No space left on device; trying again"
+        sentence = "the outbox in PostgreSQL failed: "
         for program in self.members.values():
             await self.until(lambda program=program: sentence in program.stderr)
+        told = [program.stderr for program in self.members.values()]
+        self.assertTrue(any("No space left on device" in words for words in told), told)
         # It ends when there is no room for its own log either.
         await self.until(lambda: self.server.hasEnded or now() - full > 45)
         words = "full: PostgreSQL has ended after {s:.1f} s: {ended}"
