@@ -33,7 +33,7 @@ ALLOWED = {
 class FaultCase(NetworkCase):
     """Through the proxy to the sandbox."""
 
-    timeout = 120
+    timeout = 600
 
     async def through(self, **settings: Any) -> tuple[Sandbox, Proxy, IrisRtcConnection]:
         sandbox = await self.sandbox()
