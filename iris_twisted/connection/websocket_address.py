@@ -12,7 +12,7 @@ from ..discovery.server_info import ServerInfo
 from ..errors import ApiParameters, ConnectionFailed, IrisError
 from ..net.addresses import segment, splitUrl, withoutPath
 from ..net.loopback import isLoopback
-from ..transport.destination import Destination, Scheme, quotedPath
+from ..transport.destination import Destination, Scheme, quotedPath, schemeOf
 
 __all__ = ["resumptionDestination", "websocketDestination"]
 
@@ -55,11 +55,7 @@ def websocketDestination(
                 raise ValueError("must be host, host:port or a URL")
         else:
             parts, host, port = splitUrl(server)
-        scheme = schemes.get(parts.scheme)
-        if scheme is None:
-            raise ValueError(
-                f"has the scheme {parts.scheme!r}, which no installed transport serves"
-            )
+        scheme = schemeOf(schemes, parts.scheme)
         if any(part in (".", "..") for part in parts.path.split("/")):
             raise ValueError("has '.' or '..' in its path")
         path = parts.path.rstrip("/") or "/".join(

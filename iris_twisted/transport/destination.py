@@ -14,7 +14,7 @@ from ..net.addresses import splitUrl, withoutPath
 from ..net.loopback import isLoopback
 from ..net.proxies import Proxy
 
-__all__ = ["Destination", "Scheme", "quotedPath"]
+__all__ = ["Destination", "Scheme", "quotedPath", "schemeOf"]
 
 
 @attrs.frozen
@@ -63,11 +63,7 @@ class Destination:
         """
         try:
             parts, host, port = splitUrl(url)
-            scheme = schemes.get(parts.scheme)
-            if scheme is None:
-                raise ValueError(
-                    f"has the scheme {parts.scheme!r}, which no installed transport serves"
-                )
+            scheme = schemeOf(schemes, parts.scheme)
         except ValueError as e:
             raise IncorrectParameters(f"the URL {withoutPath(url)!r} {e}") from None
         if not scheme.secure and not insecure and not isLoopback(host):
@@ -75,6 +71,16 @@ class Destination:
                 f"{scheme.name}://{host} would not be encrypted; refused (insecure=True allows it)"
             )
         return cls(scheme, host, port or scheme.defaultPort, quotedPath(parts.path or "/"))
+
+
+def schemeOf(schemes: Mapping[str, Scheme], name: str) -> Scheme:
+    """
+    @raise ValueError: when no transport serves it; the words follow the name of a URL.
+    """
+    scheme = schemes.get(name)
+    if scheme is None:
+        raise ValueError(f"has the scheme {name!r}, which no installed transport serves")
+    return scheme
 
 
 def quotedPath(path: str) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -24,7 +23,7 @@ from iris_twisted.outbox import sink_worker
 from iris_twisted.sinks import CallRecord
 
 from ..doubles import FixedDelay
-from .test_outbox import OutboxCase, Sink, ThreadlessClock
+from .test_outbox import InlinePool, OutboxCase, Sink, ThreadlessClock
 
 
 @implementer(IOrderedSink)
@@ -233,7 +232,7 @@ class Order(OutboxCase):
         self.stop()
 
 
-class SlowPool:
+class SlowPool(InlinePool):
     """Threads whose work is done some time later."""
 
     def __init__(self, clock: ThreadlessClock, chance: random.Random) -> None:
@@ -243,15 +242,8 @@ class SlowPool:
     def callInThreadWithCallback(
         self, done: Callable[[bool, Any], None], work: Callable[..., Any], *args: Any
     ) -> None:
-        def begin() -> None:
-            try:
-                result = work(*args)
-            except Exception:
-                done(False, Failure())
-            else:
-                done(True, result)
-
-        self._clock.callLater(self._chance.choice([0.0, 0.01, 0.3]), begin)
+        late = self._chance.choice([0.0, 0.01, 0.3])
+        self._clock.callLater(late, super().callInThreadWithCallback, done, work, *args)
 
 
 STEPS = st.lists(

@@ -58,7 +58,7 @@ INSERT INTO deliveries VALUES (3, 'file:x', 8.0, 1, 'not now');
 """
 
 
-class _InlinePool:
+class InlinePool:
     """A thread pool without threads."""
 
     def callInThreadWithCallback(self, done: Any, work: Any, *args: Any) -> None:
@@ -75,8 +75,8 @@ class _InlinePool:
 class ThreadlessClock(DriftingClock):
     """Time and threads, without either."""
 
-    def getThreadPool(self) -> _InlinePool:
-        return _InlinePool()
+    def getThreadPool(self) -> InlinePool:
+        return InlinePool()
 
     def callFromThread(self, work: Callable[..., Any], *args: Any) -> None:
         work(*args)
