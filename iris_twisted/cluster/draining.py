@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -27,7 +28,8 @@ class Draining:
     """
     @param name: of the member.
     @param holdings: what it has.
-    @param others: the other members as it knows them; none while it is not in touch with them.
+    @param others: the other members as it saw them last; none while it is not in touch with them.
+    @param look: at them now.
     @param wake: has it look again.
     """
 
@@ -40,6 +42,7 @@ class Draining:
         name: str,
         holdings: Holdings,
         others: Callable[[], Iterable[Member]],
+        look: Callable[[], Deferred[Any]],
         wake: Callable[[], None],
     ) -> None:
         self._time = steadyTime(reactor)
@@ -47,6 +50,7 @@ class Draining:
         self._name = name
         self._holdings = holdings
         self._others = others
+        self._look = look
         self._wake = wake
         self._hurried = False
 
@@ -61,6 +65,8 @@ class Draining:
         deadline = self._time.seconds() + seconds
         try:
             await self._database.run(lambda c: membership.drain(c, self._name, True))
+            # Somebody may have come since the last look.
+            await self._look()
         except DatabaseFailed as e:
             self._log.warn("nothing is handed over: {reason}", reason=e.message)
             return

@@ -95,6 +95,7 @@ class ClusterMember(Service):
             identity.name,
             self._holdings,
             self._others,
+            self._count,
             self._rounds.wake,
         )
         self.decisions = Decisions(reactor, self._database, self._count)

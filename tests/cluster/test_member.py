@@ -226,6 +226,21 @@ class Members(TestCase):
         self.assertEqual(self.platform.dark, set())
         await self.until(self.shared(60))
 
+    async def test_drainToTheLatest(self) -> None:
+        """Who came after the last look is somebody to hand everything over to."""
+        self.accounts(3)
+        self.join("a")
+        await self.until(self.settled(3))
+        self.join("b")
+        leaving, other = self.members["a"], self.members["b"]
+        await self.until(lambda: other.sight is not None)
+        assert leaving.sight is not None
+        before = [member for member in leaving.sight.members if member.name == "a"]
+        leaving.sight = attrs.evolve(leaving.sight, members=tuple(before))
+        await leaving.drain(20.0)
+        self.assertEqual(leaving.owned, 0)
+        self.assertEqual(self.platform.dark, set())
+
     async def test_nobodyLeft(self) -> None:
         """The last one has nobody to wait for."""
         self.accounts(3)
