@@ -60,7 +60,7 @@ def _json() -> None:
     def refuse(name: str) -> None:
         raise ValueError(name)
 
-    private_iqs.decodeJson = lambda text: json.loads(text, parse_constant=refuse)  # type: ignore[attr-defined]
+    private_iqs.decodeJsonToWrite = lambda text: json.loads(text, parse_constant=refuse)  # type: ignore[attr-defined]
 
 
 def _pingShape() -> None:
