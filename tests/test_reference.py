@@ -340,7 +340,14 @@ class Readers(SynchronousTestCase):
         self.assertGreaterEqual(len(rows), 4)
         for row in rows:
             self.assertIn(row, results)
-        for figure in ("16.84", "5000 of 5000 were back in 27 seconds"):
+        for figure in (
+            "16.84",
+            "5000 of 5000 were back in 27 seconds",
+            "0.83",
+            "1.71",
+            "8.09",
+            "11.11",
+        ):
             self.assertIn(figure, results)
             self.assertIn(figure, " ".join(page.split()))
         # What is computed from them.
