@@ -23,7 +23,7 @@ import psycopg
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater, react
 
-from iris_twisted.cluster import accounts, membership, places, schema
+from iris_twisted.cluster import accounts, membership, schema, taking
 from iris_twisted.cluster.accounts import ClusterAccount
 from iris_twisted.cluster.conninfo import connect
 from iris_twisted.cluster.key_file import Keys, addKey
@@ -80,7 +80,7 @@ def claiming(how: str, members: int, number: int) -> dict[str, Any]:
         def claimSome(own: psycopg.Connection, id: int, most: int) -> int:
             if how == "raw":
                 return len(own.execute(_RAW, (id, most)).fetchall())
-            return len(places.claim(own, id, known, most))
+            return len(taking.claim(own, id, known, most))
 
         def claim(id: int) -> None:
             with connect(conninfo, "benchmark") as own:

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ..net.steady_time import steadyTime
-from . import places
+from . import taking
 from .database import Database
 from .membership import Sight
 from .ownership import Plan, View, missing, plan
@@ -83,12 +83,12 @@ class Decisions:
         claimed: list[Place] = []
         if decided.claim:
             work = partial(
-                places.claim, me=me, members=members, most=decided.claim, without=without
+                taking.claim, me=me, members=members, most=decided.claim, without=without
             )
             claimed = await self._database.run(work)
         pulled: list[Place] = []
         for wanted in decided.pulls:
-            pull = partial(places.pull, me=me, members=members, wanted=wanted, without=without)
+            pull = partial(taking.pull, me=me, members=members, wanted=wanted, without=without)
             some = await self._database.run(pull)
             if some is not None and not some:
                 self._fruitless.add(wanted.source)

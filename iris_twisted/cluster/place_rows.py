@@ -11,12 +11,14 @@ import psycopg
 
 from .values import Place
 
-__all__ = ["COLUMNS", "Key", "columns", "lock", "placesOf", "siblings"]
+__all__ = ["COLUMNS", "OWNER", "Key", "columns", "lock", "placesOf", "siblings"]
 
 # An account and the number of its copy.
 Key = tuple[int, int]
 
 COLUMNS = "account, copy, owner, epoch, successor, ready"
+# Of places that are named by their keys: not by the index of the owners.
+OWNER = "(owner + 0)"
 
 
 def columns(keys: Collection[Key]) -> tuple[list[int], list[int]]:

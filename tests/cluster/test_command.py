@@ -19,8 +19,8 @@ from iris_twisted.cluster import accounts, membership
 from iris_twisted.cluster.conninfo import connect
 from iris_twisted.cluster.key_file import Keys
 from iris_twisted.cluster.membership import Identity
-from iris_twisted.cluster.places import claim
 from iris_twisted.cluster.schema import VERSION
+from iris_twisted.cluster.taking import claim
 from iris_twisted.cluster.tap import Options, makeService
 from iris_twisted.cluster.values import Member
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.cluster import accounts, membership, places, schema
+from iris_twisted.cluster import accounts, membership, schema, taking
 from iris_twisted.cluster.accounts import ClusterAccount
 from iris_twisted.cluster.conninfo import connect
 from iris_twisted.cluster.key_file import Keys, addKey
@@ -41,7 +41,7 @@ class ManyPlaces(SynchronousTestCase):
         assert isinstance(second, int)
         self.first, self.second = first, second
         with self.connection.transaction():
-            places.claim(self.connection, first, self.members(), _ALL - _WANTED)
+            taking.claim(self.connection, first, self.members(), _ALL - _WANTED)
 
     def members(self, *dead: int) -> list[Member]:
         return [
@@ -66,24 +66,24 @@ class ManyPlaces(SynchronousTestCase):
 
     def test_few(self) -> None:
         """Who claims the last free places does not read those that are kept."""
-        found, read = self.reads(places.claim, self.second, self.members(), 100)
+        found, read = self.reads(taking.claim, self.second, self.members(), 100)
         self.assertEqual(found, _WANTED)
         self.assertLess(read, 20 * _WANTED)
 
     def test_dead(self) -> None:
         """Nor does who claims some of a dead member's, whatever it has itself."""
-        self.reads(places.claim, self.second, self.members(), 100)
+        self.reads(taking.claim, self.second, self.members(), 100)
         self.connection.execute(
             "UPDATE iris_members SET expires = clock_timestamp() WHERE id = %s", (self.first,)
         )
-        found, read = self.reads(places.claim, self.second, self.members(self.first), _WANTED)
+        found, read = self.reads(taking.claim, self.second, self.members(self.first), _WANTED)
         self.assertEqual(found, _WANTED)
         self.assertLess(read, 20 * _WANTED)
 
     def test_pull(self) -> None:
         """Nor does who pulls some of another one's."""
         found, read = self.reads(
-            places.pull, self.second, self.members(), Pull(self.first, _WANTED)
+            taking.pull, self.second, self.members(), Pull(self.first, _WANTED)
         )
         self.assertEqual(found, _WANTED)
         self.assertLess(read, 20 * _WANTED)
@@ -93,13 +93,13 @@ class ManyPlaces(SynchronousTestCase):
         self.connection.execute("UPDATE iris_places SET owner = NULL")
         with connect(self.conninfo, "test") as other:
             with self.connection.transaction(), other.transaction():
-                one = places.claim(self.connection, self.first, self.members(), _WANTED)
-                two = places.claim(other, self.second, self.members(), _WANTED)
+                one = taking.claim(self.connection, self.first, self.members(), _WANTED)
+                two = taking.claim(other, self.second, self.members(), _WANTED)
             self.assertEqual(len({p.account for p in one + two}), 2 * _WANTED)
             between = sorted(p.account for p in two)[0] - sorted(p.account for p in one)[-1]
             self.assertGreater(between, _ALL // 4)
         self.assertEqual(
-            self.reads(places.claim, self.second, self.members(), _ALL)[0], _ALL - 2 * _WANTED
+            self.reads(taking.claim, self.second, self.members(), _ALL)[0], _ALL - 2 * _WANTED
         )
 
     def test_notCompiled(self) -> None:

@@ -13,7 +13,7 @@ import psycopg
 from cryptography.fernet import Fernet
 from twisted.trial.unittest import SynchronousTestCase
 
-from iris_twisted.cluster import accounts, lease_proofs, membership, places, schema
+from iris_twisted.cluster import accounts, lease_proofs, membership, places, schema, taking
 from iris_twisted.cluster.accounts import ClusterAccount
 from iris_twisted.cluster.conninfo import checkConninfo, connect, shownConninfo
 from iris_twisted.cluster.key_file import Keys, addKey
@@ -231,7 +231,7 @@ class Accounts(_WithDatabase):
         """A member gets its own places with their accounts; one with a bad secret is left out."""
         me = self.do(membership.join, Identity("m", 9))
         self.do(accounts.add, self.keys, [ClusterAccount(f"{n}@x.test", n) for n in "abc"])
-        self.do(places.claim, me, [Member(me, "m", 9)], 9)
+        self.do(taking.claim, me, [Member(me, "m", 9)], 9)
         self.connection.execute("UPDATE iris_accounts SET secret = 'x' WHERE id = 2")
         refused: dict[Place, str] = {}
         found = self.do(accounts.kept, self.keys, me, refused=refused)
@@ -357,17 +357,17 @@ class Places(_WithDatabase):
     def test_livesAfterAll(self) -> None:
         """Nothing is taken from a member that was seen dead, and has renewed its lease since."""
         self.accounts(6)
-        claimed = self.do(places.claim, self.two, self.members(), 6)
-        pulled = self.do(places.pull, self.one, self.members(), Pull(self.two, 2))
+        claimed = self.do(taking.claim, self.two, self.members(), 6)
+        pulled = self.do(taking.pull, self.one, self.members(), Pull(self.two, 2))
         self.assertEqual((len(claimed), len(pulled)), (6, 2))
         seen = self.members(self.two)
         self.assertIs(seen[1].life, Life.DEAD)
         self.do(membership.look, self.two, 0.0)
-        self.assertEqual(self.do(places.claim, self.one, seen, 9), [])
+        self.assertEqual(self.do(taking.claim, self.one, seen, 9), [])
         self.assertEqual(self.do(places.promote, self.one, seen), [])
         again = self.members(self.two)
         self.assertEqual(len(self.do(places.promote, self.one, again)), 2)
-        self.assertEqual(len(self.do(places.claim, self.one, again, 9)), 4)
+        self.assertEqual(len(self.do(taking.claim, self.one, again, 9)), 4)
 
     def accounts(self, number: int, copies: int = 1) -> None:
         some = [ClusterAccount(f"{n}@x.test", "t", copies=copies) for n in range(number)]
@@ -376,9 +376,9 @@ class Places(_WithDatabase):
     def test_claim(self) -> None:
         """Each place once, in a new epoch; both see who has how many."""
         self.accounts(10)
-        got = self.do(places.claim, self.one, self.members(), 4)
+        got = self.do(taking.claim, self.one, self.members(), 4)
         self.assertEqual([(p.owner, p.epoch) for p in got], [(self.one, 1)] * 4)
-        got += self.do(places.claim, self.two, self.members(), 99)
+        got += self.do(taking.claim, self.two, self.members(), 99)
         self.assertEqual(len({p.account for p in got}), 10)
         self.assertEqual([m.held for m in self.members()], [4, 6])
         sight = self.do(membership.look, None, 99.0)
@@ -387,9 +387,9 @@ class Places(_WithDatabase):
     def test_twoCopies(self) -> None:
         """Two copies of an account are never on the same member."""
         self.accounts(5, copies=2)
-        self.assertEqual(len(self.do(places.claim, self.one, self.members(), 99)), 5)
-        self.assertEqual(self.do(places.claim, self.one, self.members(), 99), [])
-        self.assertEqual(len(self.do(places.claim, self.two, self.members(), 99)), 5)
+        self.assertEqual(len(self.do(taking.claim, self.one, self.members(), 99)), 5)
+        self.assertEqual(self.do(taking.claim, self.one, self.members(), 99), [])
+        self.assertEqual(len(self.do(taking.claim, self.two, self.members(), 99)), 5)
 
     def test_manyAtOnce(self) -> None:
         """Members that claim at the same time share, and wait for nobody."""
@@ -403,7 +403,7 @@ class Places(_WithDatabase):
         def claim(id: int, connection: psycopg.Connection) -> None:
             for _ in range(10):
                 with connection.transaction():
-                    got.extend(places.claim(connection, id, members, 30))
+                    got.extend(taking.claim(connection, id, members, 30))
 
         threads = [
             threading.Thread(target=claim, args=pair) for pair in zip(ids, connections, strict=True)
@@ -419,8 +419,8 @@ class Places(_WithDatabase):
     def test_handover(self) -> None:
         """The successor's calls are taken while the owner's are; then only its own."""
         self.accounts(3)
-        self.do(places.claim, self.one, self.members(), 99)
-        (pulled,) = self.do(places.pull, self.two, self.members(), Pull(self.one, 1))
+        self.do(taking.claim, self.one, self.members(), 99)
+        (pulled,) = self.do(taking.pull, self.two, self.members(), Pull(self.one, 1))
         self.assertEqual((pulled.successor, pulled.owner), (self.two, self.one))
         key = pulled.account, pulled.copy
         name = f"{pulled.account - 1}@X.test"
@@ -442,9 +442,9 @@ class Places(_WithDatabase):
         """Who is not connected hands over at once, or lets go."""
         self.accounts(2)
         members = self.members()
-        got = self.do(places.claim, self.one, members, 99)
+        got = self.do(taking.claim, self.one, members, 99)
         keys = [(p.account, p.copy) for p in got]
-        (pulled,) = self.do(places.pull, self.two, members, Pull(self.one, 1))
+        (pulled,) = self.do(taking.pull, self.two, members, Pull(self.one, 1))
         key = pulled.account, pulled.copy
         self.do(places.release, self.one, keys)
         self.assertEqual([m.held for m in self.members()], [1, 0])
@@ -456,33 +456,33 @@ class Places(_WithDatabase):
         """However many pull with an old view, the source keeps its share."""
         self.accounts(10)
         members = self.members()
-        self.do(places.claim, self.one, members, 99)
-        self.assertEqual(len(self.do(places.pull, self.two, members, Pull(self.one, 4, 5))), 4)
-        self.assertEqual(len(self.do(places.pull, self.two, members, Pull(self.one, 4, 5))), 1)
-        self.assertIsNone(self.do(places.pull, self.two, members, Pull(self.one, 4, 5)))
+        self.do(taking.claim, self.one, members, 99)
+        self.assertEqual(len(self.do(taking.pull, self.two, members, Pull(self.one, 4, 5))), 4)
+        self.assertEqual(len(self.do(taking.pull, self.two, members, Pull(self.one, 4, 5))), 1)
+        self.assertIsNone(self.do(taking.pull, self.two, members, Pull(self.one, 4, 5)))
 
     def test_handoverBroken(self) -> None:
         """Where one of the two goes, the other one owns it."""
         self.accounts(4)
         members = self.members()
-        self.do(places.claim, self.one, members, 99)
-        pulled = self.do(places.pull, self.two, members, Pull(self.one, 2))
+        self.do(taking.claim, self.one, members, 99)
+        pulled = self.do(taking.pull, self.two, members, Pull(self.one, 2))
         keys = [(p.account, p.copy) for p in pulled]
         self.do(places.giveUp, self.two, keys[:1])
         self.assertEqual(len(self.do(membership.look, None, 99.0).handovers), 1)
         dead = self.members(self.one)
         (promoted,) = self.do(places.promote, self.two, dead)
         self.assertEqual((promoted.owner, promoted.epoch, promoted.successor), (self.two, 2, None))
-        self.assertEqual(len(self.do(places.claim, self.two, dead, 99)), 3)
+        self.assertEqual(len(self.do(taking.claim, self.two, dead, 99)), 3)
 
     def test_successorGone(self) -> None:
         """The owner goes on when its successor is dead, or its row is gone."""
         self.accounts(2)
-        self.do(places.claim, self.one, self.members(), 99)
-        self.do(places.pull, self.two, self.members(), Pull(self.one, 1))
+        self.do(taking.claim, self.one, self.members(), 99)
+        self.do(taking.pull, self.two, self.members(), Pull(self.one, 1))
         self.do(places.withdraw, self.one, self.members(self.two))
         self.assertEqual(self.do(membership.look, None, 99.0).handovers, ())
-        self.do(places.pull, self.two, self.members(), Pull(self.one, 1))
+        self.do(taking.pull, self.two, self.members(), Pull(self.one, 1))
         self.do(membership.leave, self.two)
         self.assertEqual(self.do(membership.look, None, 99.0).handovers, ())
 
@@ -492,27 +492,27 @@ class Places(_WithDatabase):
         a = [self.do(membership.join, Identity(n, 50, zone="a")) for n in ("a1", "a2")]
         b = self.do(membership.join, Identity("b", 50, zone="b"))
         self.connection.execute("DELETE FROM iris_members WHERE zone IS NULL")
-        self.assertEqual(len(self.do(places.claim, a[0], self.members(), 99)), 4)
-        self.assertEqual(self.do(places.claim, a[1], self.members(), 99), [])
-        self.assertEqual(len(self.do(places.claim, a[1], self.members(b), 99)), 4)
+        self.assertEqual(len(self.do(taking.claim, a[0], self.members(), 99)), 4)
+        self.assertEqual(self.do(taking.claim, a[1], self.members(), 99), [])
+        self.assertEqual(len(self.do(taking.claim, a[1], self.members(b), 99)), 4)
         # It is back.
         self.connection.execute(
             "UPDATE iris_members SET expires = clock_timestamp() + interval '9 s'"
         )
         repair = Pull(a[0], 20, repair=True)
-        self.assertEqual(len(self.do(places.pull, b, self.members(), repair)), 4)
-        self.assertEqual(self.do(places.pull, b, self.members(), repair), [])
+        self.assertEqual(len(self.do(taking.pull, b, self.members(), repair)), 4)
+        self.assertEqual(self.do(taking.pull, b, self.members(), repair), [])
 
     def test_fenceHolds(self) -> None:
         """Until a batch that proved itself is committed nobody takes its places."""
         self.accounts(1)
-        (place,) = self.do(places.claim, self.one, self.members(), 9)
+        (place,) = self.do(taking.claim, self.one, self.members(), 9)
         dead, other = self.members(self.one), self.connect()
         with self.connection.transaction():
             right = Right("0@x.test", place.copy, place.epoch)
             self.assertEqual(places.holding(self.connection, self.one, [right]), [True])
             with other.transaction():
-                self.assertEqual(places.claim(other, self.two, dead, 9), [])
+                self.assertEqual(taking.claim(other, self.two, dead, 9), [])
         with other.transaction():
-            self.assertEqual(len(places.claim(other, self.two, dead, 9)), 1)
+            self.assertEqual(len(taking.claim(other, self.two, dead, 9)), 1)
         self.assertEqual(self.do(places.holding, self.one, [right]), [False])
