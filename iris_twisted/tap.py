@@ -22,10 +22,11 @@ from .command_line.options import PlainOptions
 from .command_line.terminal import lineWriter
 from .daemon.accounts import Account
 from .daemon.configuration import Configuration
-from .daemon.daemon import Daemon, sinkContext, tokensOf
+from .daemon.daemon import Daemon
 from .daemon.hang_ups import EarlyHangUps, HangUps
 from .daemon.interfaces import ICluster
 from .daemon.log_lines import jsonLines
+from .daemon.named_files import sinkContext, tokensOf
 from .daemon.operator_site import checkEndpoint
 from .daemon.option_table import OPTIONS
 from .daemon.terminal_output import LogLines, TerminalOutput

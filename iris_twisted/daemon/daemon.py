@@ -18,81 +18,32 @@ from ..command_line.exit_status import ExitStatus, statusFor, stopWith
 from ..connection.state import ConnectionState
 from ..errors import IncorrectParameters
 from ..fleet.fleet import IrisFleet
-from ..net.client_certificate import certificateOf
-from ..net.secret_files import readSecretFile, readToken
 from ..outbox.outbox import Outbox
 from ..sinks.checking import checkSinks
-from ..sinks.context import SinkContext
-from ..sinks.formats import formatNamed
 from ..sinks.interfaces import INotificationSink
 from ..sinks.registry import makeSink
-from ..sinks.webhook import readSecret
-from .account_login import authManager
 from .account_set import AccountSet
 from .accounts import Account
 from .configuration import Configuration
 from .fleet_report import FleetReport
 from .interfaces import ICluster
+from .named_files import sinkContext
 from .operator_site import Health
 from .operator_sites import OperatorSites
 from .systemd import SystemdNotifier
 from .terminal_output import TerminalOutput
 
-__all__ = ["Daemon", "sinkContext", "tokensOf"]
+__all__ = ["Daemon"]
 
 # Seconds that sinks get to finish when the program ends.
 _PATIENCE = 3.0
-
-
-def tokensOf(configuration: Configuration) -> dict[Account, str | None]:
-    """
-    The token of each account, C{None} for those that log in; every other secret is
-    read too, so that what cannot be is known before anything starts.
-
-    @raise IncorrectParameters: naming the file and what is wrong with it.
-    """
-    tokens: dict[Account, str | None] = {}
-    for account in configuration.accounts:
-        token = account.token
-        if account.tokenFile is not None:
-            token = readToken(account.tokenFile)
-        authManager(configuration, account, None)
-        tokens[account] = token
-    return tokens
-
-
-def sinkContext(
-    configuration: Configuration, reactor: Any, write: Callable[[str], None]
-) -> SinkContext:
-    """
-    What the sinks may use.
-
-    @raise IncorrectParameters: when the secret or the certificate for webhooks cannot be read, or
-        is none.
-    """
-    path = configuration["webhook-secret-file"]
-    secret = None if path is None else readSecret(readSecretFile("the webhook secret", path))
-    return SinkContext(
-        reactor=reactor,
-        write=write,
-        settings=configuration.settings,
-        execTimeout=configuration["exec-timeout"],
-        webhookTimeout=configuration["webhook-timeout"],
-        webhookSecret=secret,
-        webhookCertificate=certificateOf(
-            "the webhook certificate",
-            configuration["webhook-certificate-file"],
-            configuration["webhook-key-file"],
-        ),
-        format=formatNamed(configuration["format"]),
-    )
 
 
 class Daemon(Service):
     """
     The connections of a configuration, with their sinks and what operators look at.
 
-    @param tokens: see L{tokensOf}.
+    @param tokens: see L{tokensOf<iris_twisted.daemon.named_files.tokensOf>}.
     @param terminalOutput: where text goes.
     @param complain: writes a line to stderr.
     @param environment: of which systemd's variables count.

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.daemon.accounts import Account
 from iris_twisted.daemon.configuration import Configuration
-from iris_twisted.daemon.daemon import sinkContext, tokensOf
+from iris_twisted.daemon.named_files import sinkContext, tokensOf
 from iris_twisted.daemon.operator_site import checkEndpoint
 from iris_twisted.errors import IncorrectParameters
 from iris_twisted.net.secret_files import readSecretFile

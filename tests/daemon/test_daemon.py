@@ -29,7 +29,8 @@ from iris_twisted.daemon import account_set as accountSetModule
 from iris_twisted.daemon import daemon as daemonModule
 from iris_twisted.daemon.callback_fan_out import CallbackFanOut
 from iris_twisted.daemon.configuration import Configuration
-from iris_twisted.daemon.daemon import Daemon, tokensOf
+from iris_twisted.daemon.daemon import Daemon
+from iris_twisted.daemon.named_files import tokensOf
 from iris_twisted.daemon.operator_site import OperatorSite
 from iris_twisted.daemon.systemd import SystemdNotifier
 from iris_twisted.daemon.terminal_output import TerminalOutput

@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready
 from twisted.logger import capturedLogs
 
-from iris_twisted.daemon.daemon import Daemon, tokensOf
+from iris_twisted.daemon.daemon import Daemon
+from iris_twisted.daemon.named_files import tokensOf
 from iris_twisted.daemon.terminal_output import TerminalOutput
 from iris_twisted.sandbox import Sandbox
 
