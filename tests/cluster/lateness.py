@@ -31,6 +31,10 @@ class Lateness:
             self.most = max(self.most, after - before - _MOMENT)
             before = after
 
+    def begin(self) -> None:
+        """Count from now on."""
+        self.most = 0.0
+
     def stop(self) -> None:
         """Measure no more."""
         self._stopped.set()
