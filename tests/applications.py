@@ -181,7 +181,9 @@ class Application:
     def happened(self, place: str, args: tuple[Any, ...]) -> Any:
         """A callback, or a Deferred that fires."""
         peer = self.peer()
-        silence = place == "onEvent" and "was silent for" in str(args[0]["details"].get("message"))
+        # Not where it is only quoted: who gives up later names the last error, amid another attempt.
+        words = str(args[0]["details"].get("message")) if place == "onEvent" else ""
+        silence = words.startswith("the server was silent for")
         if silence and peer is not None:
             self.watched.lostForSilence(pinged=any(b"urn:xmpp:ping" in m for m in peer.sent))
         self._planned(place)
