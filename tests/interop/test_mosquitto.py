@@ -30,6 +30,7 @@ from iris_twisted.sinks import SinkContext, makeSink, sinkProviders, testing
 from ..faults.proxy import Proxy
 from ..network import NetworkCase
 from ..processes import Program
+from ..samples import sample
 from .prosody import freePort
 
 HERE = Path(__file__).resolve().parent
@@ -64,6 +65,18 @@ class AtMosquitto:
         self.patch(twisted.plugins, "__path__", [*twisted.plugins.__path__, plugins])
         return sinkProviders()["mqtt"]
 
+    def asked(self: Any) -> str:
+        """The lines of the example's page that ask for a certificate, with our files."""
+        lines = "\n".join(sample("examples/iris-twisted-mqtt/README.md", "listener 8883"))
+        ours = {
+            "listener 8883": f"listener {self.mutual} 127.0.0.1",
+            "/etc/mosquitto/clients-ca.pem": self.caFile,
+            "/etc/mosquitto": str(self.folder),
+        }
+        for theirs, our in ours.items():
+            lines = lines.replace(theirs, our)
+        return lines
+
     async def mosquitto(self: Any) -> None:
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
@@ -89,9 +102,7 @@ class AtMosquitto:
             f"listener {self.port} 127.0.0.1\n"
             f"listener {self.tls} 127.0.0.1\n"
             f"certfile {folder}/cert.pem\nkeyfile {folder}/key.pem\n"
-            f"listener {self.mutual} 127.0.0.1\n"
-            f"certfile {folder}/cert.pem\nkeyfile {folder}/key.pem\n"
-            f"cafile {self.caFile}\nrequire_certificate true\nuse_identity_as_username true\n"
+            f"{self.asked()}\n"
         )
         program = Program()
         reactor.spawnProcess(  # type: ignore[attr-defined]
