@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import attrs
 from confluent_kafka import KafkaError, KafkaException, Producer
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
@@ -26,7 +28,8 @@ _WAIT = 1.0
 _LONGEST_REASON = 200
 _NAME = re.compile(r"[\w.]+")
 
-# What no other attempt cures: the call itself is wrong for this topic.
+# What no other attempt cures: the call itself is wrong for this topic. Brokers say it of a batch,
+# for the sake of one message in it.
 _REFUSING = (
     KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError.RECORD_LIST_TOO_LARGE,
@@ -65,6 +68,24 @@ def _first(error: KafkaException) -> KafkaError:
     return found
 
 
+@attrs.define(eq=False)
+class _Message:
+    """
+    One on its way.
+
+    @ivar done: fires with what became of it.
+    @ivar alone: whether nothing else is under way with it, so that an answer is about it.
+    """
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+    timestamp: int
+    done: Deferred[None] = attrs.field(factory=Deferred)
+    alone: bool = False
+
+
 class KafkaProducer:
     """
     One producer, and the thread that waits for what becomes of its messages: it sleeps in
@@ -96,7 +117,13 @@ class KafkaProducer:
         self._changed = threading.Condition()
         self._underWay = 0
         self._stopping = False
-        self._reports: list[tuple[Deferred[None], KafkaError | None]] = []
+        self._reports: list[tuple[_Message, KafkaError | None]] = []
+        # Below this only the reactor's thread comes.
+        self._produced = 0
+        # Refused, perhaps for the sake of others: each is sent again by itself.
+        self._suspects: deque[_Message] = deque()
+        # What came meanwhile.
+        self._held: deque[_Message] = deque()
         self._thread = threading.Thread(target=self._wait, name="iris-kafka", daemon=True)
         self._thread.start()
 
@@ -118,31 +145,52 @@ class KafkaProducer:
         @return: fires when all replicas in sync have the message; fails with
             L{SinkRefused} or L{NotTaken}.
         """
-        done: Deferred[None] = Deferred()
+        message = _Message(topic, key, value, list(headers), timestamp)
+        if self._suspects or self._held:
+            self._held.append(message)
+            self._continue()
+        else:
+            self._produce(message)
+        return message.done
+
+    def _produce(self, message: _Message) -> None:
+        if message.done.called:
+            return  # Nobody waits for it any more.
         with self._changed:
             self._underWay += 1
             self._changed.notify()
+        self._produced += 1
         try:
             self._producer.produce(
-                topic,
-                value,
-                key,
-                headers=list(headers),
-                timestamp=timestamp,
-                on_delivery=partial(self._delivered, done),
+                message.topic,
+                message.value,
+                message.key,
+                headers=message.headers,
+                timestamp=message.timestamp,
+                on_delivery=partial(self._delivered, message),
             )
         except (KafkaException, BufferError) as e:
+            self._produced -= 1
             with self._changed:
                 self._underWay -= 1
             if isinstance(e, BufferError):
-                done.errback(NotTaken(f"{self._name}: its queue is full", cause=e))
+                message.done.errback(NotTaken(f"{self._name}: its queue is full", cause=e))
             else:
-                done.errback(self._outcome(_first(e)))
-        return done
+                message.done.errback(self._outcome(_first(e)))
 
-    def _delivered(self, done: Deferred[None], error: KafkaError | None, _: object) -> None:
+    def _continue(self) -> None:
+        """Suspects one at a time, when nothing else is under way; then all that was held."""
+        while self._suspects and not self._produced:
+            message = self._suspects.popleft()
+            message.alone = True
+            self._produce(message)
+        if not self._produced:
+            while self._held and not self._suspects:
+                self._produce(self._held.popleft())
+
+    def _delivered(self, message: _Message, error: KafkaError | None, _: object) -> None:
         """In the thread, from within C{poll}."""
-        self._reports.append((done, error))
+        self._reports.append((message, error))
 
     def _wait(self) -> None:
         """The thread."""
@@ -162,15 +210,25 @@ class KafkaProducer:
         self._producer = None
         self._reactor.callFromThread(self.gone.callback, None)
 
-    def _told(self, reports: Sequence[tuple[Deferred[None], KafkaError | None]]) -> None:
-        for done, error in reports:
-            if done.called:
-                continue  # Nobody waits for it any more.
+    def _told(self, reports: Sequence[tuple[_Message, KafkaError | None]]) -> None:
+        self._produced -= len(reports)
+        # Before anybody is told anything: who hears of it may give the next call.
+        suspects = [m for m, error in reports if self._isSuspect(m, error)]
+        self._suspects += suspects
+        for message, error in reports:
+            if message.done.called or message in suspects:
+                continue  # Nobody waits for it any more, or it is tried again.
             if error is None:
                 self._lastError = None
-                done.callback(None)
+                message.done.callback(None)
             else:
-                done.errback(self._outcome(error))
+                message.done.errback(self._outcome(error))
+        self._continue()
+
+    def _isSuspect(self, message: _Message, error: KafkaError | None) -> bool:
+        if error is None or message.alone or self._stopping:
+            return False
+        return error.code() in _REFUSING
 
     def _outcome(self, error: KafkaError) -> NotTaken:
         words = f"{self._name} did not take the call: {_words(error)}"
@@ -235,5 +293,10 @@ class KafkaProducer:
             self._stopping = True
             producer = self._producer
             self._changed.notify()
+        for waiting in (self._suspects, self._held):
+            while waiting:
+                message = waiting.popleft()
+                if not message.done.called:
+                    message.done.errback(NotTaken(f"{self._name} is stopped"))
         if producer is not None:
             producer.purge(in_queue=True, in_flight=True, blocking=True)

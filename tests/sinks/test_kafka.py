@@ -15,7 +15,7 @@ import attrs
 from cloudevents.core.bindings import kafka
 from confluent_kafka import KafkaError
 from twisted.internet import reactor
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import CancelledError, gatherResults
 
 from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
@@ -165,7 +165,8 @@ class KafkaTests(NetworkCase):
         ):
             sink = self.sink()
             await sink.take(self.record())
-            self.cluster.requestErrors(PRODUCE, error)
+            # Twice: what is refused among others is tried again by itself.
+            self.cluster.requestErrors(PRODUCE, error, *[error] * refused)
             record = self.record()
             with self.assertRaises(NotTaken) as caught:
                 await sink.take(record)
@@ -175,6 +176,44 @@ class KafkaTests(NetworkCase):
             if not refused:
                 # One of these is fatal for a producer.
                 await self.takenAgain(sink, record)  # type: ignore[arg-type]
+
+    async def test_batchRefused(self) -> None:
+        """A batch is refused for one call in it: each is sent again by itself, in order."""
+        for error in (KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_RECORD):
+            sink = self.sink("linger.ms=50\n")
+            await sink.take(self.record("other@x.test"))
+            # All go into one batch. Of those that go by themselves then, the third is refused.
+            self.cluster.requestErrors(PRODUCE, error, 0, 0, error)
+            records = [self.record() for _ in range(7)]
+            taking = [sink.take(record) for record in records]
+            taking[4].addErrback(lambda failure: failure.trap(CancelledError) and None)
+            taking[4].cancel()
+            await taking[0]
+            # Behind those that still go by themselves.
+            taking.append(sink.take(self.record()))
+            with self.assertRaises(SinkRefused):
+                await taking[2]
+            await gatherResults([*taking[:2], *taking[3:]])
+            messages = self.cluster.messages("calls", 6)
+            keys = [dict(message.headers())["key"].decode() for message in messages]
+            taken = [r.key for r in records if r not in (records[2], records[4])]
+            self.assertEqual([key for key in keys if key in taken], taken)
+            self.assertNotIn(records[2].key, keys)
+
+    async def test_batchRefusedAtTheEnd(self) -> None:
+        """What waits to be sent by itself is not lost when the sink is stopped: it is not taken."""
+        sink = self.sink("linger.ms=50\n")
+        await sink.take(self.record())
+        self.cluster.requestErrors(PRODUCE, KafkaError.INVALID_RECORD)
+        taking = [sink.take(self.record()) for _ in range(5)]
+        # The first that is taken by itself.
+        await taking[0]
+        stopping = sink.stop()
+        for waiting in taking[1:]:
+            with self.assertRaises(NotTaken) as caught:
+                await waiting
+            self.assertNotIsInstance(caught.exception, SinkRefused)
+        await stopping
 
     async def test_tooLong(self) -> None:
         """A call that is longer than a message may be is refused at once."""
