@@ -1,13 +1,13 @@
 """
 A producer of Kafka, by confluent-kafka (librdkafka), in a reactor.
 
-Only this module imports confluent-kafka, and only a sink that is used imports this module.
+Only this module and L{kafka_errors} import confluent-kafka, and only a sink that is used imports
+them.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -20,52 +20,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from ..errors import IncorrectParameters, NotTaken, SinkRefused
+from .kafka_errors import MISTAKES, REFUSING, SAYS_NOTHING, errorOf, reasonOf, refusedSettings
 
 __all__ = ["KafkaProducer"]
 
 # Seconds that one wait for events may take. A report ends it at once.
 _WAIT = 1.0
-_LONGEST_REASON = 200
-_NAME = re.compile(r"[\w.]+")
-
-# What no other attempt cures: the call itself is wrong for this topic. Brokers say it of a batch,
-# for the sake of one message in it.
-_REFUSING = (
-    KafkaError.MSG_SIZE_TOO_LARGE,
-    KafkaError.RECORD_LIST_TOO_LARGE,
-    KafkaError.INVALID_RECORD,
-)
-# What somebody has to change before anything can be given.
-_MISTAKES = (
-    KafkaError._AUTHENTICATION,
-    KafkaError._UNKNOWN_TOPIC,
-    KafkaError._UNKNOWN_PARTITION,
-    KafkaError.SASL_AUTHENTICATION_FAILED,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.TOPIC_EXCEPTION,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-)
-
 # librdkafka's own log, which would go to stderr otherwise. It holds no message.
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
-
-
-def _words(error: KafkaError) -> str:
-    text = f"{error.name()}: {error.str()}"
-    return "".join(c if c.isprintable() else "?" for c in text)[:_LONGEST_REASON]
-
-
-def _unfit(error: Exception, settings: Mapping[str, Any]) -> str:
-    """Which settings confluent-kafka itself refuses, by their names: values may be secrets."""
-    said = set(_NAME.findall(str(error)))
-    names = ", ".join([name for name in settings if name in said] or settings)
-    return f"confluent-kafka takes no text of a file for {names}"
-
-
-def _first(error: KafkaException) -> KafkaError:
-    found: KafkaError = error.args[0]
-    return found
 
 
 @attrs.define(eq=False)
@@ -111,7 +74,9 @@ class KafkaProducer:
             )
         except (KafkaException, TypeError, ValueError) as e:
             error = e.args[0] if e.args else None
-            words = _words(error) if isinstance(error, KafkaError) else _unfit(e, settings)
+            words = (
+                reasonOf(error) if isinstance(error, KafkaError) else refusedSettings(e, settings)
+            )
             raise IncorrectParameters(f"{name}: {words}", cause=e) from None
         # Below this both threads come.
         self._changed = threading.Condition()
@@ -176,7 +141,7 @@ class KafkaProducer:
             if isinstance(e, BufferError):
                 message.done.errback(NotTaken(f"{self._name}: its queue is full", cause=e))
             else:
-                message.done.errback(self._outcome(_first(e)))
+                message.done.errback(self._outcome(errorOf(e)))
 
     def _continue(self) -> None:
         """Suspects one at a time, when nothing else is under way; then all that was held."""
@@ -200,7 +165,13 @@ class KafkaProducer:
                     self._changed.wait()
                 if not self._underWay:
                     break
-            self._producer.poll(_WAIT)
+            try:
+                self._producer.poll(_WAIT)
+            except KafkaException as e:
+                # What is fatal for a producer is raised here, and told nowhere else. It keeps
+                # what is under way until that is too old: somebody else can give it sooner.
+                self.broken, self._lastError = True, errorOf(e)
+                self._producer.purge(in_queue=True, in_flight=True, blocking=False)
             if self._reports:
                 reports, self._reports = self._reports, []
                 with self._changed:
@@ -228,16 +199,16 @@ class KafkaProducer:
     def _isSuspect(self, message: _Message, error: KafkaError | None) -> bool:
         if error is None or message.alone or self._stopping:
             return False
-        return error.code() in _REFUSING
+        return error.code() in REFUSING
 
     def _outcome(self, error: KafkaError) -> NotTaken:
-        words = f"{self._name} did not take the call: {_words(error)}"
-        if error.code() in _REFUSING:
+        words = f"{self._name} did not take the call: {reasonOf(error)}"
+        if error.code() in REFUSING:
             return SinkRefused(words)
         if error.fatal() or error.code() == KafkaError._FATAL:
             self.broken = True
-        if self._lastError is not None and error.code() == KafkaError._MSG_TIMED_OUT:
-            words += f"; {_words(self._lastError)}"
+        if self._lastError is not None and error.code() in SAYS_NOTHING:
+            words += f"; {reasonOf(self._lastError)}"
         return NotTaken(words)
 
     def ask(self, topic: str, seconds: float) -> Deferred[None]:
@@ -273,15 +244,15 @@ class KafkaProducer:
 
         def failed(failure: Any) -> None:
             failure.trap(KafkaException)
-            self._found(self._lastError or _first(failure.value))
+            self._found(self._lastError or errorOf(failure.value))
 
         return asking.addBoth(answered).addCallbacks(understand, failed)
 
     def _found(self, error: KafkaError | None) -> None:
         if error is None:
             return
-        words = f"{self._name}: {_words(error)}"
-        if error.code() in _MISTAKES:
+        words = f"{self._name}: {reasonOf(error)}"
+        if error.code() in MISTAKES:
             raise IncorrectParameters(words)
         raise NotTaken(words)
 
