@@ -19,6 +19,7 @@ from ..errors import IrisError, NotKept
 from ..net.steady_time import steadyTime
 from ..sinks.interfaces import INotificationSink
 from ..sinks.record import CallRecord
+from .ages import Ages
 from .interfaces import IOutboxStore
 from .sink_worker import SinkWorker
 from .spool import Spool
@@ -81,6 +82,7 @@ class Outbox:
     ) -> None:
         self._reactor = reactor
         self._time = steadyTime(reactor)
+        self._ages = Ages(reactor)
         if store is None or isinstance(store, str):
             store = Spool(reactor, store, forgetKeysAfter, strictOrder)
         self._store = store
@@ -197,8 +199,7 @@ class Outbox:
             self._workers[spec].give(due, term)
 
     def _accepted(self, record: CallRecord) -> None:
-        # The clock may have been set back meanwhile.
-        self._observer.accepted(max(0.0, self._reactor.seconds() - record.received))
+        self._observer.accepted(self._ages.since(record.received))
         self._arrived(None, record.key)
 
     def _arrived(self, result: Failure | None, key: str) -> None:
@@ -236,11 +237,11 @@ class Outbox:
 
         @raise NotKept: when the store does not work.
         """
-        names, now = self._names(), self._reactor.seconds()
+        names = self._names()
         ages = dict.fromkeys(names.values(), 0.0)
         for spec, received in (await self._store.oldestWaiting()).items():
             name = names.get(spec, "other")
-            ages[name] = max(ages.get(name, 0.0), now - received)
+            ages[name] = max(ages.get(name, 0.0), self._ages.since(received))
         return ages
 
     def _names(self) -> dict[str, str]:
