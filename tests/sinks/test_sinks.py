@@ -316,6 +316,25 @@ class Sinks(NetworkCase):
         with self.assertRaises(NotTaken):
             await taking
 
+    async def test_programsChild(self) -> None:
+        """A child that holds the pipe and does not read delays neither the timeout nor the end."""
+        large = CallRecord.of("a@b", {"roomid": "r", "userdata": "x" * 200_000}, 0.0)
+        late = self.sink("exec:/bin/sh -c 'sleep 60; true'", execTimeout=0.05)
+        with self.assertRaises(NotTaken) as caught:
+            await late.take(large)
+        self.assertIn("took too long", caught.exception.message)
+        # This one is gone itself when its time is up, with the status 0.
+        script = "sleep 60 <&3 & exit 0"
+        gone = self.sink(f"exec:/bin/sh -c 'exec 3<&0; {script}'", execTimeout=0.5)
+        await gone.take(large)
+        stopped = self.sink("exec:/bin/sh -c 'sleep 60; true'")
+        taking: Deferred[None] = stopped.take(large)
+        await stopped.stop()
+        with self.assertRaises(NotTaken):
+            await taking
+
+    test_programsChild.timeout = 30  # type: ignore[attr-defined]
+
     # Webhooks
 
     async def server(self) -> WebServer:  # type: ignore[override]
