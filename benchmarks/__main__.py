@@ -146,7 +146,7 @@ class Run:
         ]
 
     def sinks(self) -> Table:
-        """Each sink, from the websockets through the spool, beside its library alone."""
+        """Each sink, all the way through the spool; beside its library alone, and by hand."""
         table, self.values["sinks"] = eachSink(self.short, self.notes)
         return table
 

@@ -66,11 +66,44 @@ def _through(store: str, sink: str, count: int, accounts: int = 100) -> Taken:
             return Taken.by(client, count)
 
 
+@attrs.frozen
+class Round:
+    """
+    What neighbours took.
+
+    @ivar alone: the sink's library; C{byHand}: the whole way, in a loop written for it;
+        C{nothing}: ours, to a sink that takes each call at once; C{ours}: to the sink.
+    """
+
+    alone: Taken
+    byHand: Taken
+    nothing: Taken
+    ours: Taken
+
+    @property
+    def own(self) -> float:
+        """What the sink costs itself, microseconds per call."""
+        return self.ours.cpu - self.nothing.cpu
+
+
 def _alone(sink: str, where: str, count: int) -> Taken:
     """The library alone."""
     command = [sys.executable, "-m", "benchmarks.clients.bare", sink, where, str(count)]
     with Program(command) as client:
         return Taken.by(client, count)
+
+
+def _byHand(path: str, sink: str, where: str, count: int, accounts: int) -> Taken:
+    """The same way, as a loop that was written for it."""
+    command = [sys.executable, "-m", "benchmarks.clients.by_hand"]
+    with Firehose() as firehose:
+        assert isinstance(firehose, Firehose)
+        words = [firehose.url, str(accounts), str(count), path, sink, where]
+        with Program([*command, *words]) as client:
+            while client.line() != "up":
+                pass
+            firehose.tell("calls", count)
+            return Taken.by(client, count)
 
 
 @contextmanager
@@ -93,14 +126,15 @@ def _median(some: list[float]) -> float:
 
 def eachSink(short: bool, notes: list[str]) -> tuple[Table, Values]:
     """
-    Through the websockets and the spool to each sink, to nothing, and the library alone, in turn,
-    so that what else the machine does concerns all; each ratio is the median of those of
-    neighbours. What a sink costs itself is what it costs more than nothing.
+    Through the websockets and the spool to each sink, to nothing, the library alone, and the same
+    way by hand, in turn, so that what else the machine does concerns all; each ratio is the median
+    of those of neighbours. What a sink costs itself is what it costs more than nothing.
 
     @param notes: gets a sentence for each sink that is left out.
     """
     head = ["sink", "calls per second", "us CPU per call", "of that the sink's own", "beside"]
     head += ["calls per second", "us CPU per call", "the sink's own, relative", "all, relative"]
+    head += ["us CPU per call, all by hand", "all, relative to that"]
     accounts = 10 if short else 100
     rows, values = [], {}
     for sink, (library, part) in _SINKS.items():
@@ -110,21 +144,25 @@ def eachSink(short: bool, notes: list[str]) -> tuple[Table, Values]:
             if missing is not None:
                 notes.append(f"left out: {sink} ({missing})")
                 continue
-            spool, taken = f"{folder}/spool", []
+            rounds = []
             for _ in range(1 if short else 5):
                 alone = _alone(sink, where, count)
                 Path(folder, "calls").unlink(missing_ok=True)
-                nothing = _through(spool, "nothing", count, accounts)
-                ours = _through(spool, f"{sink}:{where}", count, accounts)
-                taken.append((ours, ours.cpu - nothing.cpu, alone))
+                byHand = _byHand(f"{folder}/by-hand", sink, where, count, accounts)
+                Path(folder, "calls").unlink(missing_ok=True)
+                nothing = _through(f"{folder}/spool", "nothing", count, accounts)
+                ours = _through(f"{folder}/spool", f"{sink}:{where}", count, accounts)
+                rounds.append(Round(alone, byHand, nothing, ours))
         values[sink] = got = {
-            "rate": _median([ours.rate for ours, _, _ in taken]),
-            "cpu": _median([ours.cpu for ours, _, _ in taken]),
-            "cpuOwn": _median([own for _, own, _ in taken]),
-            "rateAlone": _median([alone.rate for _, _, alone in taken]),
-            "cpuAlone": _median([alone.cpu for _, _, alone in taken]),
-            "relativeOwn": _median([own / alone.cpu for _, own, alone in taken]),
-            "relative": _median([ours.cpu / alone.cpu for ours, _, alone in taken]),
+            "rate": _median([r.ours.rate for r in rounds]),
+            "cpu": _median([r.ours.cpu for r in rounds]),
+            "cpuOwn": _median([r.own for r in rounds]),
+            "rateAlone": _median([r.alone.rate for r in rounds]),
+            "cpuAlone": _median([r.alone.cpu for r in rounds]),
+            "relativeOwn": _median([r.own / r.alone.cpu for r in rounds]),
+            "relative": _median([r.ours.cpu / r.alone.cpu for r in rounds]),
+            "cpuByHand": _median([r.byHand.cpu for r in rounds]),
+            "relativeToByHand": _median([r.ours.cpu / r.byHand.cpu for r in rounds]),
         }
         numbers = list(got.values())
         rows.append([sink, *numbers[:3], library, *numbers[3:]])

@@ -10,7 +10,7 @@ from typing import Any
 
 from iris_twisted.cluster.demo_tap import Options as DemoOptions
 from iris_twisted.cluster.tap import Options as ClusterOptions
-from iris_twisted.daemon.option_table import OPTIONS
+from iris_twisted.daemon.option_table import GROUPS
 from iris_twisted.operators.tap import Options as OperatorOptions
 from iris_twisted.outbox.tap import Options as OutboxOptions
 from iris_twisted.sandbox.call_tap import Options as CallOptions
@@ -34,7 +34,8 @@ effective configuration without its secrets, and ends. `--check=online` tries th
 each account: login, routing id, event manager, session; it says which step fails, and why, and ends
 with 0 when all could connect. The iris token itself may
 stand in the environment variable `IRIS_TOKEN`.
-
+"""
+TABLE = """
 | option | environment | kind | default | meaning |
 |---|---|---|---|---|
 """
@@ -83,14 +84,16 @@ def _rows(kind: Any, prefix: str = "") -> str:
 def page() -> str:
     """The whole page."""
     rows = []
-    for option in OPTIONS:
-        short = f", `-{option.short}`" if option.short else ""
-        default = "" if option.default in (None, (), False) else f"`{option.default}`"
-        meaning = option.help.replace("|", "\\|")
-        rows.append(
-            f"| `--{option.name}`{short} | `{option.variable}` | {option.kind} | {default} "
-            f"| {meaning} |\n"
-        )
+    for heading, options in GROUPS.items():
+        rows.append(f"\n### {heading}\n{TABLE}")
+        for option in options:
+            short = f", `-{option.short}`" if option.short else ""
+            default = "" if option.default in (None, (), False) else f"`{option.default}`"
+            meaning = option.help.replace("|", "\\|")
+            rows.append(
+                f"| `--{option.name}`{short} | `{option.variable}` | {option.kind} | {default} "
+                f"| {meaning} |\n"
+            )
     return HEAD + "".join(rows) + ENVIRONMENT + others()
 
 

@@ -16,6 +16,7 @@ from twisted.logger import LogLevel, jsonFileLogObserver, textFileLogObserver
 from twisted.python.usage import UsageError
 
 from .command_line.exit_status import statusFor, stopWith
+from .command_line.help_text import Entry, Section
 from .command_line.options import PlainOptions
 from .command_line.terminal import lineWriter
 from .daemon.accounts import Account
@@ -26,7 +27,7 @@ from .daemon.interfaces import ICluster
 from .daemon.log_lines import jsonLines
 from .daemon.named_files import sinkContext, tokensOf
 from .daemon.operator_site import checkEndpoint
-from .daemon.option_table import OPTIONS
+from .daemon.option_table import GROUPS, OPTIONS
 from .daemon.terminal_output import LogLines, TerminalOutput
 from .errors import IncorrectParameters, IrisError
 from .net.addresses import checkToken
@@ -58,13 +59,6 @@ def checkCluster(configuration: Configuration) -> None:
     Keys(configuration["cluster-key-file"])
 
 
-def _shown(default: Any) -> str:
-    # Not as the parameter's own: what was not given leaves room for the environment and the file.
-    if default is None:
-        return ""
-    return f" [default: {default:g}]" if isinstance(default, float) else f" [default: {default}]"
-
-
 class Options(PlainOptions):
     """
     The options of C{twist iris}.
@@ -83,12 +77,9 @@ class Options(PlainOptions):
     )
     optParameters = [
         ["config", "C", None, "A TOML file of these options, and [[account]] tables."],
-        *(
-            [o.name, o.short, None, o.help + _shown(o.default)]
-            for o in OPTIONS
-            if o.kind not in ("flag", "list")
-        ),
-    ]  # fmt: skip
+        # No default here: what was not given leaves room for the environment and the file.
+        *([o.name, o.short, None, o.help] for o in OPTIONS if o.kind not in ("flag", "list")),
+    ]
     optFlags = [
         *([o.name, o.short, o.help] for o in OPTIONS if o.kind == "flag"),
         [
@@ -108,15 +99,24 @@ class Options(PlainOptions):
         self["sink"], self["trusted-sender"] = [], []
 
     def opt_trusted_sender(self, sender: str) -> None:
-        """A bare JID or domain whose notifications count too; may be given repeatedly."""
+        """See the table of options."""
         self["trusted-sender"].append(sender)
 
     def opt_sink(self, sink: str) -> None:
-        """Where calls go: stdout, file:PATH, exec:PROGRAM, webhook:URL, amqp:URL,
-        kafka:BROKERS/TOPIC, redis:URL/STREAM; may be repeated."""
+        """See the table of options."""
         self["sink"].append(sink)
 
     opt_s = opt_sink
+
+    metavars = {"config": "FILE"}
+
+    def sections(self) -> Sequence[Section]:
+        found = [
+            Section(heading, [Entry(o.typed, o.words) for o in options])
+            for heading, options in GROUPS.items()
+        ]
+        others = [self.entry(name) for name in ("config", "check", "help", "version")]
+        return [*found, Section("This command", others)]
 
     _online = False
     _checks: Sequence[str] = ()

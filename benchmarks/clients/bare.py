@@ -33,6 +33,7 @@ from .meter import Meter
 
 # As calls and their bytes come out of the outbox.
 Call = tuple[CallRecord, bytes]
+Send = Callable[[CallRecord, bytes], Awaitable[object]]
 reactor: Any = _reactor
 NULL = open(os.devnull, "w")  # noqa: SIM115
 
@@ -51,9 +52,7 @@ def calls(count: int) -> list[Call]:
     return made
 
 
-async def several(
-    number: int, some: Sequence[Call], send: Callable[[CallRecord, bytes], Awaitable[object]]
-) -> None:
+async def several(number: int, some: Sequence[Call], send: Send) -> None:
     """Send all, so many at a time."""
     left = iter(some)
 
@@ -109,7 +108,7 @@ class Run(ProcessProtocol):
         self.ended.callback(None)
 
 
-async def exec_(where: str, some: Sequence[Call], meter: Meter) -> None:
+async def throughExec(where: str) -> tuple[int, Send]:
     """Twisted's own."""
     from iris_twisted.sinks.program import ExecSink
 
@@ -118,11 +117,10 @@ async def exec_(where: str, some: Sequence[Call], meter: Meter) -> None:
         reactor.spawnProcess(run, where, [where], env=os.environ, childFDs={0: "w", 1: 2, 2: 2})
         return run.ended
 
-    meter.came()
-    await several(ExecSink.concurrency, some, send)
+    return ExecSink.concurrency, send
 
 
-async def webhook(where: str, some: Sequence[Call], meter: Meter) -> None:
+async def throughWebhook(where: str) -> tuple[int, Send]:
     """treq, with a pool."""
     import treq
     from twisted.web.client import Agent, HTTPConnectionPool
@@ -143,11 +141,10 @@ async def webhook(where: str, some: Sequence[Call], meter: Meter) -> None:
         response = await client.post(where, data=body, headers=headers)
         await response.content()
 
-    meter.came()
-    await several(WebhookSink.concurrency, some, send)
+    return WebhookSink.concurrency, send
 
 
-async def amqp(where: str, some: Sequence[Call], meter: Meter) -> None:
+async def throughAmqp(where: str) -> tuple[int, Send]:
     """pika's adapter for Twisted, confirmed."""
     import pika
     from pika.adapters.twisted_connection import TwistedProtocolConnection
@@ -173,11 +170,10 @@ async def amqp(where: str, some: Sequence[Call], meter: Meter) -> None:
         )
         await channel.basic_publish("", queue, body, properties, mandatory=True)
 
-    meter.came()
-    await several(AmqpSink.concurrency, some, send)
+    return AmqpSink.concurrency, send
 
 
-async def redis(where: str, some: Sequence[Call], meter: Meter) -> None:
+async def throughRedis(where: str) -> tuple[int, Send]:
     """txredisapi's protocol."""
     import txredisapi
 
@@ -192,12 +188,11 @@ async def redis(where: str, some: Sequence[Call], meter: Meter) -> None:
         about = ("account", record.account, "type", record.notification["type"])
         return command("key", record.key, *about, "call", body)
 
-    meter.came()
-    await several(RedisSink.concurrency, some, send)
+    return RedisSink.concurrency, send
 
 
-async def kafka(where: str, some: Sequence[Call], meter: Meter) -> None:
-    """confluent-kafka, which waits for what is under way at the end only."""
+def kafkaProducer(where: str) -> tuple[Any, Callable[[CallRecord, bytes, Any], None]]:
+    """confluent-kafka; and what produces a call, and tells of its delivery."""
     from confluent_kafka import Producer
 
     brokers, _, topic = where.partition("/")
@@ -205,14 +200,8 @@ async def kafka(where: str, some: Sequence[Call], meter: Meter) -> None:
     producer = Producer(settings)
     # It connects first.
     producer.list_topics(topic, 30)
-    failed: list[Any] = []
 
-    def delivered(error: Any, _: object) -> None:
-        if error is not None:
-            failed.append(error)
-
-    meter.came()
-    for record, body in some:
+    def produce(record: CallRecord, body: bytes, delivered: Any) -> None:
         headers = [
             ("key", record.key.encode()),
             ("type", record.notification["type"].encode()),
@@ -222,16 +211,35 @@ async def kafka(where: str, some: Sequence[Call], meter: Meter) -> None:
         at = int(record.received * 1000)
         producer.produce(topic, body, key, headers=headers, timestamp=at, on_delivery=delivered)
         producer.poll(0)
+
+    return producer, produce
+
+
+async def kafka(where: str, some: Sequence[Call], meter: Meter) -> None:
+    """It waits for what is under way at the end only."""
+    producer, produce = kafkaProducer(where)
+    failed: list[Any] = []
+
+    def delivered(error: Any, _: object) -> None:
+        if error is not None:
+            failed.append(error)
+
+    meter.came()
+    for record, body in some:
+        produce(record, body, delivered)
     assert not producer.flush(60) and not failed, failed
 
 
+# What is awaited; the rest waits in its own way.
+SENDERS: dict[str, Callable[[str], Awaitable[tuple[int, Send]]]] = {
+    "exec": throughExec,
+    "webhook": throughWebhook,
+    "amqp": throughAmqp,
+    "redis": throughRedis,
+}
 LOOPS: dict[str, Callable[[str, Sequence[Call], Meter], Awaitable[None]]] = {
     "stdout": stdout,
     "file": file,
-    "exec": exec_,
-    "webhook": webhook,
-    "amqp": amqp,
-    "redis": redis,
     "kafka": kafka,
 }
 
@@ -240,7 +248,12 @@ async def main(name: str, where: str, count: int) -> None:
     meter, some = Meter(count), calls(count)
     gc.collect()
     gc.freeze()
-    await LOOPS[name](where, some, meter)
+    if name in LOOPS:
+        await LOOPS[name](where, some, meter)
+    else:
+        number, send = await SENDERS[name](where)
+        meter.came()
+        await several(number, some, send)
     meter.tell()
 
 

@@ -37,6 +37,10 @@ class Options(PlainOptions):
         "Starts a PostgreSQL of its own, a sandbox, and members of a cluster on this machine, "
         "places calls all the time, kills a member now and then, and shows that no call is missed."
     )
+    metavars = {
+        **dict.fromkeys(("members", "accounts", "copies", "rate"), "N"),
+        **dict.fromkeys(("kill-every", "seconds"), "SECONDS"),
+    }
     optParameters = [
         ["members", "m", 3, "How many members."],
         ["accounts", "a", 60, "How many accounts."],

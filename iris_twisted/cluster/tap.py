@@ -13,11 +13,10 @@ from typing import Any
 
 import psycopg
 from twisted.application.service import IService, Service
-from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from ..command_line.exit_status import statusFor
-from ..command_line.options import PlainOptions
+from ..command_line.options import PlainOptions, SubcommandOptions
 from ..errors import DatabaseFailed, IncorrectParameters
 from . import schema
 from .commands import COMMANDS
@@ -30,7 +29,7 @@ __all__ = ["Options", "makeService"]
 _JSON = [["json", None, "Write JSON, for programs."]]
 
 
-class _One(UsageOptions):
+class _One(SubcommandOptions):
     """
     One word after the command.
 
@@ -45,15 +44,15 @@ class _One(UsageOptions):
         (self[self.what],) = words
 
 
-class _Plain(UsageOptions):
+class _Plain(SubcommandOptions):
     """Nothing but the command."""
 
 
-class _Status(UsageOptions):
+class _Status(SubcommandOptions):
     optFlags = _JSON
 
 
-class _Several(UsageOptions):
+class _Several(SubcommandOptions):
     """Accounts, at least so many."""
 
     least = 0
@@ -74,9 +73,10 @@ class _Remove(_Several):
     synopsis = "ROUTING-ID ..."
 
 
-class _Copies(UsageOptions):
+class _Copies(SubcommandOptions):
     """How many connections an account has."""
 
+    metavars = {"copies": "N"}
     optParameters: list[list[Any]] = [
         ["copies", None, None, "How many members keep a connection for it: 1 to 9."]
     ]
@@ -99,6 +99,13 @@ class _Account(_Copies, _One):
 
     what = "ROUTING-ID"
     synopsis = "[options] ROUTING-ID"
+    metavars = {
+        **_Copies.metavars,
+        "token-file": "FILE",
+        "email": "ADDRESS",
+        "password-file": "FILE",
+        "sink": "SINK",
+    }
     optParameters = [
         *_Copies.optParameters,
         ["token-file", "t", None, "A file with its iris token."],
@@ -134,6 +141,8 @@ class Options(PlainOptions):
     """The options of C{twist iris-cluster}."""
 
     command = "twist iris-cluster"
+    before = "--cluster CONNINFO"
+    metavars = {"cluster": "CONNINFO", "cluster-key-file": "FILE"}
     synopsis = "--cluster CONNINFO [--cluster-key-file FILE] COMMAND"
     longdesc = (
         "Several twist iris, the members of a cluster, share the accounts in a PostgreSQL "

@@ -12,10 +12,9 @@ from unicodedata import normalize
 
 import attrs
 from twisted.application.service import IService, Service
-from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
-from ..command_line.options import PlainOptions
+from ..command_line.options import PlainOptions, SubcommandOptions
 from ..errors import IncorrectParameters
 from .file import Operator, Right, changeOperators, checkName, readOperators, rightsOf
 from .hashes import checkPassword, hashOf
@@ -25,11 +24,11 @@ __all__ = ["Options", "makeService"]
 _VARIABLE = "IRIS_OPERATORS"
 
 
-class _List(UsageOptions):
+class _List(SubcommandOptions):
     """Everybody."""
 
 
-class _Named(UsageOptions):
+class _Named(SubcommandOptions):
     """
     @cvar wanted: what stands after the command.
     @cvar least: how much of it there must be.
@@ -60,6 +59,7 @@ class Options(PlainOptions):
     """The options of C{twist iris-operator}."""
 
     command = "twist iris-operator"
+    before = "--operators FILE"
     synopsis = (
         "--operators FILE "
         "[list | add NAME [RIGHTS] | passwd NAME | rights NAME RIGHTS | remove NAME]"
@@ -69,6 +69,7 @@ class Options(PlainOptions):
         "where they have that right: RIGHTS is read, or read,reject. A password is asked for at "
         "the terminal, or read from stdin. A running twist iris reads the file again on SIGHUP."
     )
+    metavars = {"operators": "FILE"}
     optParameters = [
         ["operators", None, None, f"The file that twist iris --operators names, or {_VARIABLE}."]
     ]

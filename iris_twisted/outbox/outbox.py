@@ -129,7 +129,8 @@ class Outbox:
         """
         A call came, or one that came before is told again: sinks get it once.
 
-        @param specs: whom to give it to; all were named to L{use}.
+        @param specs: whom to give it to, each once however often it is named; all were named to
+            L{use}.
         @param place: by which right, in a cluster.
         @return: fires when the call may be acknowledged; fails with L{NotKept
             <iris_twisted.errors.NotKept>} when there is no room for it, and with what a
@@ -154,7 +155,7 @@ class Outbox:
         if not self._coming:
             # What else comes in this turn goes along.
             self._time.callLater(0, self._add)
-        self._coming.append(Addition(record, tuple(specs), place))
+        self._coming.append(Addition(record, tuple(dict.fromkeys(specs)), place))
         return told
 
     def _add(self) -> None:

@@ -11,10 +11,9 @@ from contextlib import closing
 from typing import Any
 
 from twisted.application.service import IService, Service
-from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
-from ..command_line.options import PlainOptions
+from ..command_line.options import PlainOptions, SubcommandOptions
 from ..command_line.terminal import printable
 from ..errors import IncorrectParameters
 from ..sinks.record import timestamp
@@ -25,7 +24,7 @@ from .values import DeadLetter
 __all__ = ["Options", "makeService"]
 
 
-class _Letters(UsageOptions):
+class _Letters(SubcommandOptions):
     """Dead letters, all or some."""
 
     synopsis = "[ID ...]"
@@ -49,11 +48,13 @@ class Options(PlainOptions):
     """The options of C{twist iris-outbox}."""
 
     command = "twist iris-outbox"
-    synopsis = "--spool PATH [list | retry [ID ...] | purge [ID ...]]"
+    before = "--spool FILE"
+    synopsis = "--spool FILE [list | retry [ID ...] | purge [ID ...]]"
     longdesc = (
         "Dead letters are calls that a sink refused, or did not take in time. "
         "They can be listed, tried again, or purged, while the daemon runs too."
     )
+    metavars = {"spool": "FILE"}
     optParameters = [["spool", None, None, "The file that twist iris --spool names."]]
     subCommands = [
         ["list", None, _Letters, "List dead letters (the default), and what waits."],

@@ -56,6 +56,16 @@ class Options(PlainOptions):
         "Places a call on a sandbox (twist iris-sandbox), and says what becomes of it. "
         "It ends with 0 when somebody was there, otherwise with 69."
     )
+    metavars = {
+        "sandbox": "URL",
+        "from": "USER@DOMAIN",
+        "caller": "NUMBER",
+        "room": "ROOM",
+        "type": "TYPE",
+        "topic": "TOPIC",
+        "wait": "SECONDS",
+        "ca-file": "FILE",
+    }
     optParameters = [
         ["sandbox", "s", SANDBOX, "Where the sandbox is."],
         ["from", "f", None, "The routing id of who calls."],

@@ -52,6 +52,13 @@ class Options(PlainOptions):
     command = "twist iris-sandbox"
     synopsis = "[options]"
     longdesc = "Plays an Iris platform, for tests and demonstrations: everything is in memory."
+    metavars = {
+        "port": "PORT",
+        "interface": "ADDRESS",
+        "backend": "URL",
+        "accounts": "FILE",
+        "pages": "FOLDER",
+    }
     optParameters = [
         ["port", "p", 8188, "The port to listen on; 0 for any free one."],
         ["interface", "i", "127.0.0.1", "The IPv4 address to listen on."],

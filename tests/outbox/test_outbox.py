@@ -217,6 +217,13 @@ class Kept(OutboxCase):
         self.stop()
         self.assertTrue(all(self.sinks[name].stopped for name in ("one", "two")))
 
+    def test_namedTwice(self) -> None:
+        """A sink that is named twice gets a call once."""
+        self.open("one", "one", "two")
+        self.successResultOf(self.offer("r1", "one", "two", "one"))
+        self.assertEqual([s.rooms() for s in self.sinks.values()], [["r1"], ["r1"], []])
+        self.stop()
+
     def test_private(self) -> None:
         """Its files are for their owner only, and every commit is flushed."""
         assert self.path is not None
