@@ -1,68 +1,52 @@
 """
 A producer of Kafka, by confluent-kafka (librdkafka), in a reactor.
 
-Only this module imports confluent-kafka, and only a sink that is used imports this module.
+Only this module and L{kafka_errors} import confluent-kafka, and only a sink that is used imports
+them.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import attrs
 from confluent_kafka import KafkaError, KafkaException, Producer
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from ..errors import IncorrectParameters, NotTaken, SinkRefused
+from .kafka_errors import MISTAKES, REFUSING, SAYS_NOTHING, errorOf, reasonOf, refusedSettings
 
 __all__ = ["KafkaProducer"]
 
 # Seconds that one wait for events may take. A report ends it at once.
 _WAIT = 1.0
-_LONGEST_REASON = 200
-_NAME = re.compile(r"[\w.]+")
-
-# What no other attempt cures: the call itself is wrong for this topic.
-_REFUSING = (
-    KafkaError.MSG_SIZE_TOO_LARGE,
-    KafkaError.RECORD_LIST_TOO_LARGE,
-    KafkaError.INVALID_RECORD,
-)
-# What somebody has to change before anything can be given.
-_MISTAKES = (
-    KafkaError._AUTHENTICATION,
-    KafkaError._UNKNOWN_TOPIC,
-    KafkaError._UNKNOWN_PARTITION,
-    KafkaError.SASL_AUTHENTICATION_FAILED,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.TOPIC_EXCEPTION,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-)
-
 # librdkafka's own log, which would go to stderr otherwise. It holds no message.
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
 
-def _words(error: KafkaError) -> str:
-    text = f"{error.name()}: {error.str()}"
-    return "".join(c if c.isprintable() else "?" for c in text)[:_LONGEST_REASON]
+@attrs.define(eq=False)
+class _Message:
+    """
+    One on its way.
 
+    @ivar done: fires with what became of it.
+    @ivar alone: whether nothing else is under way with it, so that an answer is about it.
+    """
 
-def _unfit(error: Exception, settings: Mapping[str, Any]) -> str:
-    """Which settings confluent-kafka itself refuses, by their names: values may be secrets."""
-    said = set(_NAME.findall(str(error)))
-    names = ", ".join([name for name in settings if name in said] or settings)
-    return f"confluent-kafka takes no text of a file for {names}"
-
-
-def _first(error: KafkaException) -> KafkaError:
-    found: KafkaError = error.args[0]
-    return found
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+    timestamp: int
+    done: Deferred[None] = attrs.field(factory=Deferred)
+    alone: bool = False
 
 
 class KafkaProducer:
@@ -90,13 +74,21 @@ class KafkaProducer:
             )
         except (KafkaException, TypeError, ValueError) as e:
             error = e.args[0] if e.args else None
-            words = _words(error) if isinstance(error, KafkaError) else _unfit(e, settings)
+            words = (
+                reasonOf(error) if isinstance(error, KafkaError) else refusedSettings(e, settings)
+            )
             raise IncorrectParameters(f"{name}: {words}", cause=e) from None
         # Below this both threads come.
         self._changed = threading.Condition()
         self._underWay = 0
         self._stopping = False
-        self._reports: list[tuple[Deferred[None], KafkaError | None]] = []
+        self._reports: list[tuple[_Message, KafkaError | None]] = []
+        # Below this only the reactor's thread comes.
+        self._produced = 0
+        # Refused, perhaps for the sake of others: each is sent again by itself.
+        self._suspects: deque[_Message] = deque()
+        # What came meanwhile.
+        self._held: deque[_Message] = deque()
         self._thread = threading.Thread(target=self._wait, name="iris-kafka", daemon=True)
         self._thread.start()
 
@@ -118,31 +110,52 @@ class KafkaProducer:
         @return: fires when all replicas in sync have the message; fails with
             L{SinkRefused} or L{NotTaken}.
         """
-        done: Deferred[None] = Deferred()
+        message = _Message(topic, key, value, list(headers), timestamp)
+        if self._suspects or self._held:
+            self._held.append(message)
+            self._continue()
+        else:
+            self._produce(message)
+        return message.done
+
+    def _produce(self, message: _Message) -> None:
+        if message.done.called:
+            return  # Nobody waits for it any more.
         with self._changed:
             self._underWay += 1
             self._changed.notify()
+        self._produced += 1
         try:
             self._producer.produce(
-                topic,
-                value,
-                key,
-                headers=list(headers),
-                timestamp=timestamp,
-                on_delivery=partial(self._delivered, done),
+                message.topic,
+                message.value,
+                message.key,
+                headers=message.headers,
+                timestamp=message.timestamp,
+                on_delivery=partial(self._delivered, message),
             )
         except (KafkaException, BufferError) as e:
+            self._produced -= 1
             with self._changed:
                 self._underWay -= 1
             if isinstance(e, BufferError):
-                done.errback(NotTaken(f"{self._name}: its queue is full", cause=e))
+                message.done.errback(NotTaken(f"{self._name}: its queue is full", cause=e))
             else:
-                done.errback(self._outcome(_first(e)))
-        return done
+                message.done.errback(self._outcome(errorOf(e)))
 
-    def _delivered(self, done: Deferred[None], error: KafkaError | None, _: object) -> None:
+    def _continue(self) -> None:
+        """Suspects one at a time, when nothing else is under way; then all that was held."""
+        while self._suspects and not self._produced:
+            message = self._suspects.popleft()
+            message.alone = True
+            self._produce(message)
+        if not self._produced:
+            while self._held and not self._suspects:
+                self._produce(self._held.popleft())
+
+    def _delivered(self, message: _Message, error: KafkaError | None, _: object) -> None:
         """In the thread, from within C{poll}."""
-        self._reports.append((done, error))
+        self._reports.append((message, error))
 
     def _wait(self) -> None:
         """The thread."""
@@ -152,7 +165,13 @@ class KafkaProducer:
                     self._changed.wait()
                 if not self._underWay:
                     break
-            self._producer.poll(_WAIT)
+            try:
+                self._producer.poll(_WAIT)
+            except KafkaException as e:
+                # What is fatal for a producer is raised here, and told nowhere else. It keeps
+                # what is under way until that is too old: somebody else can give it sooner.
+                self.broken, self._lastError = True, errorOf(e)
+                self._producer.purge(in_queue=True, in_flight=True, blocking=False)
             if self._reports:
                 reports, self._reports = self._reports, []
                 with self._changed:
@@ -162,24 +181,34 @@ class KafkaProducer:
         self._producer = None
         self._reactor.callFromThread(self.gone.callback, None)
 
-    def _told(self, reports: Sequence[tuple[Deferred[None], KafkaError | None]]) -> None:
-        for done, error in reports:
-            if done.called:
-                continue  # Nobody waits for it any more.
+    def _told(self, reports: Sequence[tuple[_Message, KafkaError | None]]) -> None:
+        self._produced -= len(reports)
+        # Before anybody is told anything: who hears of it may give the next call.
+        suspects = [m for m, error in reports if self._isSuspect(m, error)]
+        self._suspects += suspects
+        for message, error in reports:
+            if message.done.called or message in suspects:
+                continue  # Nobody waits for it any more, or it is tried again.
             if error is None:
                 self._lastError = None
-                done.callback(None)
+                message.done.callback(None)
             else:
-                done.errback(self._outcome(error))
+                message.done.errback(self._outcome(error))
+        self._continue()
+
+    def _isSuspect(self, message: _Message, error: KafkaError | None) -> bool:
+        if error is None or message.alone or self._stopping:
+            return False
+        return error.code() in REFUSING
 
     def _outcome(self, error: KafkaError) -> NotTaken:
-        words = f"{self._name} did not take the call: {_words(error)}"
-        if error.code() in _REFUSING:
+        words = f"{self._name} did not take the call: {reasonOf(error)}"
+        if error.code() in REFUSING:
             return SinkRefused(words)
         if error.fatal() or error.code() == KafkaError._FATAL:
             self.broken = True
-        if self._lastError is not None and error.code() == KafkaError._MSG_TIMED_OUT:
-            words += f"; {_words(self._lastError)}"
+        if self._lastError is not None and error.code() in SAYS_NOTHING:
+            words += f"; {reasonOf(self._lastError)}"
         return NotTaken(words)
 
     def ask(self, topic: str, seconds: float) -> Deferred[None]:
@@ -215,15 +244,15 @@ class KafkaProducer:
 
         def failed(failure: Any) -> None:
             failure.trap(KafkaException)
-            self._found(self._lastError or _first(failure.value))
+            self._found(self._lastError or errorOf(failure.value))
 
         return asking.addBoth(answered).addCallbacks(understand, failed)
 
     def _found(self, error: KafkaError | None) -> None:
         if error is None:
             return
-        words = f"{self._name}: {_words(error)}"
-        if error.code() in _MISTAKES:
+        words = f"{self._name}: {reasonOf(error)}"
+        if error.code() in MISTAKES:
             raise IncorrectParameters(words)
         raise NotTaken(words)
 
@@ -235,5 +264,10 @@ class KafkaProducer:
             self._stopping = True
             producer = self._producer
             self._changed.notify()
+        for waiting in (self._suspects, self._held):
+            while waiting:
+                message = waiting.popleft()
+                if not message.done.called:
+                    message.done.errback(NotTaken(f"{self._name} is stopped"))
         if producer is not None:
             producer.purge(in_queue=True, in_flight=True, blocking=True)

@@ -4,7 +4,9 @@ Calls as JSON lines, to stdout or into a file.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -21,6 +23,9 @@ from .interfaces import INotificationSink, INotificationSinkProvider, IOrderedSi
 from .record import CallRecord
 
 __all__ = ["FileSink", "FileSinks", "StdoutSink", "StdoutSinks"]
+
+# A pipe, a terminal, a device: what is written there is on no disk.
+_NO_FILE = "it is no regular file, so it keeps no calls"
 
 
 @implementer(IOrderedSink)
@@ -107,7 +112,11 @@ class FileSink:
             self._close()
         if self._file is None:
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-            self._file = os.open(self._path, flags, 0o600)
+            file = os.open(self._path, flags, 0o600)
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                os.close(file)
+                raise OSError(errno.EINVAL, _NO_FILE)
+            self._file = file
         data = b"".join(line + b"\n" for line in lines)
         if self._endsAmidLine(self._file):
             data = b"\n" + data
@@ -124,12 +133,8 @@ class FileSink:
     @staticmethod
     def _endsAmidLine(file: int) -> bool:
         """Whether somebody was killed while writing the last line, or the disk was full."""
-        try:
-            size = os.fstat(file).st_size
-            return size > 0 and os.pread(file, 1, size - 1) != b"\n"
-        except OSError:
-            # A pipe or terminal, for one.
-            return False
+        size = os.fstat(file).st_size
+        return size > 0 and os.pread(file, 1, size - 1) != b"\n"
 
 
 @implementer(IPlugin, INotificationSinkProvider)
@@ -158,4 +163,6 @@ class FileSinks:
             raise IncorrectParameters(f"sink file:{argument} is a folder")
         if not os.path.isdir(folder):
             raise IncorrectParameters(f"sink file:{argument}: there is no folder {folder}")
+        if os.path.exists(argument) and not os.path.isfile(argument):
+            raise IncorrectParameters(f"sink file:{argument}: {_NO_FILE}")
         return FileSink(os.path.abspath(argument), context)

@@ -39,7 +39,7 @@ class _Run(ProcessProtocol):
     One run of the program.
 
     @ivar done: fires with its outcome, or when nobody waits for that any more.
-    @ivar exited: fires when the process is gone.
+    @ivar exited: fires when the process is gone, and nothing of it left here.
     """
 
     transport: Any
@@ -62,6 +62,11 @@ class _Run(ProcessProtocol):
             self.transport.signalProcess("KILL")
         except ProcessExitedAlready:
             pass  # Its end is on the way.
+
+    def processExited(self, reason: Failure) -> None:
+        # A process that it left behind may keep its stdin open for as long as it likes.
+        for pipe in list(self.transport.pipes.values()):
+            pipe.connectionLost(reason)
 
     def processEnded(self, reason: Failure) -> None:
         if not self.done.called:

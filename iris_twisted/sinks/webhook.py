@@ -29,8 +29,9 @@ from .record import CallRecord
 
 __all__ = ["WebhookSink", "WebhookSinks", "readSecret", "signature"]
 
-# What of the 4xx can be cured by waiting: Request Timeout, Too Early, Too Many Requests.
-_LATER = (408, 425, 429)
+# What of the 4xx can be cured by waiting (Request Timeout, Too Early, Too Many Requests), or by
+# somebody: a login that is missing, of ours or for the proxy, or a permission.
+_LATER = (401, 403, 407, 408, 425, 429)
 _LONGEST_WAIT = 3600.0
 # What a header of a CloudEvent holds as it is.
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "").replace('"', "")
@@ -79,8 +80,9 @@ def _retryAfter(answer: Answer, now: float) -> float | None:
 @implementer(IAskingSink)
 class WebhookSink:
     """
-    Posts each call. An answer of 2xx takes it; 5xx, 408, 425, 429 and silence are tried
-    again, after C{Retry-After} where that is said; anything else refuses it for good.
+    Posts each call. An answer of 2xx takes it, whatever follows; 5xx, 401, 403, 407, 408, 425, 429
+    and silence are tried again, after C{Retry-After} where that is said; anything else refuses it
+    for good.
 
     @param url: where to, checked already.
     """

@@ -15,7 +15,7 @@ def pings(world: World) -> int:
     return sum(b"urn:xmpp:ping" in message for message in world.transport.sent)
 
 
-class SilentLogger(ContractCase):
+class Silence(ContractCase):
     """A silent peer is noticed after C{pingTimeout}, and within one C{pingInterval} more."""
 
     def test_noticed(self) -> None:

@@ -133,7 +133,7 @@ class FirstConnect(ContractCase):
         self.assertFails(world, -106, "did not open a connection", 30)
 
     def test_hangsAtEachStep(self) -> None:
-        """SilentLogger at any step of the session ends within 30 seconds."""
+        """Silence at any step of the session ends within 30 seconds."""
         for step in ("stream", "sasl", "bind", "session"):
             world = self.world()
             world.platform.hang(step)

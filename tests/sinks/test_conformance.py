@@ -61,7 +61,7 @@ class TestFile(testing.SinkConformance):
     """C{file}."""
 
     provider = FileSinks()
-    wrongArguments = ("", "/", "/no/where/x", "a\0b")
+    wrongArguments = ("", "/", "/no/where/x", "a\0b", "/dev/null", "/dev/stdout")
 
     async def place(self) -> str:
         self.path = Path(self.mktemp()).absolute()

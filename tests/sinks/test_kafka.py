@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import threading
 import time
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 import attrs
 from cloudevents.core.bindings import kafka
 from confluent_kafka import KafkaError
+from hypothesis import core
 from twisted.internet import reactor
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import CancelledError, DeferredList, gatherResults
 
 from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
@@ -26,6 +28,23 @@ from iris_twisted.sinks.kafka import KafkaSinks, readSettings
 from ..network import NetworkCase
 from .kafka_cluster import PRODUCE, KafkaCluster
 
+# What brokers may answer, and another attempt may cure.
+ERRORS = (
+    0,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NOT_ENOUGH_REPLICAS,
+    KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER,
+    KafkaError.KAFKA_STORAGE_ERROR,
+    KafkaError.LISTENER_NOT_FOUND,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.INVALID_MSG,
+    KafkaError.UNKNOWN,
+)
 SECRET = "password-of-kafka-CANARY"
 
 
@@ -165,7 +184,8 @@ class KafkaTests(NetworkCase):
         ):
             sink = self.sink()
             await sink.take(self.record())
-            self.cluster.requestErrors(PRODUCE, error)
+            # Twice: what is refused among others is tried again by itself.
+            self.cluster.requestErrors(PRODUCE, error, *[error] * refused)
             record = self.record()
             with self.assertRaises(NotTaken) as caught:
                 await sink.take(record)
@@ -175,6 +195,91 @@ class KafkaTests(NetworkCase):
             if not refused:
                 # One of these is fatal for a producer.
                 await self.takenAgain(sink, record)  # type: ignore[arg-type]
+
+    async def test_batchRefused(self) -> None:
+        """A batch is refused for one call in it: each is sent again by itself, in order."""
+        for error in (KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_RECORD):
+            sink = self.sink("linger.ms=50\n")
+            await sink.take(self.record("other@x.test"))
+            # All go into one batch. Of those that go by themselves then, the third is refused.
+            self.cluster.requestErrors(PRODUCE, error, 0, 0, error)
+            records = [self.record() for _ in range(7)]
+            taking = [sink.take(record) for record in records]
+            taking[4].addErrback(lambda failure: failure.trap(CancelledError) and None)
+            taking[4].cancel()
+            await taking[0]
+            # Behind those that still go by themselves.
+            taking.append(sink.take(self.record()))
+            with self.assertRaises(SinkRefused):
+                await taking[2]
+            await gatherResults([*taking[:2], *taking[3:]])
+            messages = self.cluster.messages("calls", 6)
+            keys = [dict(message.headers())["key"].decode() for message in messages]
+            taken = [r.key for r in records if r not in (records[2], records[4])]
+            self.assertEqual([key for key in keys if key in taken], taken)
+            self.assertNotIn(records[2].key, keys)
+
+    async def test_batchRefusedAtTheEnd(self) -> None:
+        """What waits to be sent by itself is not lost when the sink is stopped: it is not taken."""
+        sink = self.sink("linger.ms=50\n")
+        await sink.take(self.record())
+        self.cluster.requestErrors(PRODUCE, KafkaError.INVALID_RECORD)
+        taking = [sink.take(self.record()) for _ in range(5)]
+        # The first that is taken by itself.
+        await taking[0]
+        stopping = sink.stop()
+        for waiting in taking[1:]:
+            with self.assertRaises(NotTaken) as caught:
+                await waiting
+            self.assertNotIsInstance(caught.exception, SinkRefused)
+        await stopping
+
+    async def test_fatal(self) -> None:
+        """
+        What is fatal for a producer, as after an unclean election of a leader, ends all that is
+        under way, and the next call gets another producer.
+        """
+        sink = self.sink("linger.ms=20\n")
+        await sink.take(self.record())
+        self.cluster.requestErrors(PRODUCE, KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER)
+        records = [self.record(f"user{n}@x.test") for n in range(60)]
+        outcomes = await DeferredList([sink.take(r) for r in records], consumeErrors=True)
+        again = [r for r, (taken, _) in zip(records, outcomes, strict=True) if not taken]
+        self.assertTrue(again)
+        for taken, failure in outcomes:
+            if not taken:
+                self.assertIs(failure.type, NotTaken)
+                self.assertIn("OUT_OF_ORDER_SEQUENCE_NUMBER", failure.value.message)
+        await gatherResults([sink.take(record) for record in again])
+        await sink.stop()
+
+    async def test_anyErrors(self) -> None:
+        """
+        Whatever the brokers answer, each call has an end, none is refused, and all that are given
+        again arrive; an account's that never failed are in their order.
+        """
+        draw = random.Random(core.global_force_seed)
+        sink = self.sink("linger.ms=5\nretry.backoff.ms=10\nretry.backoff.max.ms=20\n")
+        records = [self.record(f"user{n % 9}@x.test") for n in range(200)]
+        left, failed, attempts = records, set(), 0
+        # Each attempt of a call meets other errors, the first ten of them.
+        while left:
+            attempts += 1
+            if attempts <= 10:
+                self.cluster.requestErrors(PRODUCE, *draw.choices(ERRORS, k=draw.randint(1, 9)))
+            outcomes = await DeferredList([sink.take(r) for r in left], consumeErrors=True)
+            for taken, failure in outcomes:
+                if not taken:
+                    self.assertIs(failure.type, NotTaken, failure.value)
+            left = [r for r, (taken, _) in zip(left, outcomes, strict=True) if not taken]
+            failed.update(record.key for record in left)
+        messages = self.cluster.messages("calls", len(records))
+        messages.sort(key=lambda message: (message.partition(), message.offset()))
+        keys = list(dict.fromkeys(dict(m.headers())["key"].decode() for m in messages))
+        self.assertEqual(set(keys), {record.key for record in records})
+        for account in {record.account for record in records}:
+            mine = [r.key for r in records if r.account == account and r.key not in failed]
+            self.assertEqual([key for key in keys if key in mine], mine)
 
     async def test_tooLong(self) -> None:
         """A call that is longer than a message may be is refused at once."""

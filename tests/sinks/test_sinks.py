@@ -5,8 +5,10 @@ Where calls go: stdout, files, programs, webhooks, plugins.
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
+import signal
 import stat
 from email.utils import formatdate
 from pathlib import Path
@@ -16,6 +18,8 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.protocol import Factory, Protocol
 from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -224,10 +228,33 @@ class Sinks(NetworkCase):
 
     async def test_fullDisk(self) -> None:
         """A disk that is full is told, and tried again later."""
-        sink = self.sink("file:/dev/full")
+        path = self.path()
+        sink = self.sink(f"file:{path}")
+
+        def full(_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patch = self.patch(os, "fsync", full)
         for _ in range(2):
             error = await self.refused(sink, NotTaken)
-            self.assertIn("/dev/full cannot be written: No space left", error.message)
+            self.assertIn(f"{path} cannot be written: No space left", error.message)
+        patch.restore()
+        await sink.take(RECORD)
+
+    async def test_noFile(self) -> None:
+        """What is no regular file keeps no call: nothing is written there, at any attempt."""
+        path = self.path()
+        sink = self.sink(f"file:{path}")
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        for _ in range(2):
+            error = await self.refused(sink, NotTaken)
+            self.assertIn("it is no regular file", error.message)
+        self.assertEqual(os.read(reader, 100), b"")
+        with self.assertRaises(IncorrectParameters) as caught:
+            self.sink(f"file:{path}")
+        self.assertIn(f"sink file:{path}: it is no regular file", caught.exception.message)
 
     # Programs
 
@@ -286,6 +313,17 @@ class Sinks(NetworkCase):
         finally:
             os.dup2(stderr, 2)
         self.assertEqual(output.read_text(), "one\ntwo\n")
+
+    async def test_programsChild(self) -> None:
+        """A child that it left behind, which reads nothing of a long call, holds nothing up."""
+        script, pid = self.path(), self.path()
+        script.write_text('#!/bin/sh\nexec 3<&0; sleep 60 <&3 & echo $! > "$1"\n')
+        script.chmod(0o700)
+        sink = self.sink(f"exec:{script} {pid}")
+        long = CallRecord.of("a@b", {"roomid": "r", "userdata": "x" * 200_000}, 0.0)
+        await sink.take(long)
+        self.addCleanup(os.kill, int(pid.read_text()), signal.SIGKILL)
+        await sink.stop()
 
     async def test_programWhileTheClockIsSetBack(self) -> None:
         """Its time is counted on, and no longer, while the wall clock is set back."""
@@ -356,8 +394,10 @@ class Sinks(NetworkCase):
             (429, NotTaken),
             (408, NotTaken),
             (425, NotTaken),
+            (401, NotTaken),
+            (403, NotTaken),
+            (407, NotTaken),
             (400, SinkRefused),
-            (401, SinkRefused),
             (404, SinkRefused),
             (300, SinkRefused),
             (301, SinkRefused),
@@ -372,8 +412,42 @@ class Sinks(NetworkCase):
             self.assertEqual(error.retryAfter, 9.0 if kind is NotTaken else None)
         self.assertEqual(set(server.paths), {"/hook?token=CANARY"})
 
+    async def test_bodies(self) -> None:
+        """What the status says has happened, however long, broken or slow the body is."""
+        for head, body in (
+            ("Content-Length: 100000", "x" * 100_000),
+            ("Content-Length: 300000", "x" * 300_000),
+            ("Content-Length: 100", "cut"),
+            ("Transfer-Encoding: chunked", "zz\r\n"),
+            ("Content-Encoding: gzip\r\nContent-Length: 3", "abc"),
+            ("X: without length", "hello"),
+        ):
+            for end in (True, False):
+                port = await self.answering(f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}", end)
+                sink = self.sink(f"webhook:http://127.0.0.1:{port}/", webhookTimeout=0.5)
+                await sink.take(RECORD)
+                await sink.stop()
+
+    async def answering(self, answer: str, end: bool) -> int:
+        """A server that says that, whatever it is asked, and hangs up; or not."""
+
+        class Says(Protocol):
+            transport: Any
+
+            def dataReceived(self, data: bytes) -> None:
+                if data.endswith(b"}"):
+                    self.transport.write(answer.encode())
+                    if end:
+                        self.transport.loseConnection()
+
+        port: Any = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(
+            Factory.forProtocol(Says)
+        )
+        self.addCleanup(port.stopListening)
+        return int(port.getHost().port)
+
     async def test_unreachable(self) -> None:
-        """SilentLogger and refusal are no answers."""
+        """Silence and refusal are no answers."""
         server = await self.server()
         server.answer = lambda _, __: (0, {})
         sink = self.sink(f"webhook:{server.url}", webhookTimeout=0.05)

@@ -30,7 +30,7 @@ class Keepalives(SynchronousTestCase):
         self.assertIs(keepalive.check(9.0, 30, receivedOther=True), KeepaliveStatus.LIVELY)
 
     def test_wholeTimeout(self) -> None:
-        """SilentLogger counts from the last sign of life, not from before it."""
+        """Silence counts from the last sign of life, not from before it."""
         keepalive = Keepalive(1.0, 9.0, 0.0)
         for now in range(1, 4):
             keepalive.check(float(now), now, receivedOther=True)

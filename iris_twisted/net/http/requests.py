@@ -5,6 +5,7 @@ Requests, by treq: verified, bounded in every way, never redirected, without coo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -191,11 +192,14 @@ class HttpRequests:
         mayLeave: Callable[[], bool] = lambda: True,
     ) -> Deferred[Answer]:
         """
-        The same as L{send} for who posts to one URL again and again: half of what a request costs
-        are treq's URLs, cookies and compression, which nobody needs there.
+        The same as L{send} for who posts to one URL again and again, and wants to know no more
+        than the status and the headers: half of what a request costs are treq's URLs, cookies and
+        compression, which nobody needs there.
 
         @param mayLeave: asked when there is a connection, right before anything is sent: C{False}
             ends it.
+        @return: fires with an answer that has no body: however long, broken or slow that is, what
+            the status says has happened.
         """
         return Deferred.fromCoroutine(
             self._answer(
@@ -206,14 +210,22 @@ class HttpRequests:
                     Headers({name: [value] for name, value in headers.items()}),
                     _Bytes(body, mayLeave),
                 ),
+                withBody=False,
             )
         )
 
-    async def _answer(self, origin: str, begin: Callable[[], Deferred[Any]]) -> Answer:
+    async def _answer(
+        self, origin: str, begin: Callable[[], Deferred[Any]], *, withBody: bool = True
+    ) -> Answer:
         try:
             response = await begin()
             collecting = _BoundedBody(self._limit)
             response.deliverBody(collecting)
+            if not withBody:
+                # Its end frees the connection for the next request; nothing else is of interest.
+                with suppress(Exception):
+                    await collecting.done
+                return Answer(response.code, b"", _headers(response))
             content = await collecting.done
         except (IrisError, CancelledError):
             raise
@@ -226,8 +238,11 @@ class HttpRequests:
             raise ConnectionFailed(
                 f"{self._what} {origin} answered with more than {self._limit} bytes: check the URL"
             )
-        got = {
-            name.decode("latin-1").lower(): values[0].decode("latin-1")
-            for name, values in response.headers.getAllRawHeaders()
-        }
-        return Answer(response.code, content, got)
+        return Answer(response.code, content, _headers(response))
+
+
+def _headers(response: Any) -> dict[str, str]:
+    return {
+        name.decode("latin-1").lower(): values[0].decode("latin-1")
+        for name, values in response.headers.getAllRawHeaders()
+    }
