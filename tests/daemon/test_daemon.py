@@ -39,6 +39,7 @@ from iris_twisted.daemon.terminal_output import TerminalOutput
 from iris_twisted.errors import ConnectionFailed, IncorrectParameters
 from iris_twisted.interfaces import IIrisListener
 from iris_twisted.sandbox import Sandbox
+from iris_twisted.sinks.webhook import readSecret, signature
 from iris_twisted.tap import Options, makeService
 
 from ..doubles import DriftingClock, Recorder
@@ -630,6 +631,38 @@ class Reloading(DaemonCase):
         sandbox.placeCall("a@sandbox.test")
         await self.until(lambda: (self.folder / "own").exists())
         self.assertFalse((self.folder / "all").exists())
+        await self.daemon.stopService()
+
+    async def test_newSecret(self) -> None:
+        """All webhooks, those that come by a reload too, sign with what the file holds now."""
+        sandbox = await self.sandbox()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        servers = [await WebServer.start(reactor) for _ in range(2)]
+        for server in servers:
+            self.addCleanup(server.stop)
+        secret = self.folder / "secret"
+        secret.write_text("the-old-secret-of-webhooks")
+        more = f'webhook-secret-file = "{secret}"\nsink = "webhook:{servers[0].url}"'
+        config = self.write(sandbox, "a", more=more)
+        await self.run_(sandbox, config=config)
+        secret.write_text("the-new-secret-of-webhooks")
+        sinks = ", ".join(f'"webhook:{server.url}"' for server in servers)
+        self.write(sandbox, "a", more=more, sink=f"sink = [{sinks}]")
+        self.daemon.reopen()
+        new = self.configuration(config=config)
+        with capturedLogs():
+            await self.daemon.adopt(new, tokensOf(new))
+        await self.until(lambda: self.users(sandbox) == ["a"])
+        sandbox.placeCall("a@sandbox.test")
+        await self.until(lambda: all(server.received for server in servers))
+        key = readSecret(secret.read_text())
+        for server in servers:
+            ((headers, body),) = server.received
+            given = {name.lower(): value for name, value in headers.items()}
+            stamp = int(given["webhook-timestamp"])
+            made = signature(key, given["webhook-id"], stamp, body)
+            self.assertEqual(given["webhook-signature"], made)
         await self.daemon.stopService()
 
     async def test_signal(self) -> None:

@@ -54,6 +54,9 @@ class MqttSink(BrokerSink["MqttConnection"]):
 
         return await openMqtt(self._context, self.name, self._url, self._password, self._timeout)
 
+    def _readPassword(self) -> None:
+        self._password = self._url.password()
+
     def take(self, record: CallRecord) -> Deferred[None]:
         return Deferred.fromCoroutine(self._take(record))
 
