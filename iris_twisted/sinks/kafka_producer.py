@@ -207,7 +207,9 @@ class KafkaProducer:
             if message.done.called or message in suspects:
                 continue  # Nobody waits for it any more, or it is tried again.
             if error is None:
-                self._lastError = None
+                if not self.broken:
+                    # What broke it counts for all that it ends, whatever was taken just before.
+                    self._lastError = None
                 message.done.callback(None)
             else:
                 message.done.errback(self._outcome(error))
