@@ -8,10 +8,8 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
-import attrs
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
@@ -40,13 +38,6 @@ from .sinks.registry import makeSink
 __all__ = ["Options", "makeService"]
 
 _DEMO_USER = "demo@sandbox.test"
-_DEMO_CONSOLE = "tcp:0:interface=127.0.0.1"
-_SANDBOX = "No event manager was named, so a sandbox in this process plays the platform."
-_NEXT = """
-To use a real platform, put an iris token into a file and type:
-    twist iris --event-manager https://EVENT.MANAGER --routing-id USER@DOMAIN --token-file FILE
-Ctrl-C ends.
-"""
 
 
 def checkCluster(configuration: Configuration) -> None:
@@ -289,7 +280,12 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     terminalOutput, complain = options.terminalOutputOf(), lineWriter(sys.stderr)
     configuration = options.configuration
     if configuration["event-manager"] is None:
-        return _demo(options, reactor, terminalOutput, complain)
+        # Only now: the sandbox is not for everybody.
+        from .daemon.demo import demonstration
+
+        return demonstration(
+            configuration, options["routing-id"], reactor, terminalOutput, complain, os.environ
+        )
     cluster: ICluster | None = None
     if configuration["cluster"] is not None:
         cluster = _cluster(configuration, reactor, complain)
@@ -313,39 +309,3 @@ def _cluster(
         stopWith(reactor, statusFor(error))
 
     return DaemonMember(reactor, configuration, failed)
-
-
-def _demo(
-    options: Options, reactor: Any, terminalOutput: TerminalOutput, complain: Callable[[str], None]
-) -> IService:
-    from .daemon.demo import Demo
-    from .sandbox.server import Sandbox
-
-    configuration = options.configuration
-    routingId = options["routing-id"]
-    told = configuration.output != "text"
-
-    def client(sandbox: Sandbox) -> IService:
-        account = Account(routingId, token=sandbox.token(routingId))
-        if configuration.output == "text":
-            terminalOutput.write(_SANDBOX)
-        ours = attrs.evolve(
-            configuration,
-            values={
-                **configuration.values,
-                "event-manager": sandbox.url,
-                "console": configuration["console"] or _DEMO_CONSOLE,
-            },
-            accounts=(account,),
-            settings=attrs.evolve(configuration.settings, proxy=None),
-        )
-        tokens = {account: account.token}
-        return Daemon(ours, tokens, reactor, terminalOutput, complain, os.environ)
-
-    def placed() -> None:
-        nonlocal told
-        if not told:
-            told = True
-            reactor.callLater(0.5, partial(terminalOutput.write, _NEXT))
-
-    return Demo(reactor, routingId, client, placed)

@@ -36,6 +36,7 @@ OTHERS = {
     ("docs/how-to/console.md", "twist iris --console ssl:"): "a part of a command",
     ("docs/how-to/sink-plugin.md", "from irc_sink import"): "a plugin's module",
     ("docs/production/index.md", "   "): "a drawing",
+    ("examples/iris-twisted-mqtt/README.md", "listener 8883"): "a file: interop.test_mosquitto",
 }
 
 

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from ..net.steady_time import steadyTime
 from . import taking
 from .database import Database
+from .fruitless import Fruitless
 from .membership import Sight
 from .ownership import Plan, View, missing, plan
 from .values import LEASE, Life, Member, Place
@@ -48,7 +49,7 @@ class Decisions:
         self._waiting: Any = None
         self._loads: Any = None
         self._since = 0.0
-        self._fruitless: set[int] = set()
+        self._fruitless = Fruitless()
         self.shortage = 0
 
     @property
@@ -102,14 +103,13 @@ class Decisions:
         """
         who = [(m.id, m.life, m.draining, m.capacity) for m in sight.members]
         loads = [(m.held, m.going, m.coming) for m in sight.members]
-        if (who, sight.waiting) != (self._who, self._waiting):
-            self._fruitless.clear()
+        self._fruitless.see((who, sight.waiting), loads, self._time.seconds())
         if (who, sight.waiting, loads) != (self._who, self._waiting, self._loads):
             self._who, self._waiting, self._loads = who, sight.waiting, loads
             self._since = self._time.seconds()
 
     def _view(self, me: int, sight: Sight) -> View:
-        fruitless = frozenset(self._fruitless)
+        fruitless = self._fruitless.sources
         return View(me, sight.members, sight.waiting, sight.fresh, self.waited, fruitless)
 
     def _warn(self, sight: Sight) -> None:

@@ -11,7 +11,7 @@ decide at the same time do not take from each other what they give back later.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -179,18 +179,21 @@ def _drain(view: View, me: Member, mine: Share, drained: Sequence[Member]) -> tu
 def _balance(view: View, me: Member, mine: Share, share: Mapping[int, Share]) -> tuple[Pull, ...]:
     """
     Take a few from whoever has most above its share. The other way round nobody takes them
-    back: a source is left with its share, and nobody takes more than its own.
+    back: a source is left with its share, and nobody takes more than its own. Nor takes anybody
+    more than it needs while another one, who has just joined, will need it.
     """
     most = min(me.room, _MOVED - me.coming)
+    others = [member for member in view.members if member.receives and member.id != me.id]
+    waits = view.waited < _UNHURRIED and any(_needs(other, share[other.id]) for other in others)
     found = []
-    for source in view.members:
-        if source.id == me.id or not source.receives or source.id in view.fruitless:
+    for source in others:
+        if source.id in view.fruitless:
             continue
         theirs = share[source.id]
         number = 0
-        if me.load < mine.low - int(mine.low * _TOLERANCE):
+        if _needs(me, mine):
             number = min(source.load - theirs.low, mine.low - me.load)
-        if source.load > theirs.high + int(theirs.high * _TOLERANCE):
+        if source.load > theirs.high + int(theirs.high * _TOLERANCE) and not waits:
             number = max(number, min(source.load - theirs.high, mine.high - me.load))
         if number > 0:
             # Of equals each takes another one.
@@ -199,6 +202,10 @@ def _balance(view: View, me: Member, mine: Share, share: Mapping[int, Share]) ->
     if not found or most <= 0:
         return ()
     return (max(found, key=lambda pair: pair[0])[1],)
+
+
+def _needs(member: Member, share: Share) -> bool:
+    return member.load < share.low - int(share.low * _TOLERANCE)
 
 
 def _repair(view: View, me: Member) -> tuple[Pull, ...]:
@@ -237,18 +244,21 @@ def choose(
     for place in places:
         byAccount.setdefault(place.account, []).append(place)
     rooms = {m.zone for m in known.values() if m.receives and m.room > 0 and m.zone is not None}
-    if source is not None and known[source].receives:
-        # Where it is, it can stay.
-        rooms |= _zones([source], known)
+    # Where it is, it can stay.
+    stays = source is not None and known[source].receives
     misplaced: list[Place] = []
     others: list[Place] = []
     for siblings in byAccount.values():
         for place in siblings:
             if not (_waits(place, known) if source is None else _isOf(place, source)):
                 continue
-            rest = _keepers([p for p in siblings if p is not place], known)
-            if _fits(known[me], rest, known, rooms):
-                wrong = source is not None and known[source].zone in _zones(rest, known)
+            copies = [p for p in siblings if p is not place]
+            rest = _keepers(copies, known)
+            taken, settled = _zones(rest, known), _zones(_settled(copies, known), known)
+            wrong = source is not None and known[source].zone in settled
+            # A zone that another copy is just leaving has room for this one.
+            elsewhere = repair or rooms - settled or (stays and not wrong)
+            if me not in rest and (known[me].zone not in taken or not elsewhere):
                 (misplaced if wrong else others).append(place)
                 # One member has one copy of an account.
                 break
@@ -280,12 +290,11 @@ def _keepers(places: Iterable[Place], known: Mapping[int, Member]) -> set[int]:
     return {id for id in ids if id is not None and _isAlive(id, known)}
 
 
+def _settled(places: Iterable[Place], known: Mapping[int, Member]) -> set[int]:
+    """Who keeps these when all that is under way is done."""
+    last = [p.successor if _isAlive(p.successor, known) else p.owner for p in places]
+    return {id for id in last if id is not None and _isAlive(id, known)}
+
+
 def _zones(ids: Iterable[int], known: Mapping[int, Member]) -> set[str]:
     return {zone for id in ids if (zone := known[id].zone) is not None}
-
-
-def _fits(me: Member, rest: Collection[int], known: Mapping[int, Member], rooms: set[str]) -> bool:
-    if me.id in rest:
-        return False
-    taken = _zones(rest, known)
-    return me.zone not in taken or not rooms - taken

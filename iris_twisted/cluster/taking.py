@@ -151,7 +151,7 @@ def pull(
         else ""
     )
     locked: list[tuple[Any, ...]] = []
-    for avoided in [mine, [me]] if len(mine) > 1 else [[me]]:
+    for avoided in [mine, [me]] if len(mine) > 1 and not wanted.repair else [mine]:
         if len(locked) < most:
             locked += connection.execute(
                 "SELECT p.account FROM iris_places p JOIN iris_accounts a ON a.id = p.account "

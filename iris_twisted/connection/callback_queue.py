@@ -16,8 +16,12 @@ from twisted.python.failure import Failure
 
 from ..errors import NotKept, NotTaken
 from ..net.steady_time import steadyTime
+from .refused_calls import RefusedCalls
 
 __all__ = ["CallbackQueue"]
+
+# The callback that takes calls.
+_NOTIFICATION = "onNotification"
 
 
 class CallbackQueue:
@@ -25,6 +29,7 @@ class CallbackQueue:
     @param reactor: C{IReactorTime}.
     @param target: whose attributes are the callbacks, at the time they are due.
     @param failed: called for each callback that failed, after it was logged.
+    @param refused: tells the log of calls that the application did not take.
     """
 
     _log = Logger()
@@ -34,10 +39,12 @@ class CallbackQueue:
         reactor: Any,
         target: object,
         failed: Callable[[], None],
+        refused: RefusedCalls,
     ) -> None:
         self._time = steadyTime(reactor)
         self._target = target
         self._failed = failed
+        self._refused = refused
         self._items: list[tuple[Callable[[], None], bool]] = []
         self._turn: IDelayedCall | None = None
         self._draining = False
@@ -151,7 +158,11 @@ class CallbackQueue:
             result = getattr(self._target, name)(argument)
         except BaseException:
             return self._watched(name, fail())
-        return None if result is None else self._watched(name, maybeDeferred(lambda: result))
+        if result is not None:
+            return self._watched(name, maybeDeferred(lambda: result))
+        if self._refused.areTold:
+            self._returned(name)
+        return None
 
     def _make(self, name: str, args: tuple[object, ...]) -> Deferred[object] | None:
         """As L{now} does."""
@@ -159,21 +170,37 @@ class CallbackQueue:
             result = getattr(self._target, name)(*args)
         except BaseException:
             return self._watched(name, fail())
-        return None if result is None else self._watched(name, maybeDeferred(lambda: result))
+        if result is not None:
+            return self._watched(name, maybeDeferred(lambda: result))
+        if self._refused.areTold:
+            self._returned(name)
+        return None
 
     def _watched(self, name: str, finishing: Deferred[object]) -> Deferred[object]:
         def failed(failure: Failure) -> Failure:
             error = failure.value
-            if isinstance(error, (NotKept, NotTaken)):
-                # No bug: there is no room, or somebody does not take it. Thousands may follow.
-                self._log.error("{callback} failed: {reason}", callback=name, reason=error.message)
-            else:
+            if not isinstance(error, (NotKept, NotTaken)):
                 self._log.failure("{callback} failed", failure=failure, callback=name)
+            elif name == _NOTIFICATION:
+                # No bug: there is no room, or somebody does not take it. Thousands may follow.
+                self._refused.refused(error.message)
+            else:
+                self._log.error("{callback} failed: {reason}", callback=name, reason=error.message)
             self._failed()
             # Whoever wants to know has it now; nobody else shall hear of it.
             return failure
 
-        return finishing.addErrback(failed)
+        def returned(result: object) -> object:
+            if self._refused.areTold:
+                self._returned(name)
+            return result
+
+        return finishing.addCallbacks(returned, failed)
+
+    def _returned(self, name: str) -> None:
+        """A callback is done, and did not fail, while calls are refused."""
+        if name == _NOTIFICATION:
+            self._refused.taken()
 
     def _call(
         self, name: str, args: tuple[object, ...], done: Callable[[Failure | None], None] | None

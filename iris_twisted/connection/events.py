@@ -38,7 +38,7 @@ class ConnectionEvents:
         self._observe = observe
         self._owesDisconnected = False
         self.errorTold: Callable[[IrisError], None] = lambda error: None
-        self.queue = CallbackQueue(reactor, target, counters.callbackFailed)
+        self.queue = CallbackQueue(reactor, target, counters.callbackFailed, counters.refused)
 
     def connected(self, jid: str | None) -> None:
         """The session is up."""

@@ -136,6 +136,7 @@ class LifecycleDriver:
             except IncorrectParameters as e:
                 self._tell.error(e)
                 return PendingDeferreds.refused(self._tell.queue, e)
+            self.counters.refused.join(self, self._reactor)
             self._retries.begin()
             self._redirect = None
             self._waitForFirstToken = waitForToken
@@ -334,6 +335,7 @@ class LifecycleDriver:
         self._reached = None
         self._abandonLost()
         self.tokens.stop()
+        self.counters.refused.leave(self)
 
     def _abandonLost(self) -> Link | None:
         """The session lost last will not be resumed."""

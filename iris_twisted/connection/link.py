@@ -1,5 +1,5 @@
 """
-A link: one transport and the XMPP session on it, with the timers that both need.
+A link: one transport and the XMPP session on it, and what waits for answers there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from zope.interface import implementer
 from ..errors import IrisError, NoAnswer, NotConnected, PeerClosed, ServerLeaving
 from ..net.steady_time import steadyTime, wallSeconds
 from ..transport.interfaces import IMessageReceiver, IMessageTransport
-from ..xmpp.acknowledgements import ASKING
 from ..xmpp.elements import Element
 from ..xmpp.events import (
     Ended,
@@ -27,9 +26,8 @@ from ..xmpp.events import (
     SessionEvent,
 )
 from ..xmpp.interfaces import IXmppSession
-from ..xmpp.keepalive import Keepalive, KeepaliveStatus
 from .pending_answers import PendingAnswers
-from .ping_scheduler import PingScheduler, pingSchedulerFor
+from .silence_watch import SilenceWatch
 
 __all__ = ["Link", "LinkOwner", "LinkTimes"]
 
@@ -102,13 +100,8 @@ class Link:
         self._wasUp = False
         self._reading = True
         self._paused = False
-        self._keepalive: Keepalive | None = None
-        self._pingScheduler: PingScheduler | None = None
+        self._silence = SilenceWatch(reactor, times.pingInterval, times.pingTimeout, self)
         self._closing: IDelayedCall | None = None
-        self._receivedOther = True
-        self._mayAsk = False
-        self._checked = 0.0
-        self._lastCheck: IDelayedCall | None = None
         self._pending = PendingAnswers()
         self._successor: Link | None = None
         self.resumed = False
@@ -117,8 +110,7 @@ class Link:
     @property
     def isAlive(self) -> bool:
         """Whether the session is up and its peer not overdue."""
-        keepalive = self._keepalive
-        return self.session.isUp and keepalive is not None and not keepalive.overdue
+        return self._wasUp and self.session.isUp and not self._silence.overdue
 
     @property
     def lastHeardDate(self) -> float:
@@ -231,28 +223,22 @@ class Link:
     def messageReceived(self, message: bytes) -> None:
         now = self.lastHeard = self._time.seconds()
         if len(message) >= _SHORT and self._owner.tryFastPath(self, message):
-            self._receivedOther = True
+            self._silence.receivedOther = True
             return
         events = self.session.receive(message)
         self._flush()
         if not events:
-            # What comes with each ping of ours does not make the next one needless: servers
-            # ask how far we are after each answer to it.
-            expected = self._mayAsk and message in ASKING
-            self._mayAsk &= not expected
-            self._receivedOther |= not expected
+            self._silence.heardNoEvent(message)
         for event in events:
             if isinstance(event, PingAnswered):
-                self._mayAsk = True
+                self._silence.answered = True
                 self._owner.pingAnswered(now - event.sent)
             else:
-                self._receivedOther = True
+                self._silence.receivedOther = True
                 self._handleEvent(event)
 
     def transportLost(self, error: Exception) -> None:
-        if self._pingScheduler is not None:
-            self._pingScheduler.remove(self._checkKeepalive)
-            self._cancelLastCheck()
+        self._silence.stop()
         if self._closing is not None and self._closing.active():
             self._closing.cancel()
         reason = self._reason
@@ -268,7 +254,31 @@ class Link:
         elif not self.up.called:
             self.up.errback(reason)
 
-    # What follows from events and time
+    # Watched, with C{lastHeard}
+
+    @property
+    def bytesReceived(self) -> int | None:
+        return None if self._transport is None else self._transport.bytesReceived
+
+    @property
+    def isReading(self) -> bool:
+        return self._reading
+
+    def ping(self, now: float) -> bool:
+        if self.session.isUp:
+            self.session.sendPing(now)
+        return self.session.isUp
+
+    def endSilent(self) -> None:
+        self.abort(NoAnswer(f"the server was silent for {self._times.pingTimeout:g} seconds"))
+
+    def afterCheck(self) -> None:
+        events = self.session.requestAcknowledgement()
+        self._flush()
+        for event in events:
+            self._handleEvent(event)
+
+    # What follows from events
 
     def _flush(self) -> None:
         outgoing = self.session.takeOutgoing()
@@ -298,10 +308,7 @@ class Link:
 
     def _established(self) -> None:
         self._wasUp = True
-        times = self._times
-        self._keepalive = Keepalive(times.pingInterval, times.pingTimeout, self._time.seconds())
-        self._pingScheduler = pingSchedulerFor(self._reactor, times.pingInterval)
-        self._pingScheduler.add(self._checkKeepalive)
+        self._silence.start()
         self.up.callback(None)
 
     def _takePending(self, id: str) -> Deferred[Element] | None:
@@ -313,41 +320,4 @@ class Link:
 
     def _expire(self) -> None:
         for event in self.session.expire(self._time.seconds()):
-            self._handleEvent(event)
-
-    def _checkSilence(self) -> None:
-        """The silence is as long as it may be, before the next check is due."""
-        transport = self._transport
-        if transport is not None and self._keepalive is not None:
-            received = transport.bytesReceived
-            if self._keepalive.checkLast(self._time.seconds(), received, reading=self._reading):
-                self._abortSilent()
-
-    def _cancelLastCheck(self) -> None:
-        if self._lastCheck is not None and self._lastCheck.active():
-            self._lastCheck.cancel()
-
-    def _abortSilent(self) -> None:
-        self.abort(NoAnswer(f"the server was silent for {self._times.pingTimeout:g} seconds"))
-
-    def _checkKeepalive(self) -> None:
-        if self._transport is None or self._keepalive is None or self._keepalive.overdue:
-            return
-        self._cancelLastCheck()
-        now = self._time.seconds()
-        # Data without a message: a websocket ping, or a part of one; our pings brought none.
-        receivedOther = self._receivedOther or self.lastHeard < self._checked
-        self._receivedOther, self._checked = False, now
-        status = self._keepalive.check(
-            now, self._transport.bytesReceived, receivedOther=receivedOther, reading=self._reading
-        )
-        if status is KeepaliveStatus.OVERDUE:
-            self._abortSilent()
-        elif status is KeepaliveStatus.PING and self.session.isUp:
-            self.session.sendPing(now)
-            if self._keepalive.left <= self._times.pingInterval:
-                self._lastCheck = self._time.callLater(self._keepalive.left, self._checkSilence)
-        events = self.session.requestAcknowledgement()
-        self._flush()
-        for event in events:
             self._handleEvent(event)

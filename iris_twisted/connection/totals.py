@@ -10,6 +10,7 @@ from typing import Any
 
 from ..net.steady_time import steadyTime
 from .ping_histogram import PingHistogram
+from .refused_calls import RefusedCalls
 from .state import ConnectionState
 from .stats import Stats
 
@@ -25,6 +26,7 @@ class Totals:
     @ivar roundTrips: how long their pings took.
     @ivar lastNotification: when the last notification came, by L{steadyTime
         <iris_twisted.net.steady_time.steadyTime>}; C{None} before the first.
+    @ivar refused: tells the log of the calls that were refused.
     """
 
     def __init__(self) -> None:
@@ -32,6 +34,7 @@ class Totals:
         self.states: Counter[ConnectionState] = Counter()
         self.roundTrips = PingHistogram()
         self.lastNotification: float | None = None
+        self.refused = RefusedCalls()
 
 
 class ConnectionCounters:
@@ -40,6 +43,7 @@ class ConnectionCounters:
 
     @param totals: C{None} for nobody else's.
     @ivar stats: its own counters.
+    @ivar refused: C{totals}' own.
     @ivar state: what it is doing.
     @ivar watcher: called with each new state, if there is one; it may not call the connection.
     """
@@ -50,6 +54,7 @@ class ConnectionCounters:
         self.watcher: Callable[[ConnectionState], None] | None = None
         self._time = steadyTime(reactor)
         self._totals = Totals() if totals is None else totals
+        self.refused = self._totals.refused
         self._alone = totals is None
         self._counted = True
         self._totals.states[self.state] += 1

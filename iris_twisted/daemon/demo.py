@@ -6,9 +6,11 @@ process, a connection to it, and a call every few seconds.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+import attrs
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
@@ -16,8 +18,20 @@ from twisted.internet.task import LoopingCall
 
 from ..net.steady_time import steadyTime
 from ..sandbox.server import Sandbox, startSandbox
+from .accounts import Account
+from .configuration import Configuration
+from .daemon import Daemon
+from .terminal_output import TerminalOutput
 
-__all__ = ["Demo"]
+__all__ = ["Demo", "demonstration"]
+
+_CONSOLE = "tcp:0:interface=127.0.0.1"
+_SANDBOX = "No event manager was named, so a sandbox in this process plays the platform."
+_NEXT = """
+To use a real platform, put an iris token into a file and type:
+    twist iris --event-manager https://EVENT.MANAGER --routing-id USER@DOMAIN --token-file FILE
+Ctrl-C ends.
+"""
 
 _CALLERS = (
     ("+12155550100", "grandma@example.test"),
@@ -87,3 +101,47 @@ class Demo(Service):
         number, sender = next(self._callers)
         self._sandbox.placeCall(self._routingId, caller=number, sender=sender)
         self._placed()
+
+
+def demonstration(
+    configuration: Configuration,
+    routingId: str,
+    reactor: Any,
+    terminalOutput: TerminalOutput,
+    complain: Callable[[str], None],
+    environment: Mapping[str, str],
+) -> IService:
+    """
+    The daemon of this configuration, at a sandbox; and what to type next, after the first call.
+
+    @param routingId: of its one account.
+    @param terminalOutput: where text goes.
+    @param complain: writes a line to stderr.
+    @param environment: of which systemd's variables count.
+    """
+    told = configuration.output != "text"
+
+    def client(sandbox: Sandbox) -> IService:
+        account = Account(routingId, token=sandbox.token(routingId))
+        if configuration.output == "text":
+            terminalOutput.write(_SANDBOX)
+        ours = attrs.evolve(
+            configuration,
+            values={
+                **configuration.values,
+                "event-manager": sandbox.url,
+                "console": configuration["console"] or _CONSOLE,
+            },
+            accounts=(account,),
+            settings=attrs.evolve(configuration.settings, proxy=None),
+        )
+        tokens = {account: account.token}
+        return Daemon(ours, tokens, reactor, terminalOutput, complain, environment)
+
+    def placed() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            reactor.callLater(0.5, partial(terminalOutput.write, _NEXT))
+
+    return Demo(reactor, routingId, client, placed)

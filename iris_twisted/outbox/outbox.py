@@ -19,6 +19,7 @@ from ..errors import IrisError, NotKept
 from ..net.steady_time import steadyTime
 from ..sinks.interfaces import INotificationSink
 from ..sinks.record import CallRecord
+from .ages import Ages
 from .interfaces import IOutboxStore
 from .sink_worker import SinkWorker
 from .spool import Spool
@@ -81,6 +82,7 @@ class Outbox:
     ) -> None:
         self._reactor = reactor
         self._time = steadyTime(reactor)
+        self._ages = Ages(reactor)
         if store is None or isinstance(store, str):
             store = Spool(reactor, store, forgetKeysAfter, strictOrder)
         self._store = store
@@ -127,7 +129,8 @@ class Outbox:
         """
         A call came, or one that came before is told again: sinks get it once.
 
-        @param specs: whom to give it to; all were named to L{use}.
+        @param specs: whom to give it to, each once however often it is named; all were named to
+            L{use}.
         @param place: by which right, in a cluster.
         @return: fires when the call may be acknowledged; fails with L{NotKept
             <iris_twisted.errors.NotKept>} when there is no room for it, and with what a
@@ -152,7 +155,7 @@ class Outbox:
         if not self._coming:
             # What else comes in this turn goes along.
             self._time.callLater(0, self._add)
-        self._coming.append(Addition(record, tuple(specs), place))
+        self._coming.append(Addition(record, tuple(dict.fromkeys(specs)), place))
         return told
 
     def _add(self) -> None:
@@ -196,8 +199,7 @@ class Outbox:
             self._workers[spec].give(due, term)
 
     def _accepted(self, record: CallRecord) -> None:
-        # The clock may have been set back meanwhile.
-        self._observer.accepted(max(0.0, self._reactor.seconds() - record.received))
+        self._observer.accepted(self._ages.since(record.received))
         self._arrived(None, record.key)
 
     def _arrived(self, result: Failure | None, key: str) -> None:
@@ -235,11 +237,11 @@ class Outbox:
 
         @raise NotKept: when the store does not work.
         """
-        names, now = self._names(), self._reactor.seconds()
+        names = self._names()
         ages = dict.fromkeys(names.values(), 0.0)
         for spec, received in (await self._store.oldestWaiting()).items():
             name = names.get(spec, "other")
-            ages[name] = max(ages.get(name, 0.0), now - received)
+            ages[name] = max(ages.get(name, 0.0), self._ages.since(received))
         return ages
 
     def _names(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """
 A channel to an AMQP 0-9-1 broker, by pika: confirmed, and closed when anything is wrong.
 
-Only this module imports pika, and only a sink that is used imports this module.
+Only this module and C{amqp_failures} import pika, and only a sink that is used imports them.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 
-from ..errors import IncorrectParameters, IrisError, NoAnswer, NotTaken, SinkRefused
+from ..errors import IrisError, NoAnswer, NotTaken, SinkRefused
 from ..net.deadline import Deadlines
 from ..net.endpoints import clientEndpoint
 from ..net.failures import explain
 from ..net.interfaces import ITlsTrust
 from ..net.steady_time import steadyTime
 from ..version import __version__
+from .amqp_failures import cannotOpen, onOneLine, reasonOf
 from .amqp_place import AmqpMessage, AmqpPlace
 
 __all__ = ["AmqpChannel", "openAmqp"]
 
 # Seconds for a polite close, before the socket is cut.
 _CLOSING = 3.0
-_LONGEST_REASON = 200
 
 
 def _withoutBody(record: logging.LogRecord) -> bool:
@@ -42,39 +42,6 @@ def _withoutBody(record: logging.LogRecord) -> bool:
 logging.getLogger("pika.adapters.twisted_connection").addFilter(_withoutBody)
 # What is wrong is told by the errors: without a handler it would go to stderr too.
 logging.getLogger("pika").addHandler(logging.NullHandler())
-
-
-def _reason(error: BaseException | None) -> str:
-    """What pika or the broker says, on one line."""
-    if isinstance(error, (exceptions.ChannelClosed, exceptions.ConnectionClosed)):
-        words = f"{error.reply_code} {error.reply_text}"
-    elif isinstance(error, exceptions.AMQPHeartbeatTimeout):
-        words = "no heartbeat came"
-    else:
-        words = type(error).__name__
-    return "".join(c if c.isprintable() else "?" for c in words)[:_LONGEST_REASON]
-
-
-def _cannotOpen(place: AmqpPlace, error: BaseException) -> IrisError:
-    """What somebody has to change, or that it may be better later."""
-    if isinstance(error, (exceptions.ProbableAuthenticationError, exceptions.AuthenticationError)):
-        return IncorrectParameters(
-            f"{place.name} refused the user {place.user!r} or its password", cause=error
-        )
-    if isinstance(error, exceptions.ProbableAccessDeniedError):
-        return IncorrectParameters(
-            f"{place.name} does not let the user {place.user!r} into the virtual host "
-            f"{place.virtualHost!r}: is there one, and may it?",
-            cause=error,
-        )
-    if isinstance(error, exceptions.IncompatibleProtocolError):
-        return IncorrectParameters(f"{place.name} does not speak AMQP 0-9-1", cause=error)
-    if isinstance(error, exceptions.ChannelClosedByBroker):
-        # What cannot be declared: it is not there, it is another, it is not for us.
-        return IncorrectParameters(f"{place.name}: {_reason(error)}", cause=error)
-    if isinstance(error, exceptions.AMQPError):
-        return NotTaken(f"{place.name} closed the connection: {_reason(error)}", cause=error)
-    return explain(place.name, Failure(error))
 
 
 class _SteadyReactor:
@@ -154,8 +121,7 @@ class AmqpChannel:
         channel.on_closed.addBoth(lambda _: self.close())
 
     def _isBlocked(self, _: Any, frame: Any) -> None:
-        reason = str(frame.method.reason)
-        self.blocked = "".join(c if c.isprintable() else "?" for c in reason)[:_LONGEST_REASON]
+        self.blocked = onOneLine(str(frame.method.reason))
 
     def _isUnblocked(self, *_: Any) -> None:
         self.blocked = None
@@ -229,7 +195,7 @@ class AmqpChannel:
             raise NotTaken(f"{place.name} could not keep the call (basic.nack)", cause=e) from None
         except Exception as e:
             raise NotTaken(
-                f"{place.name} did not confirm the call: {_reason(e)}", cause=e
+                f"{place.name} did not confirm the call: {reasonOf(e)}", cause=e
             ) from None
         if message.id in self._returned:
             self._returned.discard(message.id)
@@ -302,5 +268,5 @@ async def openAmqp(reactor: Any, trust: ITlsTrust, place: AmqpPlace) -> AmqpChan
             await gone
         if isinstance(e, (IrisError, CancelledError)) or not isinstance(e, Exception):
             raise
-        raise _cannotOpen(place, connection.error or e) from None
+        raise cannotOpen(place, connection.error or e) from None
     return channel

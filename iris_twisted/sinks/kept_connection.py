@@ -95,7 +95,7 @@ class KeptConnection(Generic[_Connection]):
 
         @raise IncorrectParameters: when somebody has to change something before.
         """
-        if self._connection is not None:
+        if self._connection is not None and not self._isOpening:
             return self._connection
         if self._stopped:
             raise NotTaken(f"{self._name} is stopped")
@@ -162,7 +162,6 @@ class KeptConnection(Generic[_Connection]):
         self._notBefore = now + (self._timeout if delay is None else delay)
 
     def _opened(self, connection: _Connection) -> None:
-        self._isOpening = False
         self._connection = connection
         since = steadyTime(self._reactor).seconds()
 
@@ -174,9 +173,10 @@ class KeptConnection(Generic[_Connection]):
             self._wait()
 
         connection.gone.addCallback(gone)
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            waiter.callback(connection)
+        # Who asks meanwhile comes after those that waited.
+        while self._waiting:
+            self._waiting.pop(0).callback(connection)
+        self._isOpening = False
 
     async def stop(self) -> None:
         """Close it, for good."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
-from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.protocol import ProcessProtocol, connectionDone
 from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -30,7 +30,10 @@ _REFUSED = 65
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without what is meant for us: IRIS_TOKEN, for one."""
+    """
+    Ours, without what is meant for this process only: the secrets and options in C{IRIS_...}, and
+    the socket of systemd in C{NOTIFY_SOCKET}.
+    """
     return {k: v for k, v in os.environ.items() if not k.startswith(("IRIS_", "NOTIFY_"))}
 
 
@@ -38,8 +41,10 @@ class _Run(ProcessProtocol):
     """
     One run of the program.
 
-    @ivar done: fires with its outcome, or when nobody waits for that any more.
-    @ivar exited: fires when the process is gone, and nothing of it left here.
+    @ivar done: fires when it has the call, and fails with L{NotTaken} or L{SinkRefused}. Cancelling
+        it kills the process.
+    @ivar exited: fires when the process is gone, and the pipe to it closed.
+    @ivar late: whether it was killed by us.
     """
 
     transport: Any
@@ -61,12 +66,19 @@ class _Run(ProcessProtocol):
         try:
             self.transport.signalProcess("KILL")
         except ProcessExitedAlready:
-            pass  # Its end is on the way.
+            self._closePipe()
 
     def processExited(self, reason: Failure) -> None:
-        # A process that it left behind may keep its stdin open for as long as it likes.
+        if self.late:
+            self._closePipe()
+
+    def _closePipe(self) -> None:
+        """
+        Twisted waits until a pipe has taken what was written: a child of the program, which
+        inherited it, may hold it open and never read.
+        """
         for pipe in list(self.transport.pipes.values()):
-            pipe.connectionLost(reason)
+            pipe.connectionLost(connectionDone)
 
     def processEnded(self, reason: Failure) -> None:
         if not self.done.called:
@@ -91,10 +103,11 @@ class _Run(ProcessProtocol):
 class ExecSink:
     """
     Runs a program for each call, never through a shell: the record is on its stdin. The
-    status 0 says that it has the call, 65 that it never will; after anything else it is
-    run again later. What it writes goes to our stderr.
+    status 0 says that it has the call, 65 (C{EX_DATAERR}) that it never will; after anything else,
+    and when it takes longer than C{context.execTimeout} seconds and is killed, it is run again
+    later. What it writes goes to our stderr.
 
-    @param words: the program, and its first arguments.
+    @param words: the absolute path of the program, and its arguments.
     """
 
     durable = True

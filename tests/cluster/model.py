@@ -8,6 +8,7 @@ from collections import Counter
 
 import attrs
 
+from iris_twisted.cluster.fruitless import Fruitless
 from iris_twisted.cluster.ownership import Plan, View, choose, plan, promoted
 from iris_twisted.cluster.values import LEASE, Life, Member, Place
 
@@ -105,7 +106,7 @@ class Process:
     paused: bool = False
     epochs: dict[tuple[int, int], int] = attrs.field(factory=dict)
     up: set[tuple[int, int]] = attrs.field(factory=set)
-    fruitless: set[int] = attrs.field(factory=set)
+    fruitless: Fruitless = attrs.field(factory=Fruitless)
     seen: object = None
     seenAt: float = 0.0
     ended: bool = False
@@ -168,9 +169,9 @@ class Process:
         waiting = [p for p in database.places.values() if p.owner not in alive]
         seen = tuple(attrs.evolve(m, age=0) for m in members), len(waiting)
         who = [(m.id, m.life, m.draining) for m in members]
+        loads = [(m.held, m.going, m.coming) for m in members]
+        self.fruitless.see(who, loads, database.now)
         if seen != self.seen:
-            if self.seen is None or who != [(m.id, m.life, m.draining) for m in self.seen[0]]:
-                self.fruitless.clear()
             self.seen, self.seenAt = seen, database.now
         return View(
             self.id,
@@ -178,7 +179,7 @@ class Process:
             len(waiting),
             sum(p.epoch == 0 for p in waiting),
             database.now - self.seenAt,
-            frozenset(self.fruitless),
+            self.fruitless.sources,
         )
 
     def _look(self) -> None:

@@ -243,7 +243,9 @@ class Cluster(RuleBasedStateMachine):
             return
         copies = max(copy for _, copy in database.places) + 1
         kept = [p for p in database.places.values() if p.owner in alive]
-        assert not [p for p in database.places.values() if p.successor is not None]
+        # What two that died were handing over, and nobody has room for, stays as it was.
+        moving = [p for p in database.places.values() if p.successor is not None]
+        assert not [p for p in moving if {p.owner, p.successor} & alive.keys()], members
         enough = missing(members, len(database.places)) == 0 and copies <= len(alive)
         if enough and self.zones == (None,) and len({m.capacity for m in alive.values()}) == 1:
             assert len(kept) == len(database.places)
@@ -364,6 +366,17 @@ class Plans(SynchronousTestCase):
         self.assertEqual(plan(View(1, (member(1, 96), member(2, 104)))), Plan())
         self.assertEqual(plan(View(1, members, fruitless=frozenset({2, 3}))), Plan())
 
+    def test_whoNeedsMost(self) -> None:
+        """
+        Nobody takes more than it needs while another one is far below its share: that one would
+        have to take it from there. If it cannot, somebody else does.
+        """
+        members = member(1, 120), member(2, 97), member(3, 80)
+        self.assertEqual(plan(View(2, members)), Plan())
+        self.assertEqual(plan(View(3, members)).pulls[0].source, 1)
+        late = View(2, members, waited=RENEW + 1)
+        self.assertEqual(plan(late), Plan(pulls=(Pull(1, 2, 99),)))
+
     def test_copies(self) -> None:
         """Two copies are never on one member, nor in one zone while there is another."""
         members = [member(1, zone="a"), member(2, zone="a"), member(3, zone="b")]
@@ -374,6 +387,29 @@ class Plans(SynchronousTestCase):
         members[2] = member(3, zone="b", life=Life.DEAD)
         self.assertEqual(choose(2, members, places, 9), [places[1]])
         self.assertEqual(choose(2, members, places, 0), [])
+
+    def test_zoneThatIsLeft(self) -> None:
+        """A zone that a copy is just leaving counts as one without: the next may go there."""
+        members = [
+            member(1, 5, zone="b"),
+            member(2, 5, zone="a"),
+            member(3, 5),
+            member(4, zone="a"),
+            member(5, zone="b"),
+        ]
+        places = [Place(7, 0, 1, 4, successor=2), Place(7, 1, None, 2), Place(8, 0, 3, 2)]
+        self.assertEqual(choose(4, members, places, 9), [])
+        members[4] = member(5, zone="b", capacity=0)
+        members[0] = member(1, 5, zone="b", capacity=5)
+        self.assertEqual(choose(4, members, places, 9), [places[1]])
+
+    def test_whereItIs(self) -> None:
+        """From who names no zone nothing is moved into one with a copy, unless it must go."""
+        members = [member(1, 5), member(2, 5, zone="a"), member(3, zone="a")]
+        places = [Place(7, 0, 1, 4), Place(7, 1, 2, 2)]
+        self.assertEqual(choose(3, members, places, 9, 1), [])
+        members[0] = member(1, 5, draining=True)
+        self.assertEqual(choose(3, members, places, 9, 1), [places[0]])
 
     def test_successorFirst(self) -> None:
         """What a dead member was handing over is for its successor, not for others."""
@@ -389,3 +425,10 @@ class Plans(SynchronousTestCase):
         self.assertEqual(plan(View(3, tuple(members))).pulls, (Pull(1, 20, repair=True),))
         places = [Place(7, 0, 1, 4), Place(7, 1, 2, 2), Place(8, 0, 1, 1), Place(8, 1, 3, 1)]
         self.assertEqual(choose(3, members, places, 9, 1, repair=True), [places[0]])
+
+    def test_repairedForGood(self) -> None:
+        """More copies than zones: what makes it no better is not moved to and fro."""
+        members = [member(n, 5, zone=zone) for n, zone in enumerate("abba", 1)]
+        places = [Place(7, 0, 1, 4), Place(7, 1, 2, 2), Place(7, 2, 3, 2)]
+        self.assertEqual(choose(4, members, places, 9, 2, repair=True), [])
+        self.assertEqual(choose(4, members, places, 9, 2), [places[1]])

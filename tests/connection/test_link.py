@@ -49,10 +49,10 @@ class Silence(ContractCase):
         world.advance(14.1)
         world.transport.silent = True
         link = world.connection._driver._link
-        assert link is not None and link._keepalive is not None
-        while link._keepalive.left == 15.0:
+        assert link is not None
+        while link._silence.left == 15.0:
             world.advance(0.1)
-        self.assertEqual(link._keepalive.left, 1.0)
+        self.assertEqual(link._silence.left, 1.0)
         world.transport.say(b" ")
         world.advance(13)
         self.assertTrue(world.connection.isConnectionAlive())

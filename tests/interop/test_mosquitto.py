@@ -8,6 +8,7 @@ import atexit
 import getpass
 import json
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from iris_twisted.sinks import SinkContext, makeSink, sinkProviders, testing
 from ..faults.proxy import Proxy
 from ..network import NetworkCase
 from ..processes import Program
+from ..samples import sample
 from .prosody import freePort
 
 HERE = Path(__file__).resolve().parent
@@ -63,11 +65,24 @@ class AtMosquitto:
         self.patch(twisted.plugins, "__path__", [*twisted.plugins.__path__, plugins])
         return sinkProviders()["mqtt"]
 
+    def asked(self: Any) -> str:
+        """The lines of the example's page that ask for a certificate, with our files."""
+        lines = "\n".join(sample("examples/iris-twisted-mqtt/README.md", "listener 8883"))
+        ours = {
+            "listener 8883": f"listener {self.mutual} 127.0.0.1",
+            "/etc/mosquitto/clients-ca.pem": self.caFile,
+            "/etc/mosquitto": str(self.folder),
+        }
+        for theirs, our in ours.items():
+            lines = lines.replace(theirs, our)
+        return lines
+
     async def mosquitto(self: Any) -> None:
         folder = Path(self.mktemp()).absolute()
         folder.mkdir()
-        self.port, self.tls = freePort(), freePort()
-        ca = trustme.CA()
+        self.port, self.tls, self.mutual = freePort(), freePort(), freePort()
+        self.folder, self.ca = folder, trustme.CA()
+        ca = self.ca
         issued = ca.issue_cert("127.0.0.1")
         issued.private_key_pem.write_to_path(str(folder / "key.pem"))
         issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
@@ -87,6 +102,7 @@ class AtMosquitto:
             f"listener {self.port} 127.0.0.1\n"
             f"listener {self.tls} 127.0.0.1\n"
             f"certfile {folder}/cert.pem\nkeyfile {folder}/key.pem\n"
+            f"{self.asked()}\n"
         )
         program = Program()
         reactor.spawnProcess(  # type: ignore[attr-defined]
@@ -125,6 +141,8 @@ class TestMqtt(AtMosquitto, testing.SinkConformance):
         "mqtt://iris@127.0.0.1/iris",
         "mqtt://127.0.0.1/iris?durable=perhaps",
         "mqtt://127.0.0.1/iris?qos=2",
+        "mqtts://127.0.0.1/iris?certificate-file=/no/where",
+        "mqtts://127.0.0.1/iris?key-file=/no/where",
     )
 
     def setUp(self) -> None:
@@ -173,7 +191,9 @@ class MosquittoTests(AtMosquitto, NetworkCase):
         context = SinkContext(
             reactor=reactor, write=lambda line: None, settings=Settings(**settings)
         )
-        spec = f"mqtt+cloudevents-binary:{where}/{topic}?password-file={self.passwordFile}{rest}"
+        if not rest.startswith("?") and "@" in where:
+            rest = f"?password-file={self.passwordFile}{rest}"
+        spec = f"mqtt+cloudevents-binary:{where}/{topic}{rest}"
         sink: Any = makeSink(spec, context)
         self.addCleanup(sink.stop)
         return sink
@@ -225,6 +245,82 @@ class MosquittoTests(AtMosquitto, NetworkCase):
         with self.assertRaises(IncorrectParameters) as caught:
             await self.sink(where=where).check()
         self.assertIn("a certificate that cannot be verified", caught.exception.message)
+
+    def certificate(self, ca: trustme.CA, name: str, **how: Any) -> str:
+        """The path of one, with its key."""
+        path = self.folder / f"{name}.pem"
+        issued = ca.issue_cert(common_name=name, **how)
+        path.write_bytes(issued.cert_chain_pems[0].bytes() + issued.private_key_pem.bytes())
+        return str(path)
+
+    async def test_certificate(self) -> None:
+        """
+        It gets the certificate that it asks for, in one file or two, and takes its name for the
+        user; without one, or with another's, it is not spoken to.
+        """
+        await self.mosquitto()
+        path = self.certificate(self.ca, "iris")
+        where = f"mqtts://127.0.0.1:{self.mutual}"
+        key = self.folder / "our-key.pem"
+        key.write_bytes(Path(path).read_bytes())
+        for rest in f"?certificate-file={path}", f"?certificate-file={path}&key-file={key}":
+            await self.sink(rest, where=where, trustRoot=self.caFile).take(self.record())
+        await self.until(lambda: len(self.messages) == 2)
+        other = self.certificate(trustme.CA(), "other")
+        for rest in "", f"?certificate-file={other}":
+            sink = self.sink(rest, where=where, trustRoot=self.caFile)
+            for asking in sink.check, lambda sink=sink: sink.take(self.record()):
+                with self.assertRaises(NotTaken) as caught:
+                    await asking()
+                # The broker's alert may be lost on its way.
+                self.assertRegex(caught.exception.message, "wants? a certificate of ours")
+
+    async def test_oldTls(self) -> None:
+        """In TLS 1.2 the broker says so before we are connected, and it is told all the same."""
+        await self.mosquitto()
+        make = ssl.create_default_context
+
+        def old(**options: Any) -> ssl.SSLContext:
+            context = make(**options)
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            return context
+
+        self.patch(ssl, "create_default_context", old)
+        other = self.certificate(trustme.CA(), "other")
+        where = f"mqtts://127.0.0.1:{self.mutual}"
+        sink = self.sink(f"?certificate-file={other}", where=where, trustRoot=self.caFile)
+        with self.assertRaises(NotTaken) as caught:
+            await sink.check()
+        self.assertRegex(caught.exception.message, "wants? a certificate of ours")
+
+    async def test_renewedCertificate(self) -> None:
+        """Its files are read for each connection: what is wrong with them is told, and mended."""
+        await self.mosquitto()
+        path = self.certificate(self.ca, "iris")
+        good = Path(path).read_bytes()
+        sink = self.sink(
+            f"?certificate-file={path}",
+            where=f"mqtts://127.0.0.1:{self.mutual}",
+            trustRoot=self.caFile,
+        )
+        Path(path).write_text("nothing")
+        with self.assertRaises(IncorrectParameters) as caught:
+            await sink.check()
+        self.assertIn(f"certificate in {path!r} cannot be used", caught.exception.message)
+        Path(path).write_bytes(good)
+        while not self.messages:
+            try:
+                await sink.take(self.record())
+            except NotTaken as e:
+                await deferLater(reactor, e.retryAfter or 0.0)  # type: ignore[arg-type]
+
+    async def test_noPlainCertificate(self) -> None:
+        """A certificate is for TLS: to ask for one without is a mistake."""
+        await self.mosquitto()
+        path = self.certificate(self.ca, "iris")
+        with self.assertRaises(IncorrectParameters) as caught:
+            self.sink(f"?certificate-file={path}", where=f"mqtt://127.0.0.1:{self.port}")
+        self.assertIn("mqtt:// is none", caught.exception.message)
 
     def test_imports(self) -> None:
         """paho is not imported before a sink connects: listing the plugins costs nothing."""

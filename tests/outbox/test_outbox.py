@@ -181,6 +181,12 @@ class OutboxCase(SynchronousTestCase):
         self.successResultOf(stopping)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def passes(self, seconds: int) -> None:
+        """So much time, in which everybody gets turns."""
+        for _ in range(seconds):
+            self.clock.advance(1)
+            self.clock.settle()
+
     def depths(self) -> dict[tuple[str, bool], int]:
         assert self.outbox is not None
         asking = Deferred.fromCoroutine(self.outbox.depths())
@@ -210,6 +216,13 @@ class Kept(OutboxCase):
         )
         self.stop()
         self.assertTrue(all(self.sinks[name].stopped for name in ("one", "two")))
+
+    def test_namedTwice(self) -> None:
+        """A sink that is named twice gets a call once."""
+        self.open("one", "one", "two")
+        self.successResultOf(self.offer("r1", "one", "two", "one"))
+        self.assertEqual([s.rooms() for s in self.sinks.values()], [["r1"], ["r1"], []])
+        self.stop()
 
     def test_private(self) -> None:
         """Its files are for their owner only, and every commit is flushed."""
@@ -300,13 +313,15 @@ class Kept(OutboxCase):
         self.assertAlmostEqual(due, self.clock.seconds() + 2.0, places=3)
         self.stop()
 
-    def test_clockSetBackWhileAccepting(self) -> None:
+    def test_clockSetWhileAccepting(self) -> None:
         """How long it took until a call could be acknowledged is right all the same."""
         outbox = self.open()
-        outbox.offer(A, {"roomid": "r1"}, ["one"])
-        self.clock.jump(-3600)
-        self.clock.settle()
-        self.assertIn(("accepted", 0.0), self.observer.told)
+        for room, jump in (("r1", -3600), ("r2", 1e9)):
+            outbox.offer(A, {"roomid": room}, ["one"])
+            self.clock.jump(jump)
+            self.clock.settle()
+        accepted = [told for told in self.observer.told if told[0] == "accepted"]
+        self.assertEqual(accepted, [("accepted", 0.0)] * 2)
         self.stop()
 
     def test_clockSetForward(self) -> None:
@@ -349,6 +364,74 @@ class Kept(OutboxCase):
         self.clock.advance(3600)
         self.clock.settle()
         self.assertEqual(self.sinks["one"].taken, [])
+        self.stop()
+
+    def test_clockSetRightAfterABoot(self) -> None:
+        """What came while the clock said 1970 is tried for as long as anything, and no longer."""
+        self.clock.jump(90 - self.clock.seconds())
+        self.sinks["one"].outcome = later
+        outbox = self.open(retryFor=100.0)
+        self.offer("r1")
+        self.clock.advance(1)
+        self.clock.jump(1_800_000_000)
+        self.passes(50)
+        self.assertEqual(self.depths(), {("one", False): 1, ("one", True): 0})
+        ages = Deferred.fromCoroutine(outbox.oldestAges())
+        self.clock.settle()
+        self.assertAlmostEqual(self.successResultOf(ages)["one"], 51.0)
+        self.passes(46)
+        self.assertEqual(self.depths(), {("one", False): 1, ("one", True): 0})
+        self.passes(4)
+        self.assertEqual(self.depths()[("one", True)], 1)
+        self.stop()
+
+    def test_clockSetByYears(self) -> None:
+        """Neither forward nor back makes it a dead letter early, or never."""
+        for jump in 1e9, -1e9:
+            self.path = os.path.abspath(self.mktemp())
+            self.sinks["one"].outcome = later
+            self.open(retryFor=100.0)
+            self.offer("r1")
+            self.passes(10)
+            self.clock.jump(jump)
+            self.passes(85)
+            self.assertEqual(self.depths(), {("one", False): 1, ("one", True): 0})
+            self.passes(5)
+            self.assertEqual(self.depths()[("one", True)], 1)
+            self.stop()
+
+    def test_datesThatCannotBe(self) -> None:
+        """What an earlier process dated 1970, or tomorrow, counts from when this one met it."""
+        for wrong in 90.0, 1_800_000_000.0:
+            self.path = os.path.abspath(self.mktemp())
+            self.sinks["one"].outcome = later
+            self.clock = ThreadlessClock()
+            self.clock.advance(wrong)
+            self.open(retryFor=100.0)
+            self.offer("r1")
+            self.stop()
+            self.clock = ThreadlessClock()
+            self.clock.advance(1_790_000_000)
+            self.open(retryFor=100.0)
+            self.passes(95)
+            self.assertEqual(self.depths(), {("one", False): 1, ("one", True): 0})
+            self.passes(5)
+            self.assertEqual(self.depths()[("one", True)], 1)
+            self.stop()
+
+    def test_adoptedWithAWrongDate(self) -> None:
+        """An attempt that another member dated next year is made, though this one has made some."""
+        self.sinks["one"].outcome = later
+        outbox = self.open()
+        self.offer("mine")
+        self.sinks["one"].outcome = lambda _: None
+        add = outbox._store._tables.add  # type: ignore[attr-defined]
+        (id,) = add([Addition(CallRecord.of(A, {"roomid": "r1"}, 1e9), ("one",))])
+        due = self.clock.seconds() + 3e7
+        outbox._store._tables.failed([Attempt(id, "one", due, "")])  # type: ignore[attr-defined]
+        self.passes(30)
+        self.assertEqual(self.sinks["one"].rooms(), ["mine", "mine", "r1"])
+        self.assertEqual(set(self.depths().values()), {0})
         self.stop()
 
     def test_mendedWhileTheClockIsSetBack(self) -> None:

@@ -179,6 +179,20 @@ class Kept(SynchronousTestCase):
         self.assertIs(self.successResultOf(self.get()), link)
         self.assertEqual(self.opened, 1)
 
+    def test_order(self) -> None:
+        """Who asks while those are told that waited comes after them: calls keep their order."""
+        self.outcome = opening = Deferred()
+        told: list[str] = []
+
+        def first(_: Link) -> None:
+            told.append("first")
+            self.get().addCallback(lambda _: told.append("third"))
+
+        self.get().addCallback(first)
+        self.get().addCallback(lambda _: told.append("second"))
+        opening.callback(Link())
+        self.assertEqual(told, ["first", "second", "third"])
+
     def test_patience(self) -> None:
         """After a failure it is not tried before the policy says so; each is told how long."""
         self.outcome = ConnectionFailed("nobody there")

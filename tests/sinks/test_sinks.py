@@ -8,7 +8,6 @@ import base64
 import errno
 import json
 import os
-import signal
 import stat
 from email.utils import formatdate
 from pathlib import Path
@@ -315,17 +314,6 @@ class Sinks(NetworkCase):
             os.dup2(stderr, 2)
         self.assertEqual(output.read_text(), "one\ntwo\n")
 
-    async def test_programsChild(self) -> None:
-        """A child that it left behind, which reads nothing of a long call, holds nothing up."""
-        script, pid = self.path(), self.path()
-        script.write_text('#!/bin/sh\nexec 3<&0; sleep 60 <&3 & echo $! > "$1"\n')
-        script.chmod(0o700)
-        sink = self.sink(f"exec:{script} {pid}")
-        long = CallRecord.of("a@b", {"roomid": "r", "userdata": "x" * 200_000}, 0.0)
-        await sink.take(long)
-        self.addCleanup(os.kill, int(pid.read_text()), signal.SIGKILL)
-        await sink.stop()
-
     async def test_programWhileTheClockIsSetBack(self) -> None:
         """Its time is counted on, and no longer, while the wall clock is set back."""
 
@@ -354,6 +342,25 @@ class Sinks(NetworkCase):
         await sink.stop()
         with self.assertRaises(NotTaken):
             await taking
+
+    async def test_programsChild(self) -> None:
+        """A child that holds the pipe and does not read delays neither the timeout nor the end."""
+        large = CallRecord.of("a@b", {"roomid": "r", "userdata": "x" * 200_000}, 0.0)
+        late = self.sink("exec:/bin/sh -c 'sleep 60; true'", execTimeout=0.05)
+        with self.assertRaises(NotTaken) as caught:
+            await late.take(large)
+        self.assertIn("took too long", caught.exception.message)
+        # This one is gone itself when its time is up, with the status 0.
+        script = "sleep 60 <&3 & exit 0"
+        gone = self.sink(f"exec:/bin/sh -c 'exec 3<&0; {script}'", execTimeout=0.5)
+        await gone.take(large)
+        stopped = self.sink("exec:/bin/sh -c 'sleep 60; true'")
+        taking: Deferred[None] = stopped.take(large)
+        await stopped.stop()
+        with self.assertRaises(NotTaken):
+            await taking
+
+    test_programsChild.timeout = 30  # type: ignore[attr-defined]
 
     # Webhooks
 

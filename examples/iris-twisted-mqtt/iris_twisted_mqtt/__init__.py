@@ -5,6 +5,7 @@ Calls to an MQTT 5 broker, as a sink of iris-twisted.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -13,11 +14,16 @@ from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from iris_twisted.errors import IncorrectParameters, NoAnswer, NotTaken
-from iris_twisted.interfaces import INotificationSink, INotificationSinkProvider
+from iris_twisted.interfaces import (
+    IAskingSink,
+    INotificationSink,
+    INotificationSinkProvider,
+    IOrderedSink,
+)
 from iris_twisted.net.deadline import deadlined
 from iris_twisted.sinks import CallRecord, SinkContext
 from iris_twisted.sinks.broker_sink import BrokerSink
-from iris_twisted.sinks.broker_url import BrokerUrl
+from iris_twisted.sinks.broker_url import TLS_PARAMETERS, BrokerUrl
 
 if TYPE_CHECKING:
     from .connection import MqttConnection
@@ -25,13 +31,16 @@ if TYPE_CHECKING:
 __all__ = ["MqttSink", "MqttSinks"]
 
 _SCHEMES = {"mqtt": (False, 1883), "mqtts": (True, 8883)}
-_PARAMETERS = ("durable", "password-file", "timeout")
+_PARAMETERS = ("durable", "password-file", "timeout", *TLS_PARAMETERS)
 _FIELD = re.compile(r"\{(account|type)\}")
 
 
+@implementer(IAskingSink, IOrderedSink)
 class MqttSink(BrokerSink["MqttConnection"]):
     """
-    Publishes each call with QoS 1: the broker's PUBACK takes it.
+    Publishes each call with QoS 1: the broker's PUBACK takes it. paho sends what it is given in
+    that order, and a broker hands on what has the same topic in the order in which it came
+    (MQTT 5 section 4.6).
 
     @param topic: a template.
     """
@@ -47,21 +56,29 @@ class MqttSink(BrokerSink["MqttConnection"]):
         self._topic = topic
         self._password = password
         self._timeout = timeout
+        self._certificate = url.certificate()
 
     async def _open(self) -> MqttConnection:
         # paho is imported when it is used, and not by whoever lists the plugins.
         from .connection import openMqtt
 
-        return await openMqtt(self._context, self.name, self._url, self._password, self._timeout)
+        return await openMqtt(
+            self._context, self.name, self._url, self._password, self._certificate, self._timeout
+        )
 
     def _readPassword(self) -> None:
         self._password = self._url.password()
 
     def take(self, record: CallRecord) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._take(record))
+        return self.takeIf(record, lambda: True)
 
-    async def _take(self, record: CallRecord) -> None:
+    def takeIf(self, record: CallRecord, mayLeave: Callable[[], bool]) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._take(record, mayLeave))
+
+    async def _take(self, record: CallRecord, mayLeave: Callable[[], bool]) -> None:
         connection = await self._kept.get()
+        if not mayLeave():
+            raise NotTaken(f"{self.name} is not asked any more")
         fields = {
             "account": record.account,
             "type": str(record.notification.get("type") or "-"),

@@ -4,6 +4,7 @@ A connection to an MQTT broker: paho's client, whose socket the reactor watches.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +26,7 @@ from iris_twisted.errors import (
     NotTaken,
     SinkRefused,
 )
+from iris_twisted.net.client_certificate import ClientCertificate
 from iris_twisted.net.steady_time import steadyTime
 from iris_twisted.sinks import SinkContext
 from iris_twisted.sinks.broker_url import BrokerUrl
@@ -36,6 +38,37 @@ _KEEPALIVE = 30
 # Section 3.1.2.1 of MQTT 5.
 _NO_SUBSCRIBER = 0x10
 _CREDENTIALS = (0x86, 0x87)
+# What a broker's alert says of a certificate of ours, or of none (RFC 8446 section 6.2), in the
+# words of OpenSSL.
+_OURS = re.compile(r"alert (certificate \w+|bad certificate|unknown ca)")
+
+
+class _Ending:
+    """
+    Why a connection ends. A broker may look at our certificate when we are connected already (TLS
+    1.3), and what its alert says paho tells only its log.
+    """
+
+    def __init__(self, name: str, secure: bool) -> None:
+        self.words = f"{name} lost its connection"
+        if secure:
+            # The alert may be lost on its way.
+            self.words = f"{name} cut the connection: does it want a certificate of ours?"
+        self._name = name
+
+    def accepted(self) -> None:
+        """It is no question of certificates any more."""
+        self.words = f"{self._name} lost its connection"
+
+    def note(self, words: str) -> bool:
+        """
+        @param words: of an error.
+        @return: whether our certificate is not accepted.
+        """
+        found = _OURS.search(words)
+        if found is not None:
+            self.words = f"{self._name} wants a certificate of ours that it accepts ({found[0]})"
+        return found is not None
 
 
 @implementer(IReadWriteDescriptor)
@@ -45,7 +78,7 @@ class MqttConnection:
     @ivar accepted: fires when the broker has accepted it.
     """
 
-    def __init__(self, reactor: Any, name: str, client: Client) -> None:
+    def __init__(self, reactor: Any, name: str, client: Client, ending: _Ending) -> None:
         self.gone: Deferred[None] = Deferred()
         self.accepted: Deferred[None] = Deferred()
         self._reactor = reactor
@@ -53,6 +86,8 @@ class MqttConnection:
         self._client = client
         self._waiting: dict[int, Deferred[None]] = {}
         self._socket: Any = client.socket()
+        self._ending = ending
+        self._isClosed = False
         client.on_connect = self._answered
         client.on_publish = self._acknowledged
         client.on_socket_register_write = lambda *_: reactor.addWriter(self)
@@ -88,6 +123,9 @@ class MqttConnection:
     # What paho tells
 
     def _answered(self, _: Any, __: Any, flags: Any, reason: Any, properties: Any) -> None:
+        # paho would go on to tell it of each message.
+        self._client.on_log = None
+        self._ending.accepted()
         if not reason.is_failure:
             self.accepted.callback(None)
         elif reason.value in _CREDENTIALS:
@@ -110,15 +148,16 @@ class MqttConnection:
 
     def _closed(self) -> None:
         """Its socket will be closed in the next moment, whoever wanted that."""
-        if self.gone.called:
+        if self._isClosed:
             return
+        self._isClosed = True
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
         self._ticking.stop()
         waiting, self._waiting = list(self._waiting.values()), {}
         for deferred in (self.accepted, *waiting):
             if not deferred.called:
-                deferred.errback(NotTaken(f"{self._name} lost its connection"))
+                deferred.errback(NotTaken(self._ending.words))
         self.gone.callback(None)
 
     # What the sink wants
@@ -140,16 +179,16 @@ class MqttConnection:
             # The topic or a property is longer than MQTT has room for.
             done.errback(SinkRefused(f"{self._name} cannot be given the call", cause=e))
             return done
-        if self.gone.called:
+        if self._isClosed:
             done.errback(NotTaken(f"{self._name} lost its connection"))
         else:
             self._waiting[sent.mid] = done
         return done
 
     def close(self) -> None:
-        if not self.gone.called:
+        if not self._isClosed:
             self._client.disconnect()
-        if not self.gone.called:
+        if not self._isClosed:
             # As much of the farewell as the socket took at once is enough.
             sock = self._socket
             self._closed()
@@ -157,12 +196,19 @@ class MqttConnection:
 
 
 async def openMqtt(
-    context: SinkContext, name: str, url: BrokerUrl, password: str | None, seconds: float
+    context: SinkContext,
+    name: str,
+    url: BrokerUrl,
+    password: str | None,
+    certificate: ClientCertificate | None,
+    seconds: float,
 ) -> MqttConnection:
     """
+    @param certificate: ours, for one that asks for it.
     @param seconds: for names, TCP and TLS.
     @return: a connection that the broker has accepted.
-    @raise IncorrectParameters: when it refused user or password.
+    @raise IncorrectParameters: when it refused user or password, or our certificate's files are
+        no good.
     @raise ConnectionFailed: when nobody answers as they should; or L{NotTaken}.
     """
     client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv5)
@@ -174,7 +220,13 @@ async def openMqtt(
         tls = ssl.create_default_context(cafile=root if isinstance(root, str) else None)
         if context.settings.insecure:
             tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+        if certificate is not None:
+            # Which says what is wrong with the files; what it gives is not in them, but in memory.
+            certificate.read()
+            tls.load_cert_chain(certificate.path, certificate.keyPath)
         client.tls_set_context(tls)
+    ending = _Ending(name, url.secure)
+    client.on_log = lambda _, __, ___, words: ending.note(words)
     reactor = context.reactor
     # paho's connect() waits for names, TCP and TLS.
     connecting: Deferred[Any] = deferToThreadPool(
@@ -195,8 +247,12 @@ async def openMqtt(
             f"{name} shows a certificate that cannot be verified ({e.verify_message})", cause=e
         ) from None
     except (OSError, ValueError) as e:
-        raise ConnectionFailed(f"{name} cannot be reached: {e}", cause=e) from None
-    connection = MqttConnection(reactor, name, client)
+        words = ending.words if ending.note(str(e)) else f"{name} cannot be reached: {e}"
+        raise ConnectionFailed(words, cause=e) from None
+    if client.socket() is None:
+        # It was cut in the same moment.
+        raise ConnectionFailed(ending.words)
+    connection = MqttConnection(reactor, name, client, ending)
     try:
         await connection.accepted
     except BaseException:
