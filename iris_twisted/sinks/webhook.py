@@ -9,22 +9,33 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.plugin import IPlugin
 from twisted.web.client import HTTPConnectionPool
 from zope.interface import implementer
 
-from ..errors import ConnectionFailed, IncorrectParameters, NotTaken, SinkRefused
+from ..errors import (
+    CertificateRefused,
+    CertificateWanted,
+    ConnectionFailed,
+    IncorrectParameters,
+    NotTaken,
+    SinkRefused,
+)
 from ..net.deadline import deadlined
+from ..net.endpoints import clientEndpoint
+from ..net.greeting import greet
 from ..net.http.requests import Answer, HttpRequests
 from ..net.loopback import isLoopback
+from ..net.secret_files import readSecretFile
 from .context import SinkContext
-from .interfaces import IAskingSink, INotificationSink, INotificationSinkProvider
+from .interfaces import IAskingSink, ICheckedSink, INotificationSink, INotificationSinkProvider
 from .record import CallRecord
 
 __all__ = ["WebhookSink", "WebhookSinks", "readSecret", "signature"]
@@ -77,12 +88,13 @@ def _retryAfter(answer: Answer, now: float) -> float | None:
     return min(max(0.0, until - now), _LONGEST_WAIT)
 
 
-@implementer(IAskingSink)
+@implementer(IAskingSink, ICheckedSink)
 class WebhookSink:
     """
     Posts each call. An answer of 2xx takes it, whatever follows; 5xx, 401, 403, 407, 408, 425, 429
     and silence are tried again, after C{Retry-After} where that is said; anything else refuses it
-    for good.
+    for good. Before the first call a connection is opened, and closed again: with C{https} both
+    sides must accept each other's certificate.
 
     @param url: where to, checked already.
     """
@@ -90,35 +102,77 @@ class WebhookSink:
     durable = True
     concurrency = 8
 
+    _log = Logger()
+
     def __init__(self, url: str, origin: str, context: SinkContext) -> None:
         self.name = f"webhook:{origin}"
         self._url = url
         self._origin = origin
         self._context = context
+        self._secret = self._readSecret()
         self._pool = HTTPConnectionPool(context.reactor)
         self._pool.maxPersistentPerHost = self.concurrency
         self._underWay: set[Deferred[None]] = set()
+        self._trust = context.settings.trust.showing(context.webhookCertificate)
         self._requests = HttpRequests(
             context.reactor,
             "the webhook",
-            context.settings.trust.showing(context.webhookCertificate),
+            self._trust,
             connectTimeout=context.webhookTimeout,
             pool=self._pool,
             proxies=context.settings.proxies,
         )
 
+    def _readSecret(self) -> bytes | None:
+        path = self._context.webhookSecretFile
+        if path is None:
+            return self._context.webhookSecret
+        return readSecret(readSecretFile("the webhook secret", path))
+
     def take(self, record: CallRecord) -> Deferred[None]:
         return self.takeIf(record, lambda: True)
 
     def takeIf(self, record: CallRecord, mayLeave: Callable[[], bool]) -> Deferred[None]:
-        taking: Deferred[None] = Deferred.fromCoroutine(self._take(record, mayLeave))
-        self._underWay.add(taking)
+        return self._watched(self._take(record, mayLeave))
+
+    def check(self) -> Deferred[None]:
+        return self._watched(self._check())
+
+    def _watched(self, work: Coroutine[Any, Any, None]) -> Deferred[None]:
+        working: Deferred[None] = Deferred.fromCoroutine(work)
+        self._underWay.add(working)
 
         def ended(result: Any) -> Any:
-            self._underWay.discard(taking)
+            self._underWay.discard(working)
             return result
 
-        return taking.addBoth(ended)
+        return working.addBoth(ended)
+
+    async def _check(self) -> None:
+        reactor, timeout = self._context.reactor, self._context.webhookTimeout
+        parts = urlsplit(self._origin)
+        host, secure = parts.hostname or "", parts.scheme == "https"
+        try:
+            endpoint = clientEndpoint(
+                reactor,
+                self._trust,
+                host,
+                parts.port or 0,
+                secure=secure,
+                proxy=self._context.settings.proxies.choose(host, secure),
+                timeout=timeout,
+            )
+            what = f"the webhook {self._origin}"
+            await deadlined(
+                reactor,
+                timeout,
+                Deferred.fromCoroutine(greet(reactor, what, endpoint, secure)),
+                lambda: f"{what} did not answer within {timeout:g} seconds",
+            )
+        except (CertificateRefused, CertificateWanted) as e:
+            raise IncorrectParameters(e.message, cause=e) from None
+        except ConnectionFailed as e:
+            raise NotTaken(e.message, cause=e) from None
 
     async def _take(self, record: CallRecord, mayLeave: Callable[[], bool]) -> None:
         reactor, timeout = self._context.reactor, self._context.webhookTimeout
@@ -132,9 +186,8 @@ class WebhookSink:
             # CloudEvents, HTTP Protocol Binding 1.0.2, section 3.1.3.
             **{f"ce-{name}": _encoded(value) for name, value in call.attributes.items()},
         }
-        secret = self._context.webhookSecret
-        if secret is not None:
-            headers["Webhook-Signature"] = signature(secret, record.key, now, call.body)
+        if self._secret is not None:
+            headers["Webhook-Signature"] = signature(self._secret, record.key, now, call.body)
         sending = self._requests.post(self._origin, self._url, headers, call.body, mayLeave)
         try:
             answer = await deadlined(
@@ -153,12 +206,16 @@ class WebhookSink:
         raise SinkRefused(words)
 
     def reopen(self) -> None:
-        """There is nothing to open again."""
+        """The secret may have changed. The certificate is read for each connection."""
+        try:
+            self._secret = self._readSecret()
+        except IncorrectParameters as e:
+            self._log.error("{reason}; the old one stays", reason=e.message)
 
     def stop(self) -> Deferred[None]:
         # An answer would give its connection to the pool.
-        for taking in list(self._underWay):
-            taking.cancel()
+        for working in list(self._underWay):
+            working.cancel()
         closed: Deferred[Any] = self._pool.closeCachedConnections()
         return closed.addCallback(lambda _: None)
 

@@ -20,6 +20,7 @@ from cloudevents.core.bindings import amqp
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.utils import getProcessOutputAndValue
+from twisted.logger import capturedLogs, eventAsText
 from twisted.trial.unittest import SkipTest
 
 from iris_twisted.connection.settings import Settings
@@ -84,6 +85,8 @@ class TestAmqp(AtRabbitMq, testing.SinkConformance):
         "amqps://127.0.0.1/?exchange=e&key-file=/no/where",
         "amqps://127.0.0.1/?exchange=e&certificate-file=/no/where",
         "amqp://127.0.0.1/?" + "exchange=" + "e" * 256,
+        "amqp://127.0.0.1/?exchange=&routing-key=" + "q" * 256,
+        f"amqp://127.0.0.1/{'v' * 256}?exchange=e",
     )
 
     async def place(self) -> str:
@@ -305,9 +308,14 @@ class RabbitMqTests(AtRabbitMq, NetworkCase):
         await sink.check()
         await sink.take(self.record())
         self.assertEqual(len(self.drained()), 1)
-        with self.assertRaises(NotTaken) as caught:
-            await self.sink(where=where).check()
+        sink = self.sink(where=where)
+        with self.assertRaises(IncorrectParameters) as caught:
+            await sink.check()
         self.assertIn("a certificate that cannot be verified", caught.exception.message)
+        # A call waits until somebody has mended it.
+        with self.assertRaises(NotTaken) as late:
+            await sink.take(self.record())
+        self.assertNotIsInstance(late.exception, SinkRefused)
 
     async def test_certificate(self) -> None:
         """It gets the certificate that it asks for, and does not take one of another CA."""
@@ -320,13 +328,34 @@ class RabbitMqTests(AtRabbitMq, NetworkCase):
             rest = f"&certificate-file={path}"
             sink = self.sink(rest, where=where, trustRoot=self.broker.caFile)
             if subject is None:
-                with self.assertRaises(NotTaken) as caught:
+                with self.assertRaises(IncorrectParameters) as caught:
                     await sink.check()
                 self.assertIn("wants a certificate of ours", caught.exception.message)
                 continue
             await sink.take(self.record())
             shown = await self.broker.control("list_connections", "--silent", "peer_cert_subject")
             self.assertIn(subject, shown)
+
+    async def test_newPassword(self) -> None:
+        """SIGHUP reads the password again; what cannot be read is told, and the old one stays."""
+        await self.broker_()
+        rest = await self.user("changing", ".*", ".*", ".*")
+        path = Path(rest.partition("=")[2])
+        sink = self.sink(rest, where=f"amqp://changing@127.0.0.1:{self.broker.port}/")
+        await sink.take(self.record())
+        await self.broker.control("change_password", "changing", "another-CANARY")
+        path.write_text("another-CANARY\n")
+        with capturedLogs() as events:
+            sink.reopen()
+            path.unlink()
+            sink.reopen()
+        (event,) = events
+        words = eventAsText(event, includeSystem=False)
+        self.assertIn("sink amqp: the password in ", words)
+        self.assertIn("cannot be read: No such file or directory; the old one stays", words)
+        await self.broker.control("close_all_user_connections", "changing", "because")
+        await self.takenAgain(sink, self.record())
+        self.assertEqual(len(self.drained()), 2)
 
     async def test_passwordOfEnvironment(self) -> None:
         """The password may stand in the environment."""

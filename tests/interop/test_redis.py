@@ -14,6 +14,7 @@ import trustme
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.utils import getProcessOutputAndValue
+from twisted.logger import capturedLogs, eventAsText
 
 from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
@@ -75,7 +76,7 @@ class AtRedis:
         out, err, status = await getProcessOutputAndValue(
             str(shutil.which("redis-cli")),
             ("-p", str(self.port), "--json", *words),
-            env={**os.environ, "REDISCLI_AUTH": PASSWORD},
+            env={"REDISCLI_AUTH": PASSWORD, **os.environ},
             reactor=reactor,
         )
         self.assertEqual(status, 0, (out + err).decode())
@@ -231,6 +232,28 @@ class RedisTests(AtRedis, NetworkCase):
                 await sink.take(self.record())
             self.assertNotIsInstance(late.exception, SinkRefused)
 
+    async def test_newPassword(self) -> None:
+        """SIGHUP reads the password again; what cannot be read is told, and the old one stays."""
+        await self.redis()
+        sink = self.sink()
+        await sink.take(self.record())
+        await self.client("CONFIG", "SET", "requirepass", "another-CANARY")
+        self.passwordFile.write_text("another-CANARY\n")
+        with capturedLogs() as events:
+            sink.reopen()
+            self.passwordFile.unlink()
+            sink.reopen()
+        (event,) = events
+        words = eventAsText(event, includeSystem=False)
+        self.assertIn("sink redis: the password in ", words)
+        self.assertIn("cannot be read: No such file or directory; the old one stays", words)
+        # The connection that is open stays until it is lost.
+        await sink.take(self.record())
+        self.patch(os, "environ", {**os.environ, "REDISCLI_AUTH": "another-CANARY"})
+        await self.client("CLIENT", "KILL", "TYPE", "normal")
+        await self.takenAgain(sink, self.record())  # type: ignore[arg-type]
+        self.assertEqual(len(await self.entries()), 3)
+
     async def test_daemon(self) -> None:
         """twist iris finds a mistake at its start; without one a call arrives as it was asked."""
         await self.redis()
@@ -245,6 +268,13 @@ class RedisTests(AtRedis, NetworkCase):
         self.assertEqual(await wrong.ended, 69)
         self.assertIn("the key 'text' is a string, and not a stream", wrong.stderr)
         self.assertNotIn("Traceback", wrong.stderr)
+        strange = startTwist(
+            self, "iris", *arguments,
+            "--sink", f"redis:rediss://127.0.0.1:{self.tls}/calls", env=environment,
+        )  # fmt: skip
+        self.assertEqual(await strange.ended, 69)
+        self.assertIn("shows a certificate that cannot be verified", strange.stderr)
+        self.assertNotIn("Traceback", strange.stderr)
         program = startTwist(
             self, "iris", *arguments,
             "--sink", f"redis://127.0.0.1:{self.port}/calls", env=environment,
@@ -295,7 +325,7 @@ class RedisTests(AtRedis, NetworkCase):
         await sink.take(self.record())
         self.assertEqual(len(await self.entries()), 1)
         for rest in ("", f"&certificate-file={self.other()}"):
-            with self.assertRaises(NotTaken) as caught:
+            with self.assertRaises(IncorrectParameters) as caught:
                 await self.sink(rest, where=where, trustRoot=self.caFile).check()
             self.assertIn("wants a certificate of ours", caught.exception.message)
         plain = f"redis://127.0.0.1:{self.port}/calls"
@@ -315,6 +345,16 @@ class RedisTests(AtRedis, NetworkCase):
         where = f"rediss://127.0.0.1:{self.tls}/calls"
         await self.sink(where=where, trustRoot=self.caFile).take(self.record())
         self.assertEqual(len(await self.entries()), 1)
-        with self.assertRaises(NotTaken) as caught:
-            await self.sink(where=where).check()
-        self.assertIn("a certificate that cannot be verified", caught.exception.message)
+        named = where.replace("127.0.0.1", "localhost")
+        for place, caFile, words in (
+            (where, None, "a certificate that cannot be verified"),
+            (named, self.caFile, "a certificate for another host name"),
+        ):
+            sink = self.sink(where=place, trustRoot=caFile)
+            with self.assertRaises(IncorrectParameters) as caught:
+                await sink.check()
+            self.assertIn(words, caught.exception.message)
+            # A call waits until somebody has mended it.
+            with self.assertRaises(NotTaken) as late:
+                await sink.take(self.record())
+            self.assertNotIsInstance(late.exception, SinkRefused)
