@@ -956,6 +956,30 @@ class Batches(SynchronousTestCase):
         self.successResultOf(idle)
         self.successResultOf(commits.idle())
 
+    def test_idleLast(self) -> None:
+        """Who waits for the end hears of it after the results, and after what these led to."""
+        clock, told = ThreadlessClock(), list[Any]()
+        commits: GroupCommit[int, int] = GroupCommit(clock, list)
+
+        def first(result: int) -> None:
+            told.append(result)
+            commits.submit(2).addCallback(told.append)
+
+        commits.submit(1).addCallback(first)
+        commits.idle().addCallback(lambda _: told.append("idle"))
+        clock.settle()
+        self.assertEqual(told, [1, 2, "idle"])
+
+        def fail(_: Any) -> Any:
+            raise ZeroDivisionError
+
+        told.clear()
+        failing: GroupCommit[int, int] = GroupCommit(clock, fail)
+        failing.submit(1).addErrback(lambda failure: told.append(failure.type))
+        failing.idle().addCallback(lambda _: told.append("idle"))
+        clock.settle()
+        self.assertEqual(told, [ZeroDivisionError, "idle"])
+
     def test_clockSetBack(self) -> None:
         """A batch is begun though the wall clock is set back in the turn in which it came."""
         clock = ThreadlessClock()
