@@ -8,6 +8,7 @@ import base64
 import json
 import os
 import stat
+import time
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,25 @@ class Specifications(SynchronousTestCase):
         ):
             answer = Answer(503, b"", {"retry-after": text})
             self.assertEqual(_retryAfter(answer, 1000.0), seconds, text)
+
+    def test_retryAfterElsewhere(self) -> None:
+        """Each form of a date (RFC 9110 section 5.6.7) is UTC, wherever this machine stands."""
+
+        def setZone(zone: str | None) -> None:
+            os.environ.pop("TZ", None)
+            if zone is not None:
+                os.environ["TZ"] = zone
+            time.tzset()
+
+        self.addCleanup(setZone, os.environ.get("TZ"))
+        setZone("EST5EDT")
+        for text in (
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ):
+            answer = Answer(503, b"", {"retry-after": text})
+            self.assertEqual(_retryAfter(answer, 784_111_747.0), 30.0, text)
 
     def test_secretsOfContext(self) -> None:
         """No repr holds the secret of the webhooks."""
