@@ -240,9 +240,10 @@ class Tables:
         ]
 
     def revive(self, letters: Iterable[DeadLetter], now: float) -> None:
-        """Try them again, as if they had come now."""
+        """Try those of them again that are still dead letters, as if they had come now."""
         self._connection.executemany(
-            "UPDATE deliveries SET due = 0, attempts = 0, revived = ? WHERE call = ? AND sink = ?",
+            "UPDATE deliveries SET due = 0, attempts = 0, revived = ? "
+            "WHERE call = ? AND sink = ? AND due IS NULL",
             [(now, letter.id, letter.sink) for letter in letters],
         )
 
