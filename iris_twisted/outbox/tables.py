@@ -116,7 +116,9 @@ class Tables:
             next += 1
             ids.append(next)
             known.add(record.key)
-            calls.append((next, record.key, record.account, record.received, record.text))
+            if addition.sinks:
+                # What nobody is owed would never go.
+                calls.append((next, record.key, record.account, record.received, record.text))
             seen.append((record.key, next, record.received))
             deliveries += [(next, sink) for sink in addition.sinks]
         many = self._connection.executemany
