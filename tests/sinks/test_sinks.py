@@ -242,6 +242,18 @@ class Sinks(NetworkCase):
         half, whole = path.read_text().splitlines()
         self.assertEqual((half, json.loads(whole)["key"]), ('{"half', RECORD.key))
 
+    async def test_fileThatDoesNotClose(self) -> None:
+        """A file whose close fails is not written to again: its number may be another's by then."""
+        path = self.path()
+        sink = self.sink(f"file:{path}")
+        await sink.take(RECORD)
+        os.close(sink._file)
+        sink.reopen()
+        error = await self.refused(sink, NotTaken)
+        self.assertIn("cannot be written: Bad file descriptor", error.message)
+        await sink.take(RECORD)
+        self.assertEqual(len(path.read_text().splitlines()), 2)
+
     async def test_fullDisk(self) -> None:
         """A disk that is full is told, and tried again later."""
         sink = self.sink("file:/dev/full")
