@@ -8,10 +8,10 @@ from __future__ import annotations
 import errno
 import io
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 from ..errors import NotTaken
 from ..net.steady_time import steadyTime
@@ -52,11 +52,15 @@ def _style(line: str) -> str:
 
 class TerminalOutput:
     """
+    Writes lines of text, and keeps some at the bottom of a terminal.
+
     @param stream: taken now: C{twist} replaces C{sys.stdout} when it starts to log.
     @param environment: of which C{TERM} and C{NO_COLOR} (no-color.org) count.
     @ivar isTerminal: whether there is somebody to look.
     @ivar broken: called once, when nobody reads any more.
     """
+
+    _log = Logger()
 
     def __init__(self, stream: TextIO, environment: Mapping[str, str]) -> None:
         self._stream = stream
@@ -72,6 +76,7 @@ class TerminalOutput:
         A line, to be seen at once.
 
         @raise NotTaken: when nobody reads there any more.
+        @raise OSError: when it cannot be written for another reason: the disk is full, for one.
         """
         try:
             self._write(line)
@@ -125,7 +130,9 @@ class TerminalOutput:
         live.start()
         self._refreshing = LoopingCall(self._refresh, live)
         self._refreshing.clock = steadyTime(reactor)
-        self._refreshing.start(1.0)
+        self._refreshing.start(1.0).addErrback(
+            lambda failure: self._log.failure("the lines at the bottom stay as they are", failure)
+        )
 
     def _refresh(self, live: Live) -> None:
         try:
@@ -137,14 +144,17 @@ class TerminalOutput:
 
     def stop(self) -> None:
         """Leave the terminal as it was."""
-        if self._refreshing is not None:
+        if self._refreshing is not None and self._refreshing.running:
             self._refreshing.stop()
-            self._refreshing = None
+        self._refreshing = None
         live, self._live = self._live, None
         if live is not None:
-            # There may be no terminal any more.
-            with suppress(OSError):
+            try:
                 live.stop()
+            except OSError:
+                pass  # There is no terminal any more.
+            except Exception:
+                self._log.failure("the lines at the bottom could not be taken away")
 
     def _rich(self) -> Any:
         if self._console is None:
