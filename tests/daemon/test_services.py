@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from iris_twisted import tap as irisTap
 from iris_twisted.command_line import exit_status
+from iris_twisted.daemon import demo
 from iris_twisted.sandbox import startSandbox
 from iris_twisted.sandbox import tap as sandboxTap
 
@@ -89,6 +90,19 @@ class Services(TestCase):
         await output.until("Ctrl-C ends.")
         await maybeDeferred(service.stopService)
         self.assertIn("Call: ", output.getvalue())
+
+    async def test_demonstrationThatCannotStart(self) -> None:
+        """It is logged, and ends the process with a status."""
+        self.patch(demo, "startSandbox", lambda *_: maybeDeferred(lambda: 1 / 0))
+        service, _ = self.start(irisTap)
+        await self.reactor.stopped
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        await maybeDeferred(service.stopService)
+        ((_, _, leave),) = self.reactor.triggers
+        left: list[int] = []
+        self.patch(exit_status.os, "_exit", left.append)
+        leave()
+        self.assertEqual(left, [70])
 
     async def test_demonstrationInJson(self) -> None:
         """In JSON it says nothing else; it can be stopped before its first call."""
