@@ -46,6 +46,8 @@ _UNMARKED_EACH = 4
 
 class SinkWorker:
     """
+    Gives one sink what it is owed. See the module.
+
     @param spec: what the sink is called in the store.
     @param policy: when to try again.
     @param retryFor: see L{Attempts}.
@@ -81,7 +83,7 @@ class SinkWorker:
         self._marks = Marks(reactor, store, spec, self._storing, self._marked)
         # In which term of the store's all was read that is known here; none at the beginning.
         self._term: int | None = None
-        # Whether the store may hold what is due and not known here.
+        # Whether the store may hold what is due and not in C{_lanes}.
         self._more = True
         # Whether the store may hold what is due later.
         self._waitsForDate = True
@@ -96,7 +98,7 @@ class SinkWorker:
     # What may be asked of it
 
     def wake(self) -> None:
-        """Something may be due that is not known here."""
+        """Something may be due in the store that is not known here: read it, when that is next."""
         self._more = True
         if self._looking:
             self._lookAgain = True
@@ -197,6 +199,7 @@ class SinkWorker:
                 self.wake()
 
     def _renewDates(self) -> None:
+        """While nothing waits for its date, dates may be those of the wall clock again."""
         if not self._waitsForDate and not self._lanes.known:
             self._attempts.renew()
 
@@ -211,7 +214,7 @@ class SinkWorker:
     def _pump(self) -> None:
         """Give the sink as much as it takes."""
         if self._pumping or self._stopped:
-            # Below, whoever took it at once is in the loop already.
+            # A sink that takes at once comes here from within the loop below, which goes on.
             return
         self._pumping = True
         try:
@@ -269,7 +272,7 @@ class SinkWorker:
         self._pump()
 
     def _done(self, due: Due, outcome: str, seconds: float, error: IrisError | None) -> None:
-        """It stands in the store as it is."""
+        """The store knows how an attempt ended."""
         self._lanes.forget(due.id)
         self._ended(due, outcome, seconds, error)
         if self._lanes.wantsMoreOf(due.record.account):

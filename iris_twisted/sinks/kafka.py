@@ -18,9 +18,8 @@ from zope.interface import implementer
 
 from ..connection.settings import Settings
 from ..errors import IncorrectParameters, IrisError, NotTaken
-from ..net.durations import checkSeconds
 from ..net.loopback import isLoopback
-from .broker_url import readParameters, requireExtra
+from .broker_url import readParameters, readSeconds, requireExtra
 from .context import SinkContext
 from .interfaces import (
     ICheckedSink,
@@ -38,13 +37,16 @@ __all__ = ["KafkaSink", "KafkaSinks", "readSettings"]
 _PARAMETERS = ("config", "timeout")
 _BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
-# What the promise of this sink rests on.
+# Settings that the promise of this sink rests on, and so are always ours; the brokers stand in the
+# specification.
 _OURS = {
     "acks": "all",
     "enable.idempotence": "true",
     "bootstrap.servers": "",
 }
+# Other names of the same.
 _SAME = {"request.required.acks": "acks", "metadata.broker.list": "bootstrap.servers"}
+# Characters.
 _LONGEST_FILE = 64 * 1024
 
 
@@ -52,16 +54,19 @@ def readSettings(path: str) -> dict[str, str]:
     """
     librdkafka's settings of a file: C{name=value} a line, C{#} for remarks.
 
-    @raise IncorrectParameters: naming the line that is none; its value may be a secret.
+    @raise IncorrectParameters: naming the file, and the line that is none or must not be there; a
+        value may be a secret, and is not repeated.
     """
     try:
         with open(path, encoding="utf-8") as file:
-            text = file.read(_LONGEST_FILE)
+            text = file.read(_LONGEST_FILE + 1)
     except (OSError, ValueError) as e:
         reason = e.strerror if isinstance(e, OSError) else "it is no text"
         raise IncorrectParameters(
             f"sink kafka: the settings in {path!r} cannot be read: {reason}"
         ) from None
+    if len(text) > _LONGEST_FILE:
+        raise IncorrectParameters(f"sink kafka: {path!r} is too large to hold settings")
     settings: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
@@ -110,8 +115,9 @@ class KafkaSink:
     their order in one partition, since the producer is idempotent: what librdkafka sends again
     comes before what was behind it. The report that all replicas in sync have it takes it.
 
-    @param read: gives the settings, of a file for one; raises L{IncorrectParameters}.
-    @param timeout: seconds.
+    @param read: gives the settings, of a file for one, of which C{message.timeout.ms} bounds a
+        call; raises L{IncorrectParameters}.
+    @param timeout: seconds that L{check} may take.
     """
 
     durable = True
@@ -246,12 +252,7 @@ class KafkaSinks:
                 "sink kafka needs brokers and a topic: kafka:HOST:PORT,HOST:PORT/TOPIC"
             )
         parameters = readParameters(self.name, query, _PARAMETERS)
-        try:
-            timeout = checkSeconds("timeout", float(parameters.get("timeout", "10")))
-        except ValueError:  # Which IncorrectParameters is too.
-            raise IncorrectParameters(
-                "sink kafka: timeout must be a number of seconds above zero"
-            ) from None
+        timeout = readSeconds(self.name, parameters, "timeout", 10.0)
         requireExtra(self.name, "confluent_kafka", "confluent-kafka")
         return KafkaSink(
             f"kafka:{brokers}/{topic}",

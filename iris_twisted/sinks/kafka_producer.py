@@ -73,7 +73,6 @@ class KafkaProducer:
         self.broken = False
         self._reactor = reactor
         self._name = name
-        self._asking: set[Deferred[Any]] = set()
         self._lastError: KafkaError | None = None
         try:
             self._producer: Any = Producer(
@@ -145,14 +144,17 @@ class KafkaProducer:
                 timestamp=message.timestamp,
                 on_delivery=partial(self._delivered, message),
             )
-        except (KafkaException, BufferError) as e:
+        except Exception as e:
             self._produced -= 1
             with self._changed:
                 self._underWay -= 1
             if isinstance(e, BufferError):
                 message.done.errback(NotTaken(f"{self._name}: its queue is full", cause=e))
-            else:
+            elif isinstance(e, KafkaException):
                 message.done.errback(self._outcome(errorOf(e)))
+            else:
+                # Otherwise the thread would wait for a report that nobody makes.
+                message.done.errback(e)
 
     def _continue(self) -> None:
         """Suspects one at a time, when nothing else is under way; then all that was held."""
@@ -237,7 +239,7 @@ class KafkaProducer:
         @return: fires when it is there; fails with L{IncorrectParameters} when somebody has
             to change something, with L{NotTaken} when nobody answered in so many seconds.
         """
-        # Its producer is passed on: another thread ends it.
+        # Its method holds the producer, which the thread below may let go of meanwhile.
         asking: Deferred[Any] = deferToThreadPool(
             self._reactor,
             self._reactor.getThreadPool(),
@@ -245,14 +247,12 @@ class KafkaProducer:
             topic,
             timeout=seconds,
         )
-        self._asking.add(asking)
-        # What is wrong with the brokers is told to who polls.
+        # What is wrong with the brokers is told to the thread that polls: it must not sleep now.
         with self._changed:
             self._underWay += 1
             self._changed.notify()
 
         def answered(result: Any) -> Any:
-            self._asking.discard(asking)
             with self._changed:
                 self._underWay -= 1
                 self._changed.notify()

@@ -525,6 +525,25 @@ class Reloading(DaemonCase):
             await stopping
         self.assertEqual([log for log in logs if "come" in log], [])
 
+    async def test_stoppedWhileClosing(self) -> None:
+        """Stopped while those that left are closed: those that were to come do not come."""
+        sandbox = await self.sandbox()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        config = self.write(sandbox, "a", "b")
+        await self.run_(sandbox, config=config)
+        await self.until(lambda: len(self.users(sandbox)) == 2)
+        self.write(sandbox, "b", "c")
+        new = self.configuration(config=config)
+        closed: Deferred[None] = Deferred()
+        self.patch(self.daemon.fleet, "remove", lambda routingId: closed)
+        with capturedLogs():
+            adopting = self.daemon.adopt(new, tokensOf(new))
+            await self.daemon.stopService()
+            closed.callback(None)
+            await adopting
+        self.assertNotIn("c@sandbox.test", self.daemon.fleet.accounts)
+
     async def test_endedWhileReloading(self) -> None:
         """The last account ends while others are closed: one that is to come keeps it running."""
         sandbox = await self.sandbox()

@@ -792,8 +792,62 @@ class Kept(OutboxCase):
 
     def test_reopen(self) -> None:
         """Every sink is told to open its files anew."""
-        self.open("one", "two").reopen()
+        outbox = self.open("one", "two")
+        outbox.reopen()
         self.assertEqual([s.reopened for s in self.sinks.values()], [1, 1, 0])
+        self.patch(self.sinks["one"], "reopen", lambda: 1 / 0)
+        outbox.reopen()
+        self.assertEqual([s.reopened for s in self.sinks.values()], [1, 2, 0])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.stop()
+
+    def test_storeWithABug(self) -> None:
+        """Whoever offers a call hears of it, and whatever was stored before goes on."""
+        outbox = self.open()
+        for broken in (lambda _: fail(ZeroDivisionError()), lambda _: 1 / 0):
+            self.patch(outbox.store, "add", broken)
+            words = self.failureResultOf(self.offer("r1"), NotKept).value.message
+            self.assertEqual(words, "the outbox failed by a bug: ZeroDivisionError")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        del outbox.store.add  # type: ignore[attr-defined]
+        self.successResultOf(self.offer("r1"))
+        self.assertEqual(self.sinks["one"].rooms(), ["r1"])
+        self.stop()
+
+    def test_observerThatFails(self) -> None:
+        """Each call is acknowledged, given and marked all the same; it is logged."""
+        for name in ("accepted", "repeated", "ended"):
+            self.patch(self.observer, name, lambda *_: 1 / 0)
+        self.open()
+        both = [self.outbox.offer(A, {"roomid": "r1"}, ["one"]) for _ in range(2)]  # type: ignore[union-attr]
+        self.clock.settle()
+        for offered in (*both, self.offer("r1", account=A)):
+            self.successResultOf(offered)
+        self.assertEqual(self.sinks["one"].rooms(), ["r1"])
+        self.assertEqual(set(self.depths().values()), {0})
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 4)
+        self.stop()
+
+    def test_oneAttempt(self) -> None:
+        """Asked to try for no time at all, it tries once."""
+        self.sinks["one"].outcome = later
+        self.open(retryFor=0)
+        self.offer("r1")
+        self.assertEqual(self.depths()[("one", True)], 1)
+        self.stop()
+
+    def test_forNobody(self) -> None:
+        """A call without a sink is known by its key, and takes no room."""
+        outbox = self.open()
+        offered = outbox.offer(A, {"roomid": "r1"}, [])
+        self.clock.settle()
+        self.successResultOf(offered)
+        connection = outbox._store._connection  # type: ignore[attr-defined]
+        counts = [
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("calls", "deliveries", "keys")
+        ]
+        self.assertEqual(counts, [0, 0, 1])
         self.stop()
 
 
@@ -1038,6 +1092,30 @@ class Batches(SynchronousTestCase):
         self.assertEqual(batches, [[0, 1, 2], [3, 4]])
         self.successResultOf(idle)
         self.successResultOf(commits.idle())
+
+    def test_idleLast(self) -> None:
+        """Who waits for the end hears of it after the results, and after what these led to."""
+        clock, told = ThreadlessClock(), list[Any]()
+        commits: GroupCommit[int, int] = GroupCommit(clock, list)
+
+        def first(result: int) -> None:
+            told.append(result)
+            commits.submit(2).addCallback(told.append)
+
+        commits.submit(1).addCallback(first)
+        commits.idle().addCallback(lambda _: told.append("idle"))
+        clock.settle()
+        self.assertEqual(told, [1, 2, "idle"])
+
+        def fail(_: Any) -> Any:
+            raise ZeroDivisionError
+
+        told.clear()
+        failing: GroupCommit[int, int] = GroupCommit(clock, fail)
+        failing.submit(1).addErrback(lambda failure: told.append(failure.type))
+        failing.idle().addCallback(lambda _: told.append("idle"))
+        clock.settle()
+        self.assertEqual(told, [ZeroDivisionError, "idle"])
 
     def test_clockSetBack(self) -> None:
         """A batch is begun though the wall clock is set back in the turn in which it came."""

@@ -251,6 +251,21 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
         self.did(store.depths())
         self.assertEqual(store.term(), 8)
 
+    def test_strictOrderOfOwners(self) -> None:
+        """A failure delays the later calls of its owner, and of nobody else; a stale one none."""
+        self.did(self.store.close())
+        self.store = self.open(strictOrder=True)
+        other = self.another("m2", strictOrder=True)
+        first = self.add("r1")
+        self.did(addTo(other, record("r2"), "s"))
+        self.add("r3")
+        self.did(self.store.failed(Attempt(first, "s", NOW + 10, "not now")))
+        self.assertEqual(self.rooms(), [])
+        self.assertEqual(len(self.did(other.due("s", NOW, 9)).due), 1)
+        self.assertEqual(self.did(other.adopt("m1", "m2")), 2)
+        self.assertFalse(self.did(self.store.failed(Attempt(first, "s", NOW + 90, "not now"))))
+        self.assertEqual(len(self.did(other.due("s", NOW + 10, 9)).due), 3)
+
     def test_revivedByAnybody(self) -> None:
         """A dead letter that is revived is delivered by whoever looks first."""
         id = self.add("r1")
