@@ -81,8 +81,8 @@ def _commands() -> dict[str, Any]:
     return found
 
 
-def _case(pattern: str, words: str) -> str:
-    return f'        {pattern}) COMPREPLY=($(compgen -W "{words}" -- "$current")) ;;'
+def _case(pattern: str, words: str, then: str = "") -> str:
+    return f'        {pattern}) COMPREPLY=($(compgen -W "{words}" -- "$current")){then} ;;'
 
 
 def script(shell: str) -> str:
@@ -95,9 +95,7 @@ def script(shell: str) -> str:
         raise ValueError(f"there is completion for bash and zsh, not for {shell!r}")
     sinks = (name if name == "stdout" else f"{name}:" for name in sorted(sinkProviders()))
     offered = {**_VALUES, "--sink": " ".join(sinks)}
-    values = "\n".join(
-        f"{_case(name, words)[:-3]}; return ;;" for name, words in sorted(offered.items())
-    )
+    values = "\n".join(_case(name, words, "; return") for name, words in sorted(offered.items()))
     commands = _commands()
     options = [_case(":-*", _names(TwistOptions)), _case(":*", " ".join(commands))]
     known = []

@@ -177,7 +177,7 @@ _SINKS = (
     Option("spool", "path", "A file in which calls wait for their sinks: what is acknowledged "
            "survives a crash."),
     Option("retry-for", "seconds", "How long a sink is tried before a call is a dead letter; a "
-           "day with --spool, otherwise a minute."),
+           "day with --spool or --cluster, otherwise a minute."),
     Option("forget-keys-after", "seconds", "For how long a call that is told again is known, so "
            "that sinks get it once: a day.", 86_400.0),
     Option("strict-order", "flag", "Let the calls of an account wait while one before them is "
