@@ -70,10 +70,14 @@ class Program(ProcessProtocol):
 
 
 def startTwist(
-    case: TestCase, *arguments: str, env: dict[str, str] | None = None, stdin: bytes | None = None
+    case: TestCase,
+    *arguments: str,
+    env: dict[str, str] | None = None,
+    stdin: bytes | None = None,
+    program: Program | None = None,
 ) -> Program:
     """Run C{twist} with the package that is being tested."""
-    program = Program()
+    program = program or Program()
     script = Path(sys.executable).with_name("twist")
     environment = {
         **{k: v for k, v in os.environ.items() if k != "IRIS_TOKEN"},
