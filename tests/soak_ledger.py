@@ -105,10 +105,6 @@ class Ledger:
         self.sweep()
         del self._configurations[:-1]
 
-    def failedToChange(self) -> None:
-        """It was refused: that before it counts."""
-        del self._configurations[-1]
-
     def sweep(self) -> None:
         """See what is acknowledged by now."""
         for owed in self.owed.values():

@@ -479,12 +479,10 @@ class Kafka(Place):
         if chance.random() < 0.5:
             self._cluster.requestErrors(PRODUCE, *errors)
         else:
+            # What is up is not to be told so: its socket would count twice.
             self._cluster.down()
             await self.wait(chance.uniform(0.5, 10.0))
             self._cluster.up()
-
-    async def mend(self) -> None:
-        self._cluster.up()
 
     async def look(self) -> None:
         for message in await deferToThread(self._read):
