@@ -101,17 +101,19 @@ class Soak:
         self.full = False
         self.kills = True
         self.verbose = False
+        self.without: list[str] = []
         # What takes a while, each alone: the daemon's life, and each place's.
         self.life = DeferredLock()
         self.underWay: dict[Deferred[Any], str] = {}
         self.failures: list[str] = []
         self.deed = ""
+        self.leaving: Deferred[None] | None = None
 
     # What there is
 
     async def begin(self) -> None:
         """Everything; the daemon last."""
-        self.places, left = places(self.reactor, self.ledger, self.folder)
+        self.places, left = places(self.reactor, self.ledger, self.folder, self.without)
         if left:
             print(f"left out: {', '.join(left)}", flush=True)
         await gatherResults([ensureDeferred(place.start()) for place in self.places])
@@ -459,6 +461,8 @@ class Soak:
 
     async def run(self) -> None:
         """@raise BrokenPromise: when one is."""
+        # Nothing outlives a run that is interrupted, either.
+        self.reactor.addSystemEventTrigger("before", "shutdown", self.leave)
         try:
             await self.begin()
             began, end = time.monotonic(), time.monotonic() + self.seconds
@@ -470,14 +474,31 @@ class Soak:
             await self.end()
             self.checkGrowth()
         finally:
-            self.daemon.ending = True
-            if self.daemon.isRunning:
-                await self.daemon.kill()
-            for place in self.places:
-                with suppress(Exception):
-                    await place.stop()
-            if self.small is not None:
-                subprocess.run(["umount", "--lazy", str(self.small)], check=True)
+            await self.leave()
+
+    async def _leave(self) -> None:
+        self.daemon.ending = True
+        if self.daemon.isRunning:
+            await self.daemon.kill()
+        for place in self.places:
+            with suppress(Exception):
+                await place.stop()
+        if self.small is not None:
+            subprocess.run(["umount", "--lazy", str(self.small)], check=True)
+            self.small = None
+
+    def leave(self) -> Deferred[None]:
+        """End everything that was started."""
+        if self.leaving is None:
+            self.leaving = ensureDeferred(self._leave())
+        done: Deferred[None] = Deferred()
+
+        def left(result: Any) -> Any:
+            done.callback(None)
+            return result
+
+        self.leaving.addBoth(left)
+        return done
 
     def deeds(self) -> list[tuple[int, Callable[[], object]]]:
         """Of some trouble now and of other trouble later, each has its weight."""
@@ -504,7 +525,8 @@ class Soak:
             ),
         ]
         chosen = [d for deeds in some for d in deeds if self.random.random() < 0.4]
-        return [*always, *chosen, (2 if self.kills else 0, self.daemonEnds)]
+        ends = self.random.random() < 0.6
+        return [*always, *chosen, (1 if self.kills and ends else 0, self.daemonEnds)]
 
     async def trouble(self, seconds: float) -> None:
         """Anything may happen."""
@@ -595,7 +617,7 @@ class Soak:
                 raise BrokenPromise(f"owed: {owed}; acknowledged and not given: {missing[:10]}")
             if any(state == "dead" for _, state in owed):
                 await self.outbox("retry")
-            self.tell(f"owed: {owed}; acknowledged and not given: {len(missing)}")
+            self.tell(f"owed: {owed}; {len(missing)} not given: {missing[:3]}")
             await self.wait(pause)
             pause = min(3.0, pause * 1.5)
 
@@ -672,10 +694,10 @@ class Soak:
             self.logged.append(eventAsText(event, includeTraceback=True))
 
 
-async def _main(reactor: Any, seed: int, minutes: float, verbose: bool) -> None:
+async def _main(reactor: Any, seed: int, minutes: float, verbose: bool, without: list[str]) -> None:
     folder = Path(tempfile.mkdtemp(prefix="iris-soak-"))
     soak = Soak(reactor, seed, minutes * 60, folder)
-    soak.verbose = verbose
+    soak.verbose, soak.without = verbose, without
     globalLogBeginner.beginLoggingTo([soak.observe], redirectStandardIO=False, discardBuffer=True)
     broken = ""
     try:
@@ -707,13 +729,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--verbose", action="store_true", help="tell what happens")
+    parser.add_argument("--without", action="append", default=[], help="a sink to leave out")
     chosen = parser.parse_args()
     seed = chosen.seed
     if seed is None:
         # The same in CI each time; anywhere else a new one, to find new things.
         seed = 20261126 if os.environ.get("CI") else random.randrange(2**32)
     print(f"soak of the daemon, seed {seed}", flush=True)
-    react(lambda reactor: ensureDeferred(_main(reactor, seed, chosen.minutes, chosen.verbose)))
+    react(
+        lambda reactor: ensureDeferred(
+            _main(reactor, seed, chosen.minutes, chosen.verbose, chosen.without)
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Collection
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -521,8 +522,11 @@ class Kafka(Place):
         self._cluster.stop()
 
 
-def places(reactor: Any, ledger: Ledger, folder: Path) -> tuple[list[Place], list[str]]:
+def places(
+    reactor: Any, ledger: Ledger, folder: Path, without: Collection[str] = ()
+) -> tuple[list[Place], list[str]]:
     """
+    @param without: the names of those that are not wanted.
     @return: those that can be had here, and in words what is left out.
     """
     every: list[Place] = [
@@ -535,5 +539,8 @@ def places(reactor: Any, ledger: Ledger, folder: Path) -> tuple[list[Place], lis
         Amqp(reactor, ledger, folder),
         Kafka(reactor, ledger, folder),
     ]
+    for place in every:
+        if place.name in without:
+            place.missing = "not wanted"
     left = [f"{place.name} ({place.missing})" for place in every if place.missing]
     return [place for place in every if not place.missing], left
