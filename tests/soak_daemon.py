@@ -275,26 +275,30 @@ class Soak:
 
     def diskIs(self) -> None:
         full, small = self.random.random() < 0.5, self.random.random() < 0.5
-        self.emptyDisk()
-        if full and self.daemon.isRunning:
-            self.full = True
-            # What was taken is not written down before there is room.
-            self.ledger.ends = None
-            for place in self.places:
-                if isinstance(place, (Lines, Exec)):
-                    place.excuse.unordered = True
-                if isinstance(place, Lines):
-                    place.excuse.repeats += 256
-            if small and self.small is not None:
-                filler = self.small / "filler"
-                with filler.open("wb", buffering=0) as file:
-                    try:
-                        while True:
-                            file.write(bytes(4096))
-                    except OSError:
-                        pass
-            else:
-                self.daemon.fillDisk()
+        self.later(
+            lambda: self.life.run(lambda: self.fillDisk(small) if full else self.emptyDisk())
+        )
+
+    def fillDisk(self, small: bool) -> None:
+        """
+        There is no room.
+
+        @param small: on the small disk, if there is one; otherwise for any file that grows.
+        """
+        self.full = True
+        # What was taken is not written down before there is room.
+        self.ledger.ends = None
+        for place in self.places:
+            if isinstance(place, (Lines, Exec)):
+                place.excuse.unordered = True
+            if isinstance(place, Lines):
+                place.excuse.repeats += 256
+        if not small or self.small is None:
+            self.daemon.fillDisk()
+            return
+        with (self.small / "filler").open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
 
     def emptyDisk(self) -> None:
         """There is room."""

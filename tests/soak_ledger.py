@@ -133,11 +133,13 @@ class Ledger:
             return
         self._twice[sink].append(trace)
         first = has[trace]
-        if first is not None and self.ends is not None and not self._mayBeUnwritten(first):
+        # A broker whose connection was lost may have what it did not confirm.
+        if not self.excuses[sink].unordered and not self._mayBeUnwritten(first):
             raise BrokenPromise(f"{sink} has {trace} twice, {first} and {at}; ends: {self.ends}")
 
-    def _mayBeUnwritten(self, at: float) -> bool:
-        assert self.ends is not None
+    def _mayBeUnwritten(self, at: float | None) -> bool:
+        if at is None or self.ends is None:
+            return True
         return any(0 <= end - at + 1.0 <= _UNWRITTEN for end in self.ends)
 
     def interrupted(self, at: float, windows: Mapping[str, int]) -> None:

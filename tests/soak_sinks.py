@@ -45,6 +45,8 @@ read -r mode < "$1/mode"
 IFS= read -r line
 key=${line#*'"key":"'}
 key=${key%%'"'*}
+# Nothing comes when the daemon is killed just then.
+[ -n "$key" ] || exit 1
 case $mode in
 fails) : > "$1/failed/$key.$$"; exit 1 ;;
 hangs) : > "$1/failed/$key.$$"; exec sleep 1000 ;;
@@ -471,19 +473,14 @@ class Kafka(Place):
         self.spec = f"kafka+cloudevents:{self._cluster.brokers}/calls?timeout=5"
 
     async def trouble(self, chance: random.Random) -> None:
-        from .sinks.kafka_cluster import PRODUCE
-
-        # REQUEST_TIMED_OUT, NOT_ENOUGH_REPLICAS, NOT_LEADER_FOR_PARTITION.
-        errors = [chance.choice([7, 19, 6]) for _ in range(chance.randint(1, 4))]
         self.excuse.unordered = True
         self.excuse.repeats += 256
-        if chance.random() < 0.5:
-            self._cluster.requestErrors(PRODUCE, *errors)
-        else:
-            # What is up is not to be told so: its socket would count twice.
-            self._cluster.down()
-            await self.wait(chance.uniform(0.5, 10.0))
-            self._cluster.up()
+        # No errors: this cluster takes what follows a batch that it answered with one, which no
+        # Kafka does, and so librdkafka believes that it has that batch too. What is up is not to
+        # be told so, either: its socket would count twice.
+        self._cluster.down()
+        await self.wait(chance.uniform(0.5, 10.0))
+        self._cluster.up()
 
     async def look(self) -> None:
         for message in await deferToThread(self._read):

@@ -166,7 +166,8 @@ class Proxy:
         if not data:
             return
         pieces = [data[n : n + 1] for n in range(len(data))] if self.fault.slices else [data]
-        if self.fault.slices or self.fault.delay:
+        # What is late already stays before it, whatever happens from now on.
+        if self.fault.slices or self.fault.delay or side.late:
             side.late.extend(pieces)
             if side.ticking is None:
                 side.ticking = self._reactor.callLater(self.fault.delay, self._tick, side)
