@@ -35,6 +35,7 @@ import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,9 @@ class Soak:
         self.folder = folder
         self.done: Counter[str] = Counter()
         self.logged: list[str] = []
-        self.ledger = Ledger(strict=self.random.random() < 0.3)
+        # For who has to find out what happened.
+        self.book = (folder / "calls.log").open("w")
+        self.ledger = Ledger(self.random.random() < 0.3, self.note)
         self.daemon = DaemonProcess(reactor, folder, folder / "iris.toml", CANARIES)
         self.places: list[Place] = []
         self.readings: list[Readings] = []
@@ -208,6 +211,7 @@ class Soak:
             owed = waiting[int(place * len(waiting))]
             self.ledger.sweep()
             owed.again = True
+            self.note(f"{owed.trace} told again")
             self.sandbox.tellAgain(owed.call.id)
 
     def dropped(self) -> None:
@@ -250,7 +254,11 @@ class Soak:
             Fault(chance.choice([UP, DOWN]), chance.randint(0, 5000), "half-close"),
             Fault(chance.choice([UP, DOWN]), chance.randint(0, 5000), "blackhole"),
         ]
-        self.proxy.fault = chance.choice(faults)
+        chosen = chance.choice(faults)
+        if self.proxy.fault.happened:
+            # Nothing passes where something before it was swallowed: TCP leaves no gap.
+            self.proxy.cut()
+        self.proxy.fault = chosen
 
     def tokenIs(self) -> None:
         self.token(self.one(), self.random.choice([-5.0, 2.0, 8.0, 90_000.0, 90_000.0]))
@@ -487,6 +495,7 @@ class Soak:
         for place in self.places:
             with suppress(Exception):
                 await place.stop()
+        self.book.close()
         if self.small is not None:
             subprocess.run(["umount", "--lazy", str(self.small)], check=True)
             self.small = None
@@ -540,6 +549,8 @@ class Soak:
             (deed,) = self.random.choices(deeds, weights)
             self.deed = deed.__name__.replace("<lambda>", "sinks")
             self.done[self.deed] += 1
+            if self.deed != "isCalled":
+                self.note(self.deed)
             deed()
             pause = self.random.expovariate(1 / 0.1)
             seconds -= pause
@@ -548,6 +559,7 @@ class Soak:
 
     async def well(self) -> None:
         """No fault any more: all comes up, everything arrives."""
+        self.proxy.cut()
         self.proxy.fault = Fault()
         self.emptyDisk()
         self.sandbox.behave()
@@ -665,6 +677,10 @@ class Soak:
         """What happens, for who wants to know where it stands."""
         if self.verbose:
             print(f"{time.strftime('%H:%M:%S')} {words}", flush=True)
+
+    def note(self, line: str) -> None:
+        """Write down what happened to calls."""
+        self.book.write(f"{datetime.now(UTC).isoformat(timespec='milliseconds')} {line}\n")
 
     def check(self) -> None:
         """What must hold at any time."""

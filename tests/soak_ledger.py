@@ -5,7 +5,7 @@ Which calls are owed to which sinks, and what came: the promises of C{tests.soak
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import attrs
 
@@ -61,13 +61,15 @@ class Excuse:
 class Ledger:
     """
     @param strict: whether C{--strict-order} is given.
+    @param tell: is told of each call that is placed, and that came, in a line.
     @ivar owed: the calls since the last time that all was well, by their traces.
     @ivar excuses: by the sinks' names.
     @ivar ends: when the daemon ended without a word; C{None} where any time is an excuse.
     """
 
-    def __init__(self, strict: bool) -> None:
+    def __init__(self, strict: bool, tell: Callable[[str], object] = lambda line: None) -> None:
         self.strict = strict
+        self._tell = tell
         self.owed: dict[str, Owed] = {}
         self.excuses: defaultdict[str, Excuse] = defaultdict(Excuse)
         self.ends: list[float] | None = []
@@ -91,6 +93,7 @@ class Ledger:
         owed = Owed(len(self._placed), call, sinks)
         self.owed[owed.trace] = owed
         self._placed[owed.trace] = call.to
+        self._tell(f"{owed.trace} placed for {call.to}, owed to {sorted(sinks)}")
 
     def changes(self, configuration: Mapping[str, frozenset[str]]) -> None:
         """The daemon may read this one from now on: what is not acknowledged may come by it."""
@@ -119,6 +122,7 @@ class Ledger:
 
         @param at: when, epoch seconds, where that is known.
         """
+        self._tell(f"{trace} at {sink}, with the key {key}, {at or ''}")
         if trace not in self._placed:
             raise BrokenPromise(f"{sink} has a call that nobody placed: {trace}")
         if self._keys.setdefault(trace, key) != key:

@@ -150,6 +150,9 @@ class Proxy:
         fault = self.fault
         if fault.happened and fault.how == "blackhole":
             return
+        if side.other is not None and side.other.transport.disconnecting:
+            # Something before it was cut off: TCP leaves no gap.
+            return
         if fault.direction == side.direction and fault.cutAfter is not None and not fault.happened:
             room = fault.cutAfter - fault.passed[side.direction]
             if len(data) > room:

@@ -618,6 +618,27 @@ class Kept(OutboxCase):
             self.clock.settle()
             self.assertEqual(self.depths()[("one", False)], 0)
 
+    def test_waitToldLate(self) -> None:
+        """An attempt that could be written down only after the next was due is told as due now."""
+        waiting: Deferred[None] = Deferred()
+        self.sinks["one"].outcome = lambda _: waiting
+        outbox = self.open()
+        self.offer("r1")
+        connection = outbox._store._connection
+        connection.execute("PRAGMA query_only = 1")
+        waiting.errback(NotTaken("not now"))
+        self.clock.settle()
+        self.sinks["one"].outcome = lambda _: None
+        self.clock.advance(20)
+        self.clock.settle()
+        connection.execute("PRAGMA query_only = 0")
+        with capturedLogs() as logs:
+            self.clock.advance(20)
+            self.clock.settle()
+        self.assertEqual([e["wait"] for e in logs if "wait" in e], [0.0])
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r1"])
+        self.stop()
+
     def test_toldAgain(self) -> None:
         """A call is given to sinks once: told twice, after its delivery, and after a restart."""
         self.open()
