@@ -304,5 +304,6 @@ class SinkWorker:
             self._log.warn(
                 "{reason}: trying again in {wait:.1f} seconds",
                 reason=error.message,
-                wait=again - self._attempts.now(),
+                # It may have been written down late: the disk was full, for one.
+                wait=max(0.0, again - self._attempts.now()),
             )

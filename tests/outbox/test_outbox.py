@@ -5,6 +5,7 @@ The outbox: what was acknowledged reaches every sink at least once.
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from zope.interface.verify import verifyObject
 from iris_twisted.errors import IncorrectParameters, NotKept, NotTaken, SinkRefused
 from iris_twisted.interfaces import INotificationSink
 from iris_twisted.outbox import Outbox, OutboxObserver, Spool
-from iris_twisted.outbox.spool import openTables
+from iris_twisted.outbox.spool import checkSpool, mayPass, openTables
 from iris_twisted.outbox.values import Addition, Attempt, Due
 from iris_twisted.sinks import CallRecord
 from iris_twisted.sinks.group_commit import GroupCommit
@@ -700,6 +701,27 @@ class Kept(OutboxCase):
             self.clock.settle()
             self.assertEqual(self.depths()[("one", False)], 0)
 
+    def test_waitToldLate(self) -> None:
+        """An attempt that could be written down only after the next was due is told as due now."""
+        waiting: Deferred[None] = Deferred()
+        self.sinks["one"].outcome = lambda _: waiting
+        outbox = self.open()
+        self.offer("r1")
+        connection = outbox._store._connection
+        connection.execute("PRAGMA query_only = 1")
+        waiting.errback(NotTaken("not now"))
+        self.clock.settle()
+        self.sinks["one"].outcome = lambda _: None
+        self.clock.advance(20)
+        self.clock.settle()
+        connection.execute("PRAGMA query_only = 0")
+        with capturedLogs() as logs:
+            self.clock.advance(20)
+            self.clock.settle()
+        self.assertEqual([e["wait"] for e in logs if "wait" in e], [0.0])
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r1"])
+        self.stop()
+
     def test_toldAgain(self) -> None:
         """A call is given to sinks once: told twice, after its delivery, and after a restart."""
         self.open()
@@ -1002,6 +1024,29 @@ class Files(SynchronousTestCase):
         self.assertIn("another process has", self.refusal(path))
         self.successResultOf(one.close())
         self.successResultOf(self.spool(path).close())
+
+    def test_mayPass(self) -> None:
+        """A full disk and another process pass; a wrong place and another file do not."""
+
+        def passes(path: str) -> bool:
+            return mayPass(self.assertRaises(IncorrectParameters, checkSpool, path))
+
+        path = os.path.abspath(self.mktemp())
+        one = self.spool(path)
+        self.assertTrue(passes(path))
+        self.successResultOf(one.close())
+        checkSpool(path)
+        self.assertFalse(passes("/no/where/spool"))
+        with open(f"{path}.text", "w") as file:
+            file.write("dear diary " * 1000)
+        self.assertFalse(passes(f"{path}.text"))
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+        try:
+            full = passes(f"{path}.new")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        self.assertTrue(full)
 
     def test_version1(self) -> None:
         """A file of the version before goes on: its calls wait, and their keys are known."""

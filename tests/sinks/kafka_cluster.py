@@ -39,6 +39,7 @@ _createTopic = _function(
 _topicError = _function("mock_topic_set_error", None, _POINTER, ctypes.c_char_p, ctypes.c_int)
 _setDown = _function("mock_broker_set_down", ctypes.c_int, _POINTER, ctypes.c_int32)
 _setUp = _function("mock_broker_set_up", ctypes.c_int, _POINTER, ctypes.c_int32)
+_setDelay = _function("mock_broker_set_rtt", ctypes.c_int, _POINTER, ctypes.c_int32, ctypes.c_int)
 _pushErrors = _function(
     "mock_push_request_errors_array",
     None,
@@ -85,6 +86,11 @@ class KafkaCluster:
     def up(self) -> None:
         for number in range(1, self._count + 1):
             _setUp(self._cluster, number)
+
+    def delay(self, seconds: float) -> None:
+        """All brokers answer so much later."""
+        for number in range(1, self._count + 1):
+            _setDelay(self._cluster, number, int(seconds * 1000))
 
     def messages(self, topic: str, count: int, partitions: int = 3) -> list[Any]:
         """Read so many messages, or those that are there, by a consumer of its own."""
