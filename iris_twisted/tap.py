@@ -17,7 +17,6 @@ from twisted.logger import LogLevel, jsonFileLogObserver, textFileLogObserver
 from twisted.python.usage import UsageError
 
 from .command_line.exit_status import ExitStatus, statusFor, stopWith
-from .command_line.help_text import Entry, Section
 from .command_line.options import PlainOptions
 from .command_line.terminal import lineWriter
 from .daemon.accounts import Account
@@ -28,7 +27,7 @@ from .daemon.interfaces import ICluster
 from .daemon.log_lines import jsonLines
 from .daemon.named_files import sinkContext, tokensOf
 from .daemon.operator_site import checkEndpoint
-from .daemon.option_table import GROUPS, OPTIONS
+from .daemon.option_table import OPTIONS, helpSections
 from .daemon.terminal_output import LogLines, TerminalOutput
 from .errors import IncorrectParameters, IrisError
 from .net.addresses import checkToken
@@ -126,13 +125,9 @@ class Options(PlainOptions):
 
     metavars = {"config": "FILE"}
 
-    def sections(self) -> Sequence[Section]:
-        found = [
-            Section(heading, [Entry(o.typed, o.words) for o in options])
-            for heading, options in GROUPS.items()
-        ]
+    def sections(self) -> Sequence[Any]:
         others = [self.entry(name) for name in ("config", "check", "help", "version")]
-        return [*found, Section("This command", others)]
+        return helpSections(others)
 
     _online = False
     _checks: Sequence[str] = ()

@@ -12,12 +12,13 @@ from typing import Any
 
 import attrs
 
+from ..command_line.help_text import Entry, Section
 from ..errors import IncorrectParameters
 from ..net.durations import checkSeconds
 from ..sinks.formats import FORMATS
 from ..xmpp.events import DIALECTS
 
-__all__ = ["GROUPS", "OPTIONS", "Option"]
+__all__ = ["GROUPS", "OPTIONS", "Option", "helpSections"]
 
 _METAVARS = {"path": "FILE", "seconds": "SECONDS", "count": "N", "share": "SHARE"}
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
@@ -229,3 +230,16 @@ GROUPS: Mapping[str, Sequence[Option]] = {
     "Many machines": _CLUSTER,
 }
 OPTIONS = tuple(chain.from_iterable(GROUPS.values()))
+
+
+def helpSections(others: Sequence[Entry]) -> list[Section]:
+    """
+    What the help says of all options.
+
+    @param others: those of the command itself, which come last.
+    """
+    found = [
+        Section(heading, [Entry(option.typed, option.words) for option in options])
+        for heading, options in GROUPS.items()
+    ]
+    return [*found, Section("This command", others)]

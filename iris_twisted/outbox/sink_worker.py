@@ -24,6 +24,7 @@ from ..net.earliest_call import EarliestCall
 from ..net.steady_time import steadyTime
 from ..sinks.interfaces import IAskingSink, INotificationSink, IOrderedSink
 from .attempts import Attempts
+from .failed_attempts import FailedAttempts
 from .interfaces import IOutboxStore
 from .lanes import Lanes
 from .marks import Marks
@@ -74,6 +75,7 @@ class SinkWorker:
         self._store = store
         self._spec = spec
         self._attempts = Attempts(reactor, policy, retryFor)
+        self._failures = FailedAttempts(reactor, sink.name)
         self._ended = ended
         self._strict = strictOrder
         # A sink that keeps the order by itself gets many calls of an account at a time.
@@ -134,6 +136,7 @@ class SinkWorker:
         """Leave what is under way to the next start, and close the sink."""
         self._stopped = True
         self._nextLook.cancel()
+        self._failures.stop()
         for taking in list(self._taking.values()):
             taking.cancel()
         self._marks.write()
@@ -247,6 +250,8 @@ class SinkWorker:
         self._pump()
 
     def _marked(self, taken: Sequence[tuple[Due, float]]) -> None:
+        if self._failures.areTold:
+            self._failures.taken()
         for due, seconds in taken:
             self._done(due, "taken", seconds, None)
         self._pump()
@@ -279,7 +284,9 @@ class SinkWorker:
             self.wake()
 
     def _failed(self, due: Due, error: IrisError, again: float | None, seconds: float) -> None:
-        self._tell(due, error, again)
+        # It may have been written down late: the disk was full, for one.
+        delay = None if again is None else max(0.0, again - self._attempts.now())
+        self._failures.failed(due, error, delay)
         if self._strict:
             if again is not None:
                 # The later ones are due with it now, and read again then.
@@ -291,19 +298,3 @@ class SinkWorker:
             self._waitsForDate = True
             self._lookAt(again)
         self._pump()
-
-    def _tell(self, due: Due, error: IrisError, again: float | None) -> None:
-        if again is None:
-            self._log.error(
-                "{reason}: the call {key} for {account} is a dead letter",
-                reason=error.message,
-                key=due.record.key,
-                account=due.record.account,
-            )
-        else:
-            self._log.warn(
-                "{reason}: trying again in {wait:.1f} seconds",
-                reason=error.message,
-                # It may have been written down late: the disk was full, for one.
-                wait=max(0.0, again - self._attempts.now()),
-            )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -721,6 +721,53 @@ class Kept(OutboxCase):
         self.assertEqual([e["wait"] for e in logs if "wait" in e], [0.0])
         self.assertEqual(self.sinks["one"].rooms(), ["r1", "r1"])
         self.stop()
+
+    def test_failuresAreToldTogether(self) -> None:
+        """
+        The first attempt that fails is told at once, the next ones once a minute, and once that
+        the sink takes calls again; a dead letter each by itself.
+        """
+        self.sinks["one"].outcome = later
+        self.open()
+        with capturedLogs() as logs:
+            for number in range(30):
+                self.offer(f"r{number}")
+            for _ in range(130):
+                self.clock.advance(1)
+                self.clock.settle()
+            self.sinks["one"].outcome = lambda _: None
+            for _ in range(30):
+                self.clock.advance(1)
+                self.clock.settle()
+        lines = [formatEvent(event) for event in logs]
+        self.assertRegex(lines[0], r"^not now: trying again in 2\.0 seconds$")
+        attempts = len(self.sinks["one"].taken) - 30
+        more = [int(line.split()[0]) for line in lines[1:-1]]
+        for line in lines[1:-1]:
+            self.assertRegex(line, r"^\d+ more attempts failed in the last 60 s: not now$")
+        self.assertEqual(len(more), 2)
+        self.assertEqual(
+            lines[-1], f"one takes calls again; {attempts} attempts had failed: not now"
+        )
+        self.sinks["one"].outcome = refuse
+        with capturedLogs() as logs:
+            for number in range(3):
+                self.offer(f"d{number}")
+        self.assertEqual(len([e for e in logs if "is a dead letter" in formatEvent(e)]), 3)
+        self.stop()
+
+    def test_failuresAtTheEnd(self) -> None:
+        """What was not told yet is told when the outbox is stopped."""
+        self.sinks["one"].outcome = later
+        self.open()
+        for number in range(5):
+            self.offer(f"r{number}")
+        with capturedLogs() as logs:
+            self.stop()
+        self.assertEqual(
+            [formatEvent(event) for event in logs],
+            ["4 more attempts failed in the last 0 s: not now"],
+        )
 
     def test_toldAgain(self) -> None:
         """A call is given to sinks once: told twice, after its delivery, and after a restart."""
