@@ -7,6 +7,7 @@ It is reached in the library that confluent-kafka brings along, which has no Pyt
 from __future__ import annotations
 
 import ctypes
+import signal
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition, cimpl
@@ -62,7 +63,10 @@ class KafkaCluster:
         _setConf(conf, b"log_level", b"0", words, len(words))
         self._handle = _new(_PRODUCER, conf, words, len(words))
         assert self._handle, words.value
+        # Its thread would end with the first signal that comes to it: a child's end, for one.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self._cluster = _newCluster(self._handle, brokers)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._count = brokers
         self.brokers: str = _bootstraps(self._cluster).decode()
 
