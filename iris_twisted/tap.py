@@ -5,6 +5,7 @@ C{twist iris}: connections whose calls are written down, or given to sinks.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -57,6 +58,21 @@ def checkCluster(configuration: Configuration) -> None:
     except IncorrectParameters as e:
         raise IncorrectParameters(f"{where} {e.message}") from None
     Keys(configuration["cluster-key-file"])
+
+
+def checkStdout(configuration: Configuration) -> None:
+    """
+    @raise IncorrectParameters: when it is closed, and calls would go nowhere for that.
+    """
+    if sys.stdout is not None or configuration["cluster"] is not None:
+        return
+    if any(re.match(r"stdout\b", spec) for spec in configuration.sinks):
+        raise IncorrectParameters("sink stdout: stdout is closed")
+    if not configuration.sinks and configuration.output != "none":
+        raise IncorrectParameters(
+            "stdout is closed, and there is no --sink: calls would go nowhere; --output none if "
+            "that is meant"
+        )
 
 
 class Options(PlainOptions):
@@ -150,6 +166,8 @@ class Options(PlainOptions):
                 from .operators import readOperators
 
                 readOperators(self.configuration["operators"])
+            if not self["check"]:
+                checkStdout(self.configuration)
         except IncorrectParameters as e:
             raise UsageError(e.message) from None
         if self.configuration["event-manager"] is None:

@@ -70,7 +70,11 @@ class Program(ProcessProtocol):
 
 
 def startTwist(
-    case: TestCase, *arguments: str, env: dict[str, str] | None = None, stdin: bytes | None = None
+    case: TestCase,
+    *arguments: str,
+    env: dict[str, str] | None = None,
+    stdin: bytes | None = None,
+    childFDs: dict[int, Any] | None = None,
 ) -> Program:
     """Run C{twist} with the package that is being tested."""
     program = Program()
@@ -86,6 +90,7 @@ def startTwist(
         [sys.executable, str(script), *arguments],
         env=environment,
         path="/",
+        childFDs=childFDs,
     )
     if stdin is not None:
         program.transport.write(stdin)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import suppress
 from typing import Any
 
 from twisted.application.service import IService, Service
@@ -22,7 +21,7 @@ from ..command_line.exit_status import ExitStatus, stopWith
 from ..command_line.options import PlainOptions
 from ..command_line.terminal import lineWriter
 from ..daemon.terminal_output import TerminalOutput
-from ..errors import IrisError, NotTaken
+from ..errors import IrisError
 from .demo import ClusterDemo, Settings
 
 __all__ = ["Options", "makeService"]
@@ -93,14 +92,9 @@ class _Shown(Service):
         self._reactor = reactor
         self._output = TerminalOutput(sys.stdout, os.environ)
         self._complain = lineWriter(sys.stderr)
-        self._demo = ClusterDemo(reactor, options.settings, self._write)
+        self._demo = ClusterDemo(reactor, options.settings, self._output.write)
         self._end: IDelayedCall | None = None
         self._output.broken = self._nobodyReads
-
-    def _write(self, line: str) -> None:
-        # When nobody reads any more, it ends by that.
-        with suppress(NotTaken):
-            self._output.write(line)
 
     def _nobodyReads(self) -> None:
         self._output.broken = None
@@ -132,7 +126,7 @@ class _Shown(Service):
 
     def _over(self) -> None:
         for line in self._demo.lines():
-            self._write(line)
+            self._output.write(line)
         stopWith(self._reactor, 1 if self._demo.missed else 0)
 
     def stopService(self) -> Deferred[None]:

@@ -39,7 +39,8 @@ def stopWith(reactor: Any, status: int) -> None:
 
     def leave() -> None:
         for stream in (sys.stdout, sys.stderr):
-            with suppress(BrokenPipeError):
+            # It may be closed, or its disk be full.
+            with suppress(OSError, AttributeError):
                 stream.flush()
         os._exit(status)
 

@@ -10,14 +10,17 @@ from typing import TextIO
 __all__ = ["lineWriter", "printable"]
 
 
-def lineWriter(stream: TextIO) -> Callable[[str], None]:
+def lineWriter(stream: TextIO | None) -> Callable[[str], None]:
     """
     Writes a line at a time, to be seen at once.
 
-    @param stream: taken now: C{twist} replaces C{sys.stdout} when it starts to log.
+    @param stream: taken now: C{twist} replaces C{sys.stdout} when it starts to log; C{None}, which
+        Python has for one that is closed, takes no line.
     """
 
     def write(line: str) -> None:
+        if stream is None:
+            return
         stream.write(line + "\n")
         stream.flush()
 

@@ -4,7 +4,7 @@ The accounts of a daemon: who is there, who is on the way, who left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,9 @@ class AccountSet:
     """
     @param fleet: where the connections are kept.
     @param outbox: where calls go, if anywhere.
-    @param write: writes a line to stdout.
+    @param write: writes a line to stdout, if that can be.
+    @param deliver: the same, and raises L{NotTaken<iris_twisted.errors.NotTaken>} when it cannot
+        be: for calls that go nowhere else.
     @param lastEnded: called with the reason when no account is left that could connect.
     @param callHistory: writes down what the console shows.
     @param cluster: where the accounts come from, if they are not the configuration's.
@@ -71,6 +73,7 @@ class AccountSet:
         fleet: IrisFleet,
         outbox: Outbox | None,
         write: Callable[[str], None],
+        deliver: Callable[[str], None],
         lastEnded: Callable[[IrisError], None],
         callHistory: CallHistory | None = None,
         cluster: ICluster | None = None,
@@ -80,6 +83,7 @@ class AccountSet:
         self._fleet = fleet
         self._outbox = outbox
         self._write = write
+        self._deliver = deliver
         self._lastEnded = lastEnded
         self._callHistory = callHistory
         self._cluster = cluster
@@ -213,11 +217,11 @@ class AccountSet:
             error = IncorrectParameters(f"another account is connected as {routingId} already")
             report.onConnectionError(error.code, error.message)
             raise error
-        sinks = self._configuration["sink"] if account.sinks is None else account.sinks
+        sinks = self._sinksOf(account)
         offer: Callable[[dict[str, Any]], Deferred[None]] | None = None
         if self._cluster is not None:
             offer = partial(self._cluster.offer, routingId, specs=sinks)
-        elif sinks and self._outbox is not None:
+        elif self._isOffered(account) and self._outbox is not None:
             offer = partial(self._outbox.offer, routingId, specs=sinks)
         history = None if self._callHistory is None else self._callHistory.open(routingId)
         if account.tokenFile is not None:
@@ -259,18 +263,31 @@ class AccountSet:
         self._connected.add(account)
         service.ended.addCallback(self._ended, account)
 
+    def _sinksOf(self, account: Account) -> Sequence[str]:
+        sinks: Sequence[str] = self._configuration["sink"]
+        return sinks if account.sinks is None else account.sinks
+
+    def _isOffered(self, account: Account) -> bool:
+        """Whether its calls go anywhere but to stdout."""
+        if self._cluster is not None:
+            return True
+        return bool(self._sinksOf(account)) and self._outbox is not None
+
     def _report(self, account: Account) -> IIrisListener:
+        # What is written beside sinks is for people, and keeps no call from those.
+        writeCall = self._write if self._isOffered(account) else self._deliver
         if self._configuration.output == "none":
             return IrisListener()
         if self._configuration.output == "json":
             name = None if self._one else account.name
-            return JsonReport(self._write, self._reactor.seconds, name)
+            return JsonReport(self._write, self._reactor.seconds, name, writeCall)
         return TextReport(
             self._write,
             steadyTime(self._reactor).seconds,
             None if self._one else account.name,
             self._configuration["verbose"],
             self._reactor.seconds,
+            writeCall,
         )
 
     def _ended(self, error: IrisError | None, account: Account) -> None:

@@ -126,6 +126,7 @@ class Daemon(Service):
             self.fleet,
             self._outbox,
             self._terminalOutput.write,
+            self._terminalOutput.deliver,
             lambda error: stopWith(self._reactor, statusFor(error)),
             self._callHistory,
             self._cluster,
@@ -150,7 +151,7 @@ class Daemon(Service):
 
     def _openOutbox(self) -> None:
         configuration = self.configuration
-        context = sinkContext(configuration, self._reactor, self._terminalOutput.write)
+        context = sinkContext(configuration, self._reactor, self._terminalOutput.deliver)
 
         def make(spec: str) -> INotificationSink:
             self._sinks.append(makeSink(spec, context))

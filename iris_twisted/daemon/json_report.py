@@ -18,10 +18,12 @@ class JsonReport(IrisListener):
     """
     One JSON object per line and callback: C{time} (RFC 3339), C{callback}, C{args}.
 
-    @param write: takes a line; it may raise, and then a notification is not acknowledged.
+    @param write: takes a line.
     @param seconds: tells the epoch seconds.
     @param account: whose callbacks they are, as C{account} in each line; C{None} where
         there is only one.
+    @param writeCall: takes the line of a notification instead, and may raise: then that is not
+        acknowledged.
     """
 
     def __init__(
@@ -29,12 +31,14 @@ class JsonReport(IrisListener):
         write: Callable[[str], None],
         seconds: Callable[[], float],
         account: str | None = None,
+        writeCall: Callable[[str], None] | None = None,
     ) -> None:
         self._write = write
+        self._writeCall = writeCall or write
         self._seconds = seconds
         self._account = account
 
-    def _line(self, callback: str, *args: object) -> None:
+    def _line(self, callback: str, *args: object) -> str:
         line: dict[str, Any] = {
             "time": timestamp(self._seconds()),
             "callback": callback,
@@ -42,25 +46,25 @@ class JsonReport(IrisListener):
         }
         if self._account is not None:
             line["account"] = self._account
-        self._write(json.dumps(line, allow_nan=False))
+        return json.dumps(line, allow_nan=False)
 
     def onConnected(self) -> None:
-        self._line("onConnected")
+        self._write(self._line("onConnected"))
 
     def onConnectionError(self, errorCode: int, errorMessage: str) -> None:
-        self._line("onConnectionError", errorCode, errorMessage)
+        self._write(self._line("onConnectionError", errorCode, errorMessage))
 
     def onDisconnected(self) -> None:
-        self._line("onDisconnected")
+        self._write(self._line("onDisconnected"))
 
     def onReconnecting(self) -> None:
-        self._line("onReconnecting")
+        self._write(self._line("onReconnecting"))
 
     def onNotification(self, notificationInfo: dict[str, Any]) -> None:
-        self._line("onNotification", notificationInfo)
+        self._writeCall(self._line("onNotification", notificationInfo))
 
     def onEvent(self, event: dict[str, Any]) -> None:
-        self._line("onEvent", event)
+        self._write(self._line("onEvent", event))
 
     def onTokenAboutToExpire(self, secondsLeft: float) -> None:
-        self._line("onTokenAboutToExpire", secondsLeft)
+        self._write(self._line("onTokenAboutToExpire", secondsLeft))

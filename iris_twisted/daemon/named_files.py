@@ -47,14 +47,15 @@ def sinkContext(
         is none.
     """
     path = configuration["webhook-secret-file"]
-    secret = None if path is None else readSecret(readSecretFile("the webhook secret", path))
+    if path is not None:
+        readSecret(readSecretFile("the webhook secret", path))
     return SinkContext(
         reactor=reactor,
         write=write,
         settings=configuration.settings,
         execTimeout=configuration["exec-timeout"],
         webhookTimeout=configuration["webhook-timeout"],
-        webhookSecret=secret,
+        webhookSecretFile=path,
         webhookCertificate=certificateOf(
             "the webhook certificate",
             configuration["webhook-certificate-file"],

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 from ..errors import NotTaken
 from ..net.steady_time import steadyTime
@@ -52,16 +53,24 @@ def _style(line: str) -> str:
 
 class TerminalOutput:
     """
-    @param stream: taken now: C{twist} replaces C{sys.stdout} when it starts to log.
+    @param stream: taken now: C{twist} replaces C{sys.stdout} when it starts to log; C{None} for
+        one that is closed.
     @param environment: of which C{TERM} and C{NO_COLOR} (no-color.org) count.
     @ivar isTerminal: whether there is somebody to look.
     @ivar broken: called once, when nobody reads any more.
     """
 
-    def __init__(self, stream: TextIO, environment: Mapping[str, str]) -> None:
+    _log = Logger()
+
+    def __init__(self, stream: TextIO | None, environment: Mapping[str, str]) -> None:
+        if isinstance(stream, io.TextIOWrapper):
+            # A character that its encoding lacks is no reason to lose the line.
+            stream.reconfigure(errors="backslashreplace")
         self._stream = stream
         self._environment = environment
-        self.isTerminal = stream.isatty() and environment.get("TERM", "dumb") != "dumb"
+        seen = stream is not None and stream.isatty()
+        self.isTerminal = seen and environment.get("TERM", "dumb") != "dumb"
+        self._toldReason = False
         self.broken: Callable[[], None] | None = None
         self._live: Live | None = None
         self._console: Any = None
@@ -69,24 +78,46 @@ class TerminalOutput:
 
     def write(self, line: str) -> None:
         """
-        A line, to be seen at once.
+        A line for people, to be seen at once. When it cannot be written it is missing, and the log
+        says so once: it keeps nobody from anything else.
+        """
+        try:
+            self.deliver(line)
+        except NotTaken as e:
+            self._missing(e)
 
-        @raise NotTaken: when nobody reads there any more.
+    def _missing(self, error: NotTaken) -> None:
+        if not self._toldReason:
+            # First: the log may come to the same terminal.
+            self._toldReason = True
+            self._log.error("{reason}; everything else goes on", reason=error.message)
+
+    def deliver(self, line: str) -> None:
+        """
+        A line that has to arrive, to be seen at once.
+
+        @raise NotTaken: when it cannot be written.
         """
         try:
             self._write(line)
-        except OSError as e:
-            if e.errno not in _NOBODY:
-                raise
-            self._lost()
-            raise NotTaken("nobody reads stdout any more") from None
+        except (OSError, ValueError) as e:
+            raise self._failed(e) from None
+        self._toldReason = False
 
-    def _lost(self) -> None:
-        broken, self.broken = self.broken, None
-        if broken is not None:
-            broken()
+    def _failed(self, error: OSError | ValueError) -> NotTaken:
+        if isinstance(error, OSError) and error.errno in _NOBODY:
+            # Whoever is told ends the program by that, with a status of its own.
+            self._toldReason = True
+            broken, self.broken = self.broken, None
+            if broken is not None:
+                broken()
+            return NotTaken("nobody reads stdout any more", cause=error)
+        reason = error.strerror if isinstance(error, OSError) else error
+        return NotTaken(f"stdout cannot be written: {reason}", cause=error)
 
     def _write(self, line: str) -> None:
+        if self._stream is None:
+            raise ValueError("it is closed")
         if not self.isTerminal:
             self._stream.write(line + "\n")
             self._stream.flush()
@@ -122,7 +153,10 @@ class TerminalOutput:
             redirect_stderr=False,
         )
         self._live = live
-        live.start()
+        try:
+            live.start()
+        except OSError as e:
+            self._missing(self._failed(e))
         self._refreshing = LoopingCall(self._refresh, live)
         self._refreshing.clock = steadyTime(reactor)
         self._refreshing.start(1.0)
@@ -131,9 +165,7 @@ class TerminalOutput:
         try:
             live.refresh()
         except OSError as e:
-            if e.errno not in _NOBODY:
-                raise
-            self._lost()
+            self._missing(self._failed(e))
 
     def stop(self) -> None:
         """Leave the terminal as it was."""

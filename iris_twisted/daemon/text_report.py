@@ -56,6 +56,8 @@ class TextReport(IrisListener):
         there is only one.
     @param verbose: everything has a line.
     @param date: tells the epoch seconds; C{None} where C{seconds} does.
+    @param writeCall: takes the line of a notification instead, and may raise: then that is not
+        acknowledged.
     @ivar connection: the connection reported on, once there is one.
     """
 
@@ -66,8 +68,10 @@ class TextReport(IrisListener):
         account: str | None = None,
         verbose: bool = False,
         date: Callable[[], float] | None = None,
+        writeCall: Callable[[str], None] | None = None,
     ) -> None:
         self._write = write
+        self._writeCall = writeCall or write
         self._seconds = seconds
         self._date = date or seconds
         self._prefix = "" if account is None else f"{account}  "
@@ -83,6 +87,9 @@ class TextReport(IrisListener):
     def say(self, words: str) -> None:
         """A line of our own."""
         self._write(printable(self._prefix + words))
+
+    def _sayCall(self, words: str) -> None:
+        self._writeCall(printable(self._prefix + words))
 
     def asking(self, url: str, routingId: str) -> None:
         """Discovery begins."""
@@ -155,16 +162,16 @@ class TextReport(IrisListener):
         trace = f" [{info.get('traceid')}]" if self._verbose and info.get("traceid") else ""
         if kind == "notify":
             words = f"{who} calls for room {room}{_topic(info)}"
-            self.say(f"Call:          {words}{trace}")
+            self._sayCall(f"Call:          {words}{trace}")
             self._ringing[str(room)] = self._seconds(), words
             if len(self._ringing) > _REMEMBERED:
                 del self._ringing[next(iter(self._ringing))]
         elif kind == "cancel":
             began, _ = self._ringing.pop(str(room), (None, ""))
             age = "" if began is None else f", after {duration(self._seconds() - began)}"
-            self.say(f"Call ended:    {who} no longer calls for room {room}{age}{trace}")
+            self._sayCall(f"Call ended:    {who} no longer calls for room {room}{age}{trace}")
         else:
-            self.say(f"Notification:  {kind} by {who} for room {room}{_topic(info)}{trace}")
+            self._sayCall(f"Notification:  {kind} by {who} for room {room}{_topic(info)}{trace}")
 
     def onEvent(self, event: dict[str, Any]) -> None:
         state, details = event["state"], event["details"]

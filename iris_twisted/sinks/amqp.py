@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.plugin import IPlugin
 from zope.interface import implementer
@@ -67,6 +68,10 @@ class AmqpSink(BrokerSink["AmqpChannel"]):
         context, place = self._context, self._place
         trust = context.settings.trust.showing(place.certificate)
         return await openAmqp(context.reactor, trust, place)
+
+    def _readPassword(self) -> None:
+        _, password = _credentials(self._place.url)
+        self._place = attrs.evolve(self._place, password=password)
 
     def take(self, record: CallRecord) -> Deferred[None]:
         return self.takeIf(record, lambda: True)
@@ -129,7 +134,7 @@ class AmqpSinks:
             )
         if len(exchange.encode()) > _SHORT:
             raise IncorrectParameters(f"sink amqp: exchange is longer than {_SHORT} bytes")
-        user, password = self._credentials(url)
+        user, password = _credentials(url)
         heartbeat, timeout = url.count("heartbeat", 30), url.seconds("timeout", 10.0)
         virtualHost = unquote(url.path.removeprefix("/")) or "/"
         requireExtra(self.name, "pika", "pika")
@@ -148,16 +153,16 @@ class AmqpSinks:
         )
         return AmqpSink(place, routingKey, context)
 
-    @staticmethod
-    def _credentials(url: BrokerUrl) -> tuple[str, str]:
-        password = url.password()
-        user = url.user or "guest"
-        if password is None and user == "guest" and isLoopback(url.host):
-            # As every RabbitMQ has it at first, and for loopback only.
-            password = "guest"
-        if password is None:
-            raise IncorrectParameters(
-                f"sink amqp: the user {user!r} needs a password: password-file=PATH, or the "
-                f"environment variable IRIS_AMQP_PASSWORD"
-            )
-        return user, password
+
+def _credentials(url: BrokerUrl) -> tuple[str, str]:
+    password = url.password()
+    user = url.user or "guest"
+    if password is None and user == "guest" and isLoopback(url.host):
+        # As every RabbitMQ has it at first, and for loopback only.
+        password = "guest"
+    if password is None:
+        raise IncorrectParameters(
+            f"sink amqp: the user {user!r} needs a password: password-file=PATH, or the "
+            f"environment variable IRIS_AMQP_PASSWORD"
+        )
+    return user, password

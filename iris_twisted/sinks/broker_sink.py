@@ -7,8 +7,10 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from zope.interface import implementer
 
+from ..errors import IncorrectParameters
 from .context import SinkContext
 from .interfaces import ICheckedSink
 from .kept_connection import KeptConnection, SinkConnection
@@ -22,14 +24,16 @@ _Connection = TypeVar("_Connection", bound=SinkConnection)
 @implementer(ICheckedSink)
 class BrokerSink(Generic[_Connection]):
     """
-    Opens its connection when somebody asks for it, or gives it a call; L{take} and L{_open} are
-    a subclass's.
+    Opens its connection when somebody asks for it, or gives it a call; L{take}, L{_open} and, if
+    it has a password, L{_readPassword} are a subclass's.
 
     @param timeout: seconds that opening it may take.
     """
 
     durable = True
     concurrency = 64
+
+    _log = Logger()
 
     def __init__(self, name: str, timeout: float, context: SinkContext) -> None:
         self.name = name
@@ -42,6 +46,13 @@ class BrokerSink(Generic[_Connection]):
         """See C{open} of L{KeptConnection}."""
         raise NotImplementedError("_open")
 
+    def _readPassword(self) -> None:
+        """
+        Read it again, for the next connection.
+
+        @raise IncorrectParameters: when it cannot be read: then the old one stays.
+        """
+
     def take(self, record: CallRecord) -> Deferred[None]:
         raise NotImplementedError("take")
 
@@ -52,7 +63,14 @@ class BrokerSink(Generic[_Connection]):
         return Deferred.fromCoroutine(check())
 
     def reopen(self) -> None:
-        """There is nothing to open again."""
+        """
+        A password may have changed. Certificates are read for each connection; the one that is
+        open stays.
+        """
+        try:
+            self._readPassword()
+        except IncorrectParameters as e:
+            self._log.error("{reason}; the old one stays", reason=e.message)
 
     def stop(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._kept.stop())

@@ -27,6 +27,7 @@ class SinkContext:
     @ivar execTimeout: seconds that a program may take.
     @ivar webhookTimeout: seconds that a webhook may take.
     @ivar webhookSecret: to sign webhooks with, or C{None}.
+    @ivar webhookSecretFile: where it is, if it may change: read for each sink, and on SIGHUP.
     @ivar webhookCertificate: ours, for webhooks that ask for one.
     @ivar format: how calls are written.
     """
@@ -37,5 +38,6 @@ class SinkContext:
     execTimeout: float = 10.0
     webhookTimeout: float = 10.0
     webhookSecret: bytes | None = attrs.field(default=None, repr=False)
+    webhookSecretFile: str | None = None
     webhookCertificate: ClientCertificate | None = None
     format: CallFormat = FORMATS["json"]

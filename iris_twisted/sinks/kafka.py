@@ -5,13 +5,18 @@ Calls to a topic of Kafka: taken when all replicas in sync have them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from twisted.internet.defer import Deferred, fail, gatherResults
+from twisted.logger import Logger
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
+from ..connection.settings import Settings
 from ..errors import IncorrectParameters, IrisError, NotTaken
 from ..net.durations import checkSeconds
 from ..net.loopback import isLoopback
@@ -75,6 +80,29 @@ def readSettings(path: str) -> dict[str, str]:
     return settings
 
 
+@attrs.frozen
+class ProducerSettings:
+    """
+    What a producer is made of.
+
+    @ivar values: librdkafka's settings.
+    @ivar files: digests of the files of keys and certificates that they name.
+    """
+
+    values: dict[str, Any] = attrs.field(repr=False)
+    files: tuple[bytes, ...] = attrs.field(init=False, repr=False)
+
+    @files.default
+    def _read(self) -> tuple[bytes, ...]:
+        found = []
+        for name, path in self.values.items():
+            if name.endswith(".location"):
+                # What is no file librdkafka finds by itself, or refuses.
+                with suppress(OSError, ValueError), open(path, "rb") as file:
+                    found.append(sha256(file.read()).digest())
+        return tuple(found)
+
+
 @implementer(ICheckedSink, IOrderedSink)
 class KafkaSink:
     """
@@ -82,28 +110,31 @@ class KafkaSink:
     their order in one partition, since the producer is idempotent: what librdkafka sends again
     comes before what was behind it. The report that all replicas in sync have it takes it.
 
-    @param settings: librdkafka's.
+    @param read: gives the settings, of a file for one; raises L{IncorrectParameters}.
     @param timeout: seconds.
     """
 
     durable = True
     concurrency = 256
 
+    _log = Logger()
+
     def __init__(
         self,
         name: str,
         topic: str,
-        settings: Mapping[str, Any],
+        read: Callable[[], ProducerSettings],
         timeout: float,
         context: SinkContext,
     ) -> None:
         self.name = name
         self._topic = topic
-        self._settings = settings
+        self._read = read
+        self._settings = read()
         self._timeout = timeout
         self._context = context
         self._producer: KafkaProducer | None = None
-        self._ending: set[Deferred[None]] = set()
+        self._ending: dict[KafkaProducer, Deferred[None]] = {}
         self._stopped = False
 
     def _usable(self) -> KafkaProducer:
@@ -116,21 +147,35 @@ class KafkaSink:
         if self._stopped:
             raise NotTaken(f"{self.name} is stopped")
         if self._producer is not None and self._producer.broken:
-            self._end()
+            self._replace(None)
         if self._producer is None:
-            from .kafka_producer import KafkaProducer
-
-            self._producer = KafkaProducer(self._context.reactor, self.name, self._settings)
+            self._producer = self._make(self._settings)
         return self._producer
 
-    def _end(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            gone: Deferred[None] = Deferred()
-            self._ending.add(gone)
-            gone.addCallback(lambda _: self._ending.discard(gone))
-            producer.gone.addCallback(gone.callback)
-            producer.close()
+    def _make(
+        self, settings: ProducerSettings, after: KafkaProducer | None = None
+    ) -> KafkaProducer:
+        from .kafka_producer import KafkaProducer
+
+        return KafkaProducer(self._context.reactor, self.name, settings.values, after)
+
+    def _replace(self, new: KafkaProducer | None) -> None:
+        """@param new: waits for what is under way; without one that is given up."""
+        old, self._producer = self._producer, new
+        if old is None:
+            return
+        gone: Deferred[None] = Deferred()
+        self._ending[old] = gone
+
+        def ended(_: None) -> None:
+            del self._ending[old]
+
+        gone.addCallback(ended)
+        old.gone.addCallback(gone.callback)
+        if new is None:
+            old.close()
+        else:
+            old.finish()
 
     def take(self, record: CallRecord) -> Deferred[None]:
         try:
@@ -160,12 +205,29 @@ class KafkaSink:
         return Deferred.fromCoroutine(check())
 
     def reopen(self) -> None:
-        """There is nothing to open again."""
+        """
+        Settings, keys or certificates may have changed: then another producer takes over, after
+        what is under way.
+        """
+        if self._stopped:
+            return
+        try:
+            settings = self._read()
+            if settings == self._settings:
+                return
+            new = self._make(settings, self._producer)
+        except IncorrectParameters as e:
+            self._log.error("{reason}; the old one stays", reason=e.message)
+            return
+        self._settings = settings
+        self._replace(new)
 
     def stop(self) -> Deferred[None]:
         self._stopped = True
-        self._end()
-        ended: Deferred[Any] = gatherResults(list(self._ending))
+        self._replace(None)
+        for producer in self._ending:
+            producer.close()
+        ended: Deferred[Any] = gatherResults(list(self._ending.values()))
         return ended.addCallback(lambda _: None)
 
 
@@ -190,10 +252,23 @@ class KafkaSinks:
             raise IncorrectParameters(
                 "sink kafka: timeout must be a number of seconds above zero"
             ) from None
-        given = readSettings(parameters["config"]) if "config" in parameters else {}
+        requireExtra(self.name, "confluent_kafka", "confluent-kafka")
+        return KafkaSink(
+            f"kafka:{brokers}/{topic}",
+            topic,
+            lambda: self._settings(brokers, parameters.get("config"), timeout, context.settings),
+            timeout,
+            context,
+        )
+
+    @staticmethod
+    def _settings(
+        brokers: str, path: str | None, timeout: float, ours: Settings
+    ) -> ProducerSettings:
+        given = {} if path is None else readSettings(path)
         secure = given.get("security.protocol", "plaintext").lower().endswith("ssl")
-        for host in hosts:
-            if not (secure or context.settings.insecure or isLoopback(_host(host))):
+        for host in brokers.split(","):
+            if not (secure or ours.insecure or isLoopback(_host(host))):
                 raise IncorrectParameters(
                     f"sink kafka: {_host(host)} would get the calls unencrypted: put "
                     f"security.protocol=ssl or sasl_ssl into a file, and config=FILE here"
@@ -202,12 +277,11 @@ class KafkaSinks:
             "client.id": "iris-twisted",
             "message.timeout.ms": str(max(1, int(timeout * 1000))),
         }
-        if secure and isinstance(context.settings.trustRoot, str):
-            settings["ssl.ca.location"] = context.settings.trustRoot
+        if secure and isinstance(ours.trustRoot, str):
+            settings["ssl.ca.location"] = ours.trustRoot
         settings.update(given)
         settings.update(_OURS, **{"bootstrap.servers": brokers})
-        requireExtra(self.name, "confluent_kafka", "confluent-kafka")
-        return KafkaSink(f"kafka:{brokers}/{topic}", topic, settings, timeout, context)
+        return ProducerSettings(settings)
 
 
 def _host(broker: str) -> str:

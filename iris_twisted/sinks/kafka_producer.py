@@ -56,12 +56,19 @@ class KafkaProducer:
 
     @param name: the sink's, for errors.
     @param settings: librdkafka's.
+    @param after: the one whose messages come before its own: it waits until that is gone.
     @ivar gone: fires when nothing of it is left.
     @ivar broken: whether it can be used no more, and another has to be made.
     @raise IncorrectParameters: when librdkafka does not like the settings.
     """
 
-    def __init__(self, reactor: Any, name: str, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        name: str,
+        settings: Mapping[str, Any],
+        after: KafkaProducer | None = None,
+    ) -> None:
         self.gone: Deferred[None] = Deferred()
         self.broken = False
         self._reactor = reactor
@@ -89,6 +96,10 @@ class KafkaProducer:
         self._suspects: deque[_Message] = deque()
         # What came meanwhile.
         self._held: deque[_Message] = deque()
+        self._isNext = after is not None
+        self._finishing = False
+        if after is not None:
+            after.gone.addCallback(self._begin)
         self._thread = threading.Thread(target=self._wait, name="iris-kafka", daemon=True)
         self._thread.start()
 
@@ -111,7 +122,7 @@ class KafkaProducer:
             L{SinkRefused} or L{NotTaken}.
         """
         message = _Message(topic, key, value, list(headers), timestamp)
-        if self._suspects or self._held:
+        if self._suspects or self._held or self._isNext:
             self._held.append(message)
             self._continue()
         else:
@@ -149,9 +160,15 @@ class KafkaProducer:
             message = self._suspects.popleft()
             message.alone = True
             self._produce(message)
-        if not self._produced:
+        if not self._produced and not self._isNext:
             while self._held and not self._suspects:
                 self._produce(self._held.popleft())
+        if self._finishing and not (self._isNext or self._produced or self._suspects or self._held):
+            self.close()
+
+    def _begin(self, _: None) -> None:
+        self._isNext = False
+        self._continue()
 
     def _delivered(self, message: _Message, error: KafkaError | None, _: object) -> None:
         """In the thread, from within C{poll}."""
@@ -190,7 +207,9 @@ class KafkaProducer:
             if message.done.called or message in suspects:
                 continue  # Nobody waits for it any more, or it is tried again.
             if error is None:
-                self._lastError = None
+                if not self.broken:
+                    # What broke it counts for all that it ends, whatever was taken just before.
+                    self._lastError = None
                 message.done.callback(None)
             else:
                 message.done.errback(self._outcome(error))
@@ -255,6 +274,11 @@ class KafkaProducer:
         if error.code() in MISTAKES:
             raise IncorrectParameters(words)
         raise NotTaken(words)
+
+    def finish(self) -> None:
+        """Take no more, and end when nothing is under way; C{gone} tells when."""
+        self._finishing = True
+        self._continue()
 
     def close(self) -> None:
         """Give up what is under way, and end; C{gone} tells when."""

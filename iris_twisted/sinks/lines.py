@@ -45,6 +45,8 @@ class StdoutSink:
     def take(self, record: CallRecord) -> Deferred[None]:
         try:
             self._write(self._format.encode(record).body.decode())
+        except NotTaken as e:
+            return fail(e)
         except (OSError, ValueError) as e:
             return fail(_cannotWrite("stdout", e))
         return succeed(None)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
@@ -63,6 +64,9 @@ class RedisSink(BrokerSink["RedisConnection"]):
         connection = await openRedis(context.reactor, trust, place)
         self.durable = connection.durable
         return connection
+
+    def _readPassword(self) -> None:
+        self._place = attrs.evolve(self._place, password=self._place.url.password())
 
     def take(self, record: CallRecord) -> Deferred[None]:
         return self.takeIf(record, lambda: True)

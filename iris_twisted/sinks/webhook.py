@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.plugin import IPlugin
 from twisted.web.client import HTTPConnectionPool
 from zope.interface import implementer
@@ -23,6 +24,7 @@ from ..errors import ConnectionFailed, IncorrectParameters, NotTaken, SinkRefuse
 from ..net.deadline import deadlined
 from ..net.http.requests import Answer, HttpRequests
 from ..net.loopback import isLoopback
+from ..net.secret_files import readSecretFile
 from .context import SinkContext
 from .interfaces import IAskingSink, INotificationSink, INotificationSinkProvider
 from .record import CallRecord
@@ -90,11 +92,14 @@ class WebhookSink:
     durable = True
     concurrency = 8
 
+    _log = Logger()
+
     def __init__(self, url: str, origin: str, context: SinkContext) -> None:
         self.name = f"webhook:{origin}"
         self._url = url
         self._origin = origin
         self._context = context
+        self._secret = self._readSecret()
         self._pool = HTTPConnectionPool(context.reactor)
         self._pool.maxPersistentPerHost = self.concurrency
         self._underWay: set[Deferred[None]] = set()
@@ -106,6 +111,12 @@ class WebhookSink:
             pool=self._pool,
             proxies=context.settings.proxies,
         )
+
+    def _readSecret(self) -> bytes | None:
+        path = self._context.webhookSecretFile
+        if path is None:
+            return self._context.webhookSecret
+        return readSecret(readSecretFile("the webhook secret", path))
 
     def take(self, record: CallRecord) -> Deferred[None]:
         return self.takeIf(record, lambda: True)
@@ -132,9 +143,8 @@ class WebhookSink:
             # CloudEvents, HTTP Protocol Binding 1.0.2, section 3.1.3.
             **{f"ce-{name}": _encoded(value) for name, value in call.attributes.items()},
         }
-        secret = self._context.webhookSecret
-        if secret is not None:
-            headers["Webhook-Signature"] = signature(secret, record.key, now, call.body)
+        if self._secret is not None:
+            headers["Webhook-Signature"] = signature(self._secret, record.key, now, call.body)
         sending = self._requests.post(self._origin, self._url, headers, call.body, mayLeave)
         try:
             answer = await deadlined(
@@ -153,7 +163,11 @@ class WebhookSink:
         raise SinkRefused(words)
 
     def reopen(self) -> None:
-        """There is nothing to open again."""
+        """The secret may have changed. The certificate is read for each connection."""
+        try:
+            self._secret = self._readSecret()
+        except IncorrectParameters as e:
+            self._log.error("{reason}; the old one stays", reason=e.message)
 
     def stop(self) -> Deferred[None]:
         # An answer would give its connection to the pool.

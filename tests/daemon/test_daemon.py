@@ -4,12 +4,14 @@ The daemon: connections, sinks, health, metrics, logins and reloads, put togethe
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import socket
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import treq
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
-from twisted.logger import LogLevel, capturedLogs
+from twisted.logger import LogLevel, capturedLogs, eventAsText
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import HTTPConnectionPool
@@ -37,14 +39,21 @@ from iris_twisted.daemon.terminal_output import TerminalOutput
 from iris_twisted.errors import ConnectionFailed, IncorrectParameters
 from iris_twisted.interfaces import IIrisListener
 from iris_twisted.sandbox import Sandbox
+from iris_twisted.sinks.webhook import readSecret, signature
 from iris_twisted.tap import Options, makeService
 
 from ..doubles import DriftingClock, Recorder
 from ..network import NetworkCase
 from ..peers import WebServer
+from ..processes import Program, startTwist
 from .test_services import Output, Reactor
 
 RID = "alice@sandbox.test"
+
+
+def full(output: Output, text: str) -> int:
+    """In the place of C{Output.write}."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class DaemonCase(NetworkCase):
@@ -153,6 +162,61 @@ class Running(DaemonCase):
         self.assertEqual(self.daemon.fleet.stats.callbackErrors, 1)
         await self.daemon.stopService()
         self.flushLoggedErrors()
+
+    async def test_fullStdout(self) -> None:
+        """It keeps a call neither from its sinks nor from being acknowledged, if there are some."""
+        for output in ("text", "json"):
+            for sinks in (True, False):
+                sandbox = await self.sandbox()
+                path = Path(self.mktemp()).absolute()
+                with capturedLogs() as events:
+                    given = {"sink": [f"file:{path}"]} if sinks else {}
+                    self.patch(Output, "write", full)
+                    await self.run_(sandbox, event_manager=sandbox.url, output=output, **given)
+                    await self.until(lambda sandbox=sandbox: sandbox.sessions)
+                    call = sandbox.placeCall(RID)
+                    answered = self.answered(call, events)
+                    await self.until(answered)
+                    await self.daemon.stopService()
+                told = [e for e in events if e["log_level"] >= LogLevel.warn]
+                words = [eventAsText(e, includeSystem=False, includeTimestamp=False) for e in told]
+                cannot = "stdout cannot be written: No space left on device"
+                self.assertEqual(call.state, "acknowledged" if sinks else "ringing")
+                self.assertEqual(path.exists(), sinks)
+                refused = [] if sinks else [f"onNotification failed: {cannot}"]
+                self.assertEqual(sorted(words), [*refused, f"{cannot}; everything else goes on"])
+
+    @staticmethod
+    def answered(call: Any, events: list[Any]) -> Callable[[], bool]:
+        """Whether a call was acknowledged, or a callback failed."""
+        return lambda: call.state != "ringing" or any("callback" in event for event in events)
+
+    async def test_closedStdout(self) -> None:
+        """Without a word to anybody it goes on if there are sinks; otherwise it says why not."""
+        sandbox = await self.sandbox()
+        path = Path(self.mktemp()).absolute()
+        arguments = ("iris", "--event-manager", sandbox.url, "--routing-id", RID)
+        environment = {"IRIS_TOKEN": sandbox.token(RID)}
+
+        def start(*more: str) -> Program:
+            return startTwist(self, *arguments, *more, env=environment, childFDs={0: "w", 2: "r"})
+
+        for more, words in (
+            ((), "stdout is closed, and there is no --sink"),
+            (("--sink", "stdout+cloudevents"), "sink stdout: stdout is closed"),
+        ):
+            program = start(*more)
+            self.assertEqual(await program.ended, 64)
+            self.assertIn(words, program.stderr)
+            self.assertNotIn("Traceback", program.stderr)
+        program = start("--sink", f"file:{path}")
+        await self.until(lambda: program.ended.called or sandbox.sessions)
+        call = sandbox.placeCall(RID)
+        await self.until(lambda: call.state == "acknowledged")
+        self.assertEqual(len(path.read_text().splitlines()), 1)
+        await program.signal("TERM")
+        self.assertEqual(program.stderr.count("stdout cannot be written: it is closed"), 1)
+        self.assertEqual(program.stderr.count("\n"), 1, program.stderr)
 
     async def test_metrics(self) -> None:
         """Prometheus reads everything; health and readiness say how it is."""
@@ -567,6 +631,38 @@ class Reloading(DaemonCase):
         sandbox.placeCall("a@sandbox.test")
         await self.until(lambda: (self.folder / "own").exists())
         self.assertFalse((self.folder / "all").exists())
+        await self.daemon.stopService()
+
+    async def test_newSecret(self) -> None:
+        """All webhooks, those that come by a reload too, sign with what the file holds now."""
+        sandbox = await self.sandbox()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        servers = [await WebServer.start(reactor) for _ in range(2)]
+        for server in servers:
+            self.addCleanup(server.stop)
+        secret = self.folder / "secret"
+        secret.write_text("the-old-secret-of-webhooks")
+        more = f'webhook-secret-file = "{secret}"\nsink = "webhook:{servers[0].url}"'
+        config = self.write(sandbox, "a", more=more)
+        await self.run_(sandbox, config=config)
+        secret.write_text("the-new-secret-of-webhooks")
+        sinks = ", ".join(f'"webhook:{server.url}"' for server in servers)
+        self.write(sandbox, "a", more=more, sink=f"sink = [{sinks}]")
+        self.daemon.reopen()
+        new = self.configuration(config=config)
+        with capturedLogs():
+            await self.daemon.adopt(new, tokensOf(new))
+        await self.until(lambda: self.users(sandbox) == ["a"])
+        sandbox.placeCall("a@sandbox.test")
+        await self.until(lambda: all(server.received for server in servers))
+        key = readSecret(secret.read_text())
+        for server in servers:
+            ((headers, body),) = server.received
+            given = {name.lower(): value for name, value in headers.items()}
+            stamp = int(given["webhook-timestamp"])
+            made = signature(key, given["webhook-id"], stamp, body)
+            self.assertEqual(given["webhook-signature"], made)
         await self.daemon.stopService()
 
     async def test_signal(self) -> None:

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from iris_twisted.command_line.terminal import printable
 from iris_twisted.daemon.json_report import JsonReport
 from iris_twisted.daemon.text_report import TextReport
+from iris_twisted.errors import NotTaken
 
 
 class Reports(SynchronousTestCase):
@@ -41,6 +42,22 @@ class Reports(SynchronousTestCase):
         )
         self.assertEqual(parsed[1]["args"], [-106, "no"])
         self.assertEqual(len(parsed), 7)
+
+    def test_notWritten(self) -> None:
+        """A notification whose own line cannot be written is told to have failed by that."""
+
+        def full(line: str) -> None:
+            raise NotTaken("full")
+
+        lines: list[str] = []
+        for report in (
+            JsonReport(lines.append, float, writeCall=full),
+            TextReport(lines.append, float, writeCall=full),
+        ):
+            for kind in ("notify", "cancel", "chat"):
+                self.assertRaises(NotTaken, report.onNotification, {**self.CALL, "type": kind})
+            report.onConnectionError(-106, "no")
+        self.assertEqual(len(lines), 2)
 
     def test_text(self) -> None:
         """Plain words: who calls from where for which room, and everything else."""

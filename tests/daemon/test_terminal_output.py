@@ -15,6 +15,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, eventAsText
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 import iris_twisted
@@ -82,15 +83,50 @@ class Screens(SynchronousTestCase):
             self.assertEqual(stream.getvalue(), "Call:  x\n")
 
     def test_nobodyReads(self) -> None:
-        """A closed pipe or terminal is told once, and the line counts as not written."""
+        """A closed pipe or terminal is told once, and the line counts as not delivered."""
         for error, environment in ((errno.EPIPE, {}), (errno.EIO, XTERM)):
             terminalOutput = TerminalOutput(Failing(error), environment)
             told: list[int] = []
             terminalOutput.broken = lambda told=told: told.append(1)  # type: ignore[misc]
-            for _ in range(2):
-                self.assertRaises(NotTaken, terminalOutput.write, "x")
+            with capturedLogs() as events:
+                for _ in range(2):
+                    self.assertRaises(NotTaken, terminalOutput.deliver, "x")
+                    terminalOutput.write("x")
             self.assertEqual(told, [1])
-        self.assertRaises(OSError, TerminalOutput(Failing(errno.ENOSPC), {}).write, "x")
+            self.assertEqual(events, [])
+
+    def test_cannotBeWritten(self) -> None:
+        """Lines for people are missing, which the log says once; others count as not delivered."""
+        for stream, environment, words in (
+            (Failing(errno.ENOSPC), {}, "No space left on device"),
+            (Failing(errno.ENOSPC), XTERM, "No space left on device"),
+            (None, XTERM, "it is closed"),
+        ):
+            terminalOutput = TerminalOutput(stream, environment)
+            told = f"stdout cannot be written: {words}"
+            with capturedLogs() as events:
+                for _ in range(2):
+                    terminalOutput.write("x")
+                    with self.assertRaises(NotTaken) as caught:
+                        terminalOutput.deliver("x")
+                    self.assertEqual(caught.exception.message, told)
+                clock = Clock()
+                terminalOutput.show(lambda: ["status"], clock)
+                clock.pump([1, 1])
+                terminalOutput.stop()
+            (event,) = events
+            self.assertEqual(eventAsText(event, includeSystem=False, includeTimestamp=False),
+                             f"{told}; everything else goes on")  # fmt: skip
+
+    def test_encoding(self) -> None:
+        """A character that the stream's encoding lacks is written escaped."""
+        for environment in ({}, XTERM):
+            written = io.BytesIO()
+            stream = io.TextIOWrapper(written, "ascii")
+            stream.isatty = lambda: True  # type: ignore[method-assign]
+            terminalOutput = TerminalOutput(stream, environment)
+            terminalOutput.deliver("Note: \xe4lice \udc80")
+            self.assertEqual(plain(written.getvalue().decode()), "Note: \\xe4lice \\udc80\n")
 
     def test_closedTerminal(self) -> None:
         """A terminal that is closed is noticed by what is refreshed at its bottom."""

@@ -20,6 +20,7 @@ from cloudevents.core.bindings import amqp
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.utils import getProcessOutputAndValue
+from twisted.logger import capturedLogs, eventAsText
 from twisted.trial.unittest import SkipTest
 
 from iris_twisted.connection.settings import Settings
@@ -327,6 +328,27 @@ class RabbitMqTests(AtRabbitMq, NetworkCase):
             await sink.take(self.record())
             shown = await self.broker.control("list_connections", "--silent", "peer_cert_subject")
             self.assertIn(subject, shown)
+
+    async def test_newPassword(self) -> None:
+        """SIGHUP reads the password again; what cannot be read is told, and the old one stays."""
+        await self.broker_()
+        rest = await self.user("changing", ".*", ".*", ".*")
+        path = Path(rest.partition("=")[2])
+        sink = self.sink(rest, where=f"amqp://changing@127.0.0.1:{self.broker.port}/")
+        await sink.take(self.record())
+        await self.broker.control("change_password", "changing", "another-CANARY")
+        path.write_text("another-CANARY\n")
+        with capturedLogs() as events:
+            sink.reopen()
+            path.unlink()
+            sink.reopen()
+        (event,) = events
+        words = eventAsText(event, includeSystem=False)
+        self.assertIn("sink amqp: the password in ", words)
+        self.assertIn("cannot be read: No such file or directory; the old one stays", words)
+        await self.broker.control("close_all_user_connections", "changing", "because")
+        await self.takenAgain(sink, self.record())
+        self.assertEqual(len(self.drained()), 2)
 
     async def test_passwordOfEnvironment(self) -> None:
         """The password may stand in the environment."""

@@ -14,6 +14,7 @@ import trustme
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.utils import getProcessOutputAndValue
+from twisted.logger import capturedLogs, eventAsText
 
 from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
@@ -75,7 +76,7 @@ class AtRedis:
         out, err, status = await getProcessOutputAndValue(
             str(shutil.which("redis-cli")),
             ("-p", str(self.port), "--json", *words),
-            env={**os.environ, "REDISCLI_AUTH": PASSWORD},
+            env={"REDISCLI_AUTH": PASSWORD, **os.environ},
             reactor=reactor,
         )
         self.assertEqual(status, 0, (out + err).decode())
@@ -230,6 +231,28 @@ class RedisTests(AtRedis, NetworkCase):
             with self.assertRaises(NotTaken) as late:
                 await sink.take(self.record())
             self.assertNotIsInstance(late.exception, SinkRefused)
+
+    async def test_newPassword(self) -> None:
+        """SIGHUP reads the password again; what cannot be read is told, and the old one stays."""
+        await self.redis()
+        sink = self.sink()
+        await sink.take(self.record())
+        await self.client("CONFIG", "SET", "requirepass", "another-CANARY")
+        self.passwordFile.write_text("another-CANARY\n")
+        with capturedLogs() as events:
+            sink.reopen()
+            self.passwordFile.unlink()
+            sink.reopen()
+        (event,) = events
+        words = eventAsText(event, includeSystem=False)
+        self.assertIn("sink redis: the password in ", words)
+        self.assertIn("cannot be read: No such file or directory; the old one stays", words)
+        # The connection that is open stays until it is lost.
+        await sink.take(self.record())
+        self.patch(os, "environ", {**os.environ, "REDISCLI_AUTH": "another-CANARY"})
+        await self.client("CLIENT", "KILL", "TYPE", "normal")
+        await self.takenAgain(sink, self.record())  # type: ignore[arg-type]
+        self.assertEqual(len(await self.entries()), 3)
 
     async def test_daemon(self) -> None:
         """twist iris finds a mistake at its start; without one a call arrives as it was asked."""

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import trustme
 from cloudevents.core.bindings import kafka
 from confluent_kafka import KafkaError
 from hypothesis import core
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, DeferredList, gatherResults
+from twisted.logger import capturedLogs, eventAsText
 
 from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
@@ -119,9 +121,9 @@ class KafkaTests(NetworkCase):
         return SinkContext(reactor=reactor, write=lambda line: None, settings=Settings(**settings))
 
     def sink(self, config: str = "", *, timeout: float = 5, topic: str = "calls") -> Any:
-        path = Path(self.mktemp()).absolute()
-        path.write_text(config)
-        argument = f"{self.cluster.brokers}/{topic}?config={path}&timeout={timeout}"
+        self.config = Path(self.mktemp()).absolute()
+        self.config.write_text(config)
+        argument = f"{self.cluster.brokers}/{topic}?config={self.config}&timeout={timeout}"
         sink: Any = KafkaSinks().make(argument, self.context())
         self.addCleanup(sink.stop)
         return sink
@@ -331,11 +333,93 @@ class KafkaTests(NetworkCase):
             self.assertIn(words, caught.exception.message)
             self.assertNotIn("CANARY", caught.exception.message)
 
+    def threads(self) -> list[threading.Thread]:
+        """Of all producers."""
+        return [t for t in threading.enumerate() if t.name == "iris-kafka"]
+
+    def rewrite(self, sink: Any, config: str) -> None:
+        """Another file of settings, as it is there when SIGHUP comes."""
+        self.config.write_text(config)
+        sink.reopen()
+
+    async def test_newSettings(self) -> None:
+        """Another producer takes over after what is under way: no call is lost or overtaken."""
+        sink = self.sink("linger.ms=100\n")
+        await sink.take(self.record("other@x.test"))
+        first = sink._producer
+        sink.reopen()
+        self.assertIs(sink._producer, first)
+        retriable = KafkaError.NOT_LEADER_FOR_PARTITION
+        refused = KafkaError.RECORD_LIST_TOO_LARGE
+        # A batch is refused, so that some wait to be sent by themselves.
+        self.cluster.requestErrors(PRODUCE, refused, 0, retriable)
+        records, taking = [], []
+        # Each is there before those in front of it have begun.
+        for linger in (200, 0, 50, 0):
+            for _ in range(20):
+                records.append(self.record())
+                taking.append(sink.take(records[-1]))
+            self.rewrite(sink, f"linger.ms={linger}\n")
+        self.assertEqual(len(self.threads()), 5)
+        await gatherResults(taking)
+        messages = self.cluster.messages("calls", len(records) + 1)
+        keys = [dict(m.headers())["key"].decode() for m in messages if m.key() != b"other@x.test"]
+        self.assertEqual(keys, [record.key for record in records])
+        await self.until(lambda: len(self.threads()) == 1)
+        self.assertIsNot(sink._producer, first)
+        await sink.take(self.record())
+
+    async def test_newSettingsThatAreNone(self) -> None:
+        """What cannot be read or used is told without a secret, and the old producer stays."""
+        sink = self.sink("linger.ms=1\n")
+        await sink.take(self.record())
+        producer = sink._producer
+        with capturedLogs() as events:
+            self.rewrite(sink, f"sasl.pasword={SECRET}\n")
+            self.rewrite(sink, f"{SECRET}\n")
+            self.config.unlink()
+            sink.reopen()
+        told = [eventAsText(event, includeSystem=False) for event in events]
+        for text, words in zip(told, ("sasl.pasword", "line 1", "cannot be read"), strict=True):
+            self.assertIn(words, text)
+            self.assertTrue(text.endswith("; the old one stays"), text)
+            self.assertNotIn("CANARY", text)
+        self.assertIs(sink._producer, producer)
+        await sink.take(self.record())
+
+    async def test_newCertificate(self) -> None:
+        """Files that the settings name count as settings."""
+        ca = Path(self.mktemp()).absolute()
+        trustme.CA().cert_pem.write_to_path(str(ca))
+        sink = self.sink(f"ssl.ca.location={ca}\n")
+        await sink.take(self.record())
+        producer = sink._producer
+        trustme.CA().cert_pem.write_to_path(str(ca))
+        sink.reopen()
+        self.assertIsNot(sink._producer, producer)
+        await sink.take(self.record())
+
+    async def test_stoppedAmidNewSettings(self) -> None:
+        """Stopping gives up both what is under way and what waits for it; nothing stays behind."""
+        sink = self.sink("linger.ms=60000\n")
+        taking = [sink.take(self.record())]
+        for linger in (1, 2):
+            self.rewrite(sink, f"linger.ms={linger}\n")
+            taking.append(sink.take(self.record()))
+        outcomes = DeferredList(taking, consumeErrors=True)
+        await sink.stop()
+        for taken, failure in await outcomes:
+            self.assertFalse(taken)
+            self.assertIs(failure.type, NotTaken)
+        await self.until(lambda: not self.threads())
+        sink.reopen()
+        self.assertEqual(self.threads(), [])
+
     async def test_idle(self) -> None:
         """The thread sleeps while nothing is under way, and ends with the sink."""
         sink = self.sink()
         await sink.take(self.record())
-        (thread,) = [t for t in threading.enumerate() if t.name == "iris-kafka"]
+        (thread,) = self.threads()
         waiting = Path(f"/proc/{os.getpid()}/task/{thread.native_id}/status")
         if waiting.exists():
 

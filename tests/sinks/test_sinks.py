@@ -19,6 +19,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import capturedLogs, eventAsText
 from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -387,6 +388,31 @@ class Sinks(NetworkCase):
                 Webhook(other).verify(data, headers)
         await self.sink(f"webhook:{server.url}").take(RECORD)
         self.assertNotIn("webhook-signature", server.received[1][0])
+
+    async def test_newSecret(self) -> None:
+        """SIGHUP reads the secret again; what is none is told, and the old one stays."""
+        server, path = await self.server(), self.path()
+        new = "whsec_" + base64.b64encode(b"another-secret-CANARY").decode()
+        path.write_text(SECRET + "\n")
+        sink = self.sink(f"webhook:{server.url}", webhookSecretFile=str(path))
+        await sink.take(RECORD)
+        path.write_text(new + "\n")
+        sink.reopen()
+        await sink.take(RECORD)
+        with capturedLogs() as events:
+            path.write_text("CANARY\n")
+            sink.reopen()
+            path.unlink()
+            sink.reopen()
+        await sink.take(RECORD)
+        for (headers, body), secret in zip(server.received, (SECRET, new, new), strict=True):
+            Webhook(secret.removeprefix("whsec_")).verify(body, headers)
+        told = [eventAsText(event, includeSystem=False) for event in events]
+        for text, words in zip(told, ("at least 16 bytes", "cannot be read: No such"), strict=True):
+            self.assertIn("the webhook secret", text)
+            self.assertIn(words, text)
+            self.assertTrue(text.endswith("; the old one stays"), text)
+            self.assertNotIn("CANARY", text)
 
     async def test_answers(self) -> None:
         """Which answers take a call, which ask for patience, and which refuse it."""

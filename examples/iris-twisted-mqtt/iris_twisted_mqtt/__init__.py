@@ -66,6 +66,9 @@ class MqttSink(BrokerSink["MqttConnection"]):
             self._context, self.name, self._url, self._password, self._certificate, self._timeout
         )
 
+    def _readPassword(self) -> None:
+        self._password = self._url.password()
+
     def take(self, record: CallRecord) -> Deferred[None]:
         return self.takeIf(record, lambda: True)
 
