@@ -57,6 +57,8 @@ ADVICE = {
     "the message gives: ask who runs it.",
     "CertificateRefused": "Look at the reason in the message. A certificate of your own authority "
     "is trusted with `--ca-file FILE` (`trustRoot=`); a wrong date may be that of this machine.",
+    "CertificateWanted": "Give it one whose authority it knows: `certificate-file` in the URL of a "
+    "broker, `--webhook-certificate-file`. The platform itself asks for none.",
     "ConnectionFailed": "Look at the reason in the message: name, address, port, proxy and "
     "firewall, in this order. It is tried again by itself while reconnecting.",
     "Conflict": "Two programs are connected with the same resource, or one of them twice: end "

@@ -12,6 +12,7 @@ __all__ = [
     "ApiParameters",
     "BackendError",
     "CertificateRefused",
+    "CertificateWanted",
     "Conflict",
     "ConnectionFailed",
     "DatabaseFailed",
@@ -163,6 +164,12 @@ class CertificateRefused(ConnectionFailed):
 
     fault = Fault.PEER
     retryable = False
+
+
+class CertificateWanted(ConnectionFailed):
+    """The peer wants a certificate of ours, or another one than it was shown."""
+
+    fault = Fault.CALLER
 
 
 class DatabaseFailed(ConnectionFailed):

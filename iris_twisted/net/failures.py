@@ -20,7 +20,7 @@ from twisted.internet.error import (
 from twisted.python.failure import Failure
 from twisted.web.client import RequestTransmissionFailed, ResponseFailed, ResponseNeverReceived
 
-from ..errors import CertificateRefused, ConnectionFailed, PeerClosed
+from ..errors import CertificateRefused, CertificateWanted, ConnectionFailed, PeerClosed
 
 __all__ = ["CAUSES", "explain"]
 
@@ -63,6 +63,8 @@ def _tls(error: SSL.Error) -> tuple[bool, str]:
 
 # What a server's alert says of a certificate of ours (RFC 8446 section 6.2).
 _OURS = ("certificate required", "bad certificate", "certificate unknown", "unknown ca")
+# The same in TLS 1.2 (RFC 5246 section 7.4.6), which says it of other things too.
+_PERHAPS_OURS = "alert handshake failure"
 
 
 def explain(what: str, failure: Failure) -> ConnectionFailed:
@@ -89,8 +91,14 @@ def explain(what: str, failure: Failure) -> ConnectionFailed:
                     cause=error,
                 )
             if "alert" in words and any(alert in words for alert in _OURS):
-                return ConnectionFailed(
+                return CertificateWanted(
                     f"{what} wants a certificate of ours that it accepts ({words})", cause=error
+                )
+            if _PERHAPS_OURS in words:
+                return CertificateWanted(
+                    f"{what} does not speak TLS with us ({words}): does it want a certificate of "
+                    f"ours?",
+                    cause=error,
                 )
             return ConnectionFailed(f"{what} does not speak TLS as expected ({words})", cause=error)
     error = roots[0] if roots else None

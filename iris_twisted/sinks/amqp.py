@@ -132,11 +132,16 @@ class AmqpSinks:
                 f"sink amqp: declare must be one of {', '.join(_DECLARE)}, and for a queue one "
                 f"of the first two, not {declare!r}"
             )
-        if len(exchange.encode()) > _SHORT:
-            raise IncorrectParameters(f"sink amqp: exchange is longer than {_SHORT} bytes")
+        virtualHost = unquote(url.path.removeprefix("/")) or "/"
+        for what, text in (
+            ("exchange", exchange),
+            ("routing-key", _FIELD.sub("", routingKey)),
+            ("the virtual host", virtualHost),
+        ):
+            if len(text.encode()) > _SHORT:
+                raise IncorrectParameters(f"sink amqp: {what} is longer than {_SHORT} bytes")
         user, password = _credentials(url)
         heartbeat, timeout = url.count("heartbeat", 30), url.seconds("timeout", 10.0)
-        virtualHost = unquote(url.path.removeprefix("/")) or "/"
         requireExtra(self.name, "pika", "pika")
         place = AmqpPlace(
             url=url,

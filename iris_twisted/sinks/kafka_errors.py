@@ -12,7 +12,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-__all__ = ["MISTAKES", "REFUSING", "SAYS_NOTHING", "errorOf", "reasonOf", "refusedSettings"]
+__all__ = ["REFUSING", "SAYS_NOTHING", "errorOf", "isMistake", "reasonOf", "refusedSettings"]
 
 _LONGEST_REASON = 200
 _NAME = re.compile(r"[\w.]+")
@@ -25,7 +25,7 @@ REFUSING = (
     KafkaError.INVALID_RECORD,
 )
 # What somebody has to change before anything can be given.
-MISTAKES = (
+_MISTAKES = (
     KafkaError._AUTHENTICATION,
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
@@ -34,12 +34,21 @@ MISTAKES = (
     KafkaError.TOPIC_EXCEPTION,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 )
+# Which librdkafka has no numbers for. Alerts are numbered by RFC 8446 section 6: a handshake that
+# failed, for one for want of a certificate of ours; one that is bad, unknown, of an unknown CA, or
+# required.
+_CERTIFICATE = re.compile(r"certificate verify failed|SSL alert number (40|42|46|48|116)\b")
 # What does not say why.
 SAYS_NOTHING = (
     KafkaError._MSG_TIMED_OUT,
     KafkaError._PURGE_INFLIGHT,
     KafkaError._PURGE_QUEUE,
 )
+
+
+def isMistake(error: KafkaError) -> bool:
+    """Whether somebody has to change something before anything can be given."""
+    return error.code() in _MISTAKES or _CERTIFICATE.search(error.str()) is not None
 
 
 def reasonOf(error: KafkaError) -> str:

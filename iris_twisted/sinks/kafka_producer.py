@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from ..errors import IncorrectParameters, NotTaken, SinkRefused
-from .kafka_errors import MISTAKES, REFUSING, SAYS_NOTHING, errorOf, reasonOf, refusedSettings
+from .kafka_errors import REFUSING, SAYS_NOTHING, errorOf, isMistake, reasonOf, refusedSettings
 
 __all__ = ["KafkaProducer"]
 
@@ -271,7 +271,7 @@ class KafkaProducer:
         if error is None:
             return
         words = f"{self._name}: {reasonOf(error)}"
-        if error.code() in MISTAKES:
+        if isMistake(error):
             raise IncorrectParameters(words)
         raise NotTaken(words)
 

@@ -12,7 +12,13 @@ from twisted.logger import Logger
 
 from ..connection.interfaces import IRetryPolicy
 from ..connection.retry import FullJitter, delayBefore
-from ..errors import IncorrectParameters, IrisError, NotTaken
+from ..errors import (
+    CertificateRefused,
+    CertificateWanted,
+    IncorrectParameters,
+    IrisError,
+    NotTaken,
+)
 from ..net.deadline import deadlined
 from ..net.steady_time import steadyTime
 
@@ -128,6 +134,8 @@ class KeptConnection(Generic[_Connection]):
                 self._open(),
                 lambda: f"{self._name} was not ready within {self._timeout:g} seconds",
             )
+        except (CertificateRefused, CertificateWanted) as e:
+            self._failed(IncorrectParameters(e.message, cause=e))
         except IrisError as e:
             self._failed(e)
         except CancelledError:

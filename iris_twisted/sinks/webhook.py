@@ -9,7 +9,7 @@ import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -20,13 +20,22 @@ from twisted.plugin import IPlugin
 from twisted.web.client import HTTPConnectionPool
 from zope.interface import implementer
 
-from ..errors import ConnectionFailed, IncorrectParameters, NotTaken, SinkRefused
+from ..errors import (
+    CertificateRefused,
+    CertificateWanted,
+    ConnectionFailed,
+    IncorrectParameters,
+    NotTaken,
+    SinkRefused,
+)
 from ..net.deadline import deadlined
+from ..net.endpoints import clientEndpoint
+from ..net.greeting import greet
 from ..net.http.requests import Answer, HttpRequests
 from ..net.loopback import isLoopback
 from ..net.secret_files import readSecretFile
 from .context import SinkContext
-from .interfaces import IAskingSink, INotificationSink, INotificationSinkProvider
+from .interfaces import IAskingSink, ICheckedSink, INotificationSink, INotificationSinkProvider
 from .record import CallRecord
 
 __all__ = ["WebhookSink", "WebhookSinks", "readSecret", "signature"]
@@ -79,12 +88,13 @@ def _retryAfter(answer: Answer, now: float) -> float | None:
     return min(max(0.0, until - now), _LONGEST_WAIT)
 
 
-@implementer(IAskingSink)
+@implementer(IAskingSink, ICheckedSink)
 class WebhookSink:
     """
     Posts each call. An answer of 2xx takes it, whatever follows; 5xx, 401, 403, 407, 408, 425, 429
     and silence are tried again, after C{Retry-After} where that is said; anything else refuses it
-    for good.
+    for good. Before the first call a connection is opened, and closed again: with C{https} both
+    sides must accept each other's certificate.
 
     @param url: where to, checked already.
     """
@@ -103,10 +113,11 @@ class WebhookSink:
         self._pool = HTTPConnectionPool(context.reactor)
         self._pool.maxPersistentPerHost = self.concurrency
         self._underWay: set[Deferred[None]] = set()
+        self._trust = context.settings.trust.showing(context.webhookCertificate)
         self._requests = HttpRequests(
             context.reactor,
             "the webhook",
-            context.settings.trust.showing(context.webhookCertificate),
+            self._trust,
             connectTimeout=context.webhookTimeout,
             pool=self._pool,
             proxies=context.settings.proxies,
@@ -122,14 +133,46 @@ class WebhookSink:
         return self.takeIf(record, lambda: True)
 
     def takeIf(self, record: CallRecord, mayLeave: Callable[[], bool]) -> Deferred[None]:
-        taking: Deferred[None] = Deferred.fromCoroutine(self._take(record, mayLeave))
-        self._underWay.add(taking)
+        return self._watched(self._take(record, mayLeave))
+
+    def check(self) -> Deferred[None]:
+        return self._watched(self._check())
+
+    def _watched(self, work: Coroutine[Any, Any, None]) -> Deferred[None]:
+        working: Deferred[None] = Deferred.fromCoroutine(work)
+        self._underWay.add(working)
 
         def ended(result: Any) -> Any:
-            self._underWay.discard(taking)
+            self._underWay.discard(working)
             return result
 
-        return taking.addBoth(ended)
+        return working.addBoth(ended)
+
+    async def _check(self) -> None:
+        reactor, timeout = self._context.reactor, self._context.webhookTimeout
+        parts = urlsplit(self._origin)
+        host, secure = parts.hostname or "", parts.scheme == "https"
+        try:
+            endpoint = clientEndpoint(
+                reactor,
+                self._trust,
+                host,
+                parts.port or 0,
+                secure=secure,
+                proxy=self._context.settings.proxies.choose(host, secure),
+                timeout=timeout,
+            )
+            what = f"the webhook {self._origin}"
+            await deadlined(
+                reactor,
+                timeout,
+                Deferred.fromCoroutine(greet(reactor, what, endpoint, secure)),
+                lambda: f"{what} did not answer within {timeout:g} seconds",
+            )
+        except (CertificateRefused, CertificateWanted) as e:
+            raise IncorrectParameters(e.message, cause=e) from None
+        except ConnectionFailed as e:
+            raise NotTaken(e.message, cause=e) from None
 
     async def _take(self, record: CallRecord, mayLeave: Callable[[], bool]) -> None:
         reactor, timeout = self._context.reactor, self._context.webhookTimeout
@@ -171,8 +214,8 @@ class WebhookSink:
 
     def stop(self) -> Deferred[None]:
         # An answer would give its connection to the pool.
-        for taking in list(self._underWay):
-            taking.cancel()
+        for working in list(self._underWay):
+            working.cancel()
         closed: Deferred[Any] = self._pool.closeCachedConnections()
         return closed.addCallback(lambda _: None)
 

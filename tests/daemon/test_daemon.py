@@ -146,6 +146,23 @@ class Running(DaemonCase):
         await self.daemon.stopService()
         self.flushLoggedErrors()
 
+    async def test_manyNotKept(self) -> None:
+        """However many are refused, the log says so once, and how many at the end."""
+        sandbox = await self.begin(sink=["stdout"], spool=str(self.mktemp()))
+        await self.until(lambda: sandbox.sessions)
+        assert self.daemon._outbox is not None
+        self.daemon._outbox._store._connection.execute("PRAGMA query_only = 1")
+        with capturedLogs() as logs:
+            for _ in range(40):
+                sandbox.placeCall(RID)
+            await self.until(lambda: self.daemon.fleet.stats.callbackErrors == 40)
+            await self.daemon.stopService()
+        told = [eventAsText(log, includeTimestamp=False, includeSystem=False) for log in logs]
+        lines = [line for line in told if "readonly" in line]
+        self.assertEqual(len(lines), 2, lines)
+        self.assertIn("onNotification failed: the outbox", lines[0])
+        self.assertIn("39 more calls were refused in the last", lines[1])
+
     async def test_notTaken(self) -> None:
         """Without a spool, what the sink refuses is not acknowledged."""
         server = await WebServer.start(reactor)

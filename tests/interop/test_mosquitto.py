@@ -24,7 +24,7 @@ from twisted.internet.task import deferLater
 
 import twisted.plugins
 from iris_twisted.connection.settings import Settings
-from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
+from iris_twisted.errors import IncorrectParameters, SinkRefused
 from iris_twisted.sinks import SinkContext, makeSink, sinkProviders, testing
 
 from ..faults.proxy import Proxy
@@ -174,6 +174,10 @@ class MosquittoTests(AtMosquitto, NetworkCase):
 
     timeout = 120
     record = staticmethod(testing.SinkConformance.record)
+    takenAgain = testing.SinkConformance.takenAgain
+
+    def context(self) -> SinkContext:
+        return SinkContext(reactor=reactor, write=lambda line: None)
 
     def sink(
         self,
@@ -219,10 +223,14 @@ class MosquittoTests(AtMosquitto, NetworkCase):
         """What is wrong is told, without a secret."""
         await self.mosquitto()
         self.passwordFile.write_text("wrong-CANARY")
+        wrong = self.sink()
         with self.assertRaises(IncorrectParameters) as caught:
-            await self.sink().check()
+            await wrong.check()
         self.assertIn("refused the user or its password", caught.exception.message)
         self.passwordFile.write_text(PASSWORD)
+        # SIGHUP reads it again.
+        wrong.reopen()
+        await self.takenAgain(wrong, self.record())
         with self.assertRaises(SinkRefused) as refused:
             await self.sink(topic="elsewhere").take(self.record())
         self.assertIn("nobody has subscribed", refused.exception.message)
@@ -234,7 +242,7 @@ class MosquittoTests(AtMosquitto, NetworkCase):
         await self.mosquitto()
         where = f"mqtts://iris@127.0.0.1:{self.tls}"
         await self.sink(where=where, trustRoot=self.caFile).take(self.record())
-        with self.assertRaises(NotTaken) as caught:
+        with self.assertRaises(IncorrectParameters) as caught:
             await self.sink(where=where).check()
         self.assertIn("a certificate that cannot be verified", caught.exception.message)
 

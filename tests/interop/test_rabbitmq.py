@@ -85,6 +85,8 @@ class TestAmqp(AtRabbitMq, testing.SinkConformance):
         "amqps://127.0.0.1/?exchange=e&key-file=/no/where",
         "amqps://127.0.0.1/?exchange=e&certificate-file=/no/where",
         "amqp://127.0.0.1/?" + "exchange=" + "e" * 256,
+        "amqp://127.0.0.1/?exchange=&routing-key=" + "q" * 256,
+        f"amqp://127.0.0.1/{'v' * 256}?exchange=e",
     )
 
     async def place(self) -> str:
@@ -306,9 +308,14 @@ class RabbitMqTests(AtRabbitMq, NetworkCase):
         await sink.check()
         await sink.take(self.record())
         self.assertEqual(len(self.drained()), 1)
-        with self.assertRaises(NotTaken) as caught:
-            await self.sink(where=where).check()
+        sink = self.sink(where=where)
+        with self.assertRaises(IncorrectParameters) as caught:
+            await sink.check()
         self.assertIn("a certificate that cannot be verified", caught.exception.message)
+        # A call waits until somebody has mended it.
+        with self.assertRaises(NotTaken) as late:
+            await sink.take(self.record())
+        self.assertNotIsInstance(late.exception, SinkRefused)
 
     async def test_certificate(self) -> None:
         """It gets the certificate that it asks for, and does not take one of another CA."""
@@ -321,7 +328,7 @@ class RabbitMqTests(AtRabbitMq, NetworkCase):
             rest = f"&certificate-file={path}"
             sink = self.sink(rest, where=where, trustRoot=self.broker.caFile)
             if subject is None:
-                with self.assertRaises(NotTaken) as caught:
+                with self.assertRaises(IncorrectParameters) as caught:
                     await sink.check()
                 self.assertIn("wants a certificate of ours", caught.exception.message)
                 continue

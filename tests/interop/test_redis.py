@@ -268,6 +268,13 @@ class RedisTests(AtRedis, NetworkCase):
         self.assertEqual(await wrong.ended, 69)
         self.assertIn("the key 'text' is a string, and not a stream", wrong.stderr)
         self.assertNotIn("Traceback", wrong.stderr)
+        strange = startTwist(
+            self, "iris", *arguments,
+            "--sink", f"redis:rediss://127.0.0.1:{self.tls}/calls", env=environment,
+        )  # fmt: skip
+        self.assertEqual(await strange.ended, 69)
+        self.assertIn("shows a certificate that cannot be verified", strange.stderr)
+        self.assertNotIn("Traceback", strange.stderr)
         program = startTwist(
             self, "iris", *arguments,
             "--sink", f"redis://127.0.0.1:{self.port}/calls", env=environment,
@@ -318,7 +325,7 @@ class RedisTests(AtRedis, NetworkCase):
         await sink.take(self.record())
         self.assertEqual(len(await self.entries()), 1)
         for rest in ("", f"&certificate-file={self.other()}"):
-            with self.assertRaises(NotTaken) as caught:
+            with self.assertRaises(IncorrectParameters) as caught:
                 await self.sink(rest, where=where, trustRoot=self.caFile).check()
             self.assertIn("wants a certificate of ours", caught.exception.message)
         plain = f"redis://127.0.0.1:{self.port}/calls"
@@ -338,6 +345,16 @@ class RedisTests(AtRedis, NetworkCase):
         where = f"rediss://127.0.0.1:{self.tls}/calls"
         await self.sink(where=where, trustRoot=self.caFile).take(self.record())
         self.assertEqual(len(await self.entries()), 1)
-        with self.assertRaises(NotTaken) as caught:
-            await self.sink(where=where).check()
-        self.assertIn("a certificate that cannot be verified", caught.exception.message)
+        named = where.replace("127.0.0.1", "localhost")
+        for place, caFile, words in (
+            (where, None, "a certificate that cannot be verified"),
+            (named, self.caFile, "a certificate for another host name"),
+        ):
+            sink = self.sink(where=place, trustRoot=caFile)
+            with self.assertRaises(IncorrectParameters) as caught:
+                await sink.check()
+            self.assertIn(words, caught.exception.message)
+            # A call waits until somebody has mended it.
+            with self.assertRaises(NotTaken) as late:
+                await sink.take(self.record())
+            self.assertNotIsInstance(late.exception, SinkRefused)
