@@ -6,11 +6,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import suppress
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-import attrs
 from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.logger import Logger
 from twisted.plugin import IPlugin
@@ -28,79 +25,19 @@ from .interfaces import (
     INotificationSinkProvider,
     IOrderedSink,
 )
+from .kafka_settings import OURS, ProducerSettings, readSettings
 from .record import CallRecord
 
 if TYPE_CHECKING:
     from .kafka_producer import KafkaProducer
 
-__all__ = ["KafkaSink", "KafkaSinks", "readSettings"]
+__all__ = ["KafkaSink", "KafkaSinks"]
 
 _PARAMETERS = ("config", "timeout")
 _BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
-# What the promise of this sink rests on.
-_OURS = {
-    "acks": "all",
-    "enable.idempotence": "true",
-    "bootstrap.servers": "",
-}
-_SAME = {"request.required.acks": "acks", "metadata.broker.list": "bootstrap.servers"}
-_LONGEST_FILE = 64 * 1024
-
-
-def readSettings(path: str) -> dict[str, str]:
-    """
-    librdkafka's settings of a file: C{name=value} a line, C{#} for remarks.
-
-    @raise IncorrectParameters: naming the line that is none; its value may be a secret.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(_LONGEST_FILE)
-    except (OSError, ValueError) as e:
-        reason = e.strerror if isinstance(e, OSError) else "it is no text"
-        raise IncorrectParameters(
-            f"sink kafka: the settings in {path!r} cannot be read: {reason}"
-        ) from None
-    settings: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        name, equals, value = (part.strip() for part in line.partition("="))
-        if not equals or not name:
-            raise IncorrectParameters(f"sink kafka: line {number} of {path!r} is no name=value")
-        ours = _OURS.get(_SAME.get(name, name))
-        if ours is not None and value.lower() != ours:
-            raise IncorrectParameters(
-                f"sink kafka: {name} in {path!r} must not be set: "
-                + (f"it is always {ours}" if ours else "the brokers stand in the sink")
-            )
-        settings[name] = value
-    return settings
-
-
-@attrs.frozen
-class ProducerSettings:
-    """
-    What a producer is made of.
-
-    @ivar values: librdkafka's settings.
-    @ivar files: digests of the files of keys and certificates that they name.
-    """
-
-    values: dict[str, Any] = attrs.field(repr=False)
-    files: tuple[bytes, ...] = attrs.field(init=False, repr=False)
-
-    @files.default
-    def _read(self) -> tuple[bytes, ...]:
-        found = []
-        for name, path in self.values.items():
-            if name.endswith(".location"):
-                # What is no file librdkafka finds by itself, or refuses.
-                with suppress(OSError, ValueError), open(path, "rb") as file:
-                    found.append(sha256(file.read()).digest())
-        return tuple(found)
+# Seconds: librdkafka counts milliseconds with 31 bits.
+_LONGEST_TIMEOUT = 2_147_483
 
 
 @implementer(ICheckedSink, IOrderedSink)
@@ -248,9 +185,12 @@ class KafkaSinks:
         parameters = readParameters(self.name, query, _PARAMETERS)
         try:
             timeout = checkSeconds("timeout", float(parameters.get("timeout", "10")))
+            if timeout > _LONGEST_TIMEOUT:
+                raise ValueError("timeout")
         except ValueError:  # Which IncorrectParameters is too.
             raise IncorrectParameters(
-                "sink kafka: timeout must be a number of seconds above zero"
+                "sink kafka: timeout must be a number of seconds above zero, at most "
+                f"{_LONGEST_TIMEOUT}"
             ) from None
         requireExtra(self.name, "confluent_kafka", "confluent-kafka")
         return KafkaSink(
@@ -280,7 +220,7 @@ class KafkaSinks:
         if secure and isinstance(ours.trustRoot, str):
             settings["ssl.ca.location"] = ours.trustRoot
         settings.update(given)
-        settings.update(_OURS, **{"bootstrap.servers": brokers})
+        settings.update(OURS, **{"bootstrap.servers": brokers})
         return ProducerSettings(settings)
 
 

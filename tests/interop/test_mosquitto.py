@@ -24,7 +24,7 @@ from twisted.internet.task import deferLater
 
 import twisted.plugins
 from iris_twisted.connection.settings import Settings
-from iris_twisted.errors import IncorrectParameters, SinkRefused
+from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
 from iris_twisted.sinks import SinkContext, makeSink, sinkProviders, testing
 
 from ..faults.proxy import Proxy
