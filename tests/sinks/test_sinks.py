@@ -20,6 +20,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs, eventAsText
 from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
@@ -172,6 +173,11 @@ class Specifications(SynchronousTestCase):
 
 class Sinks(NetworkCase):
     """Files, programs and web servers, real ones."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        super().setUp()
+        # When a program ends before trial has its reactor running, nobody hears of later ones.
+        await deferLater(reactor, 0)  # type: ignore[arg-type]
 
     def sink(self, spec: str, **options: Any) -> Any:
         context = SinkContext(reactor=reactor, write=lambda line: None, **options)

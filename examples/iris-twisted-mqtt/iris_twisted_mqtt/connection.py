@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from iris_twisted.errors import (
     CertificateRefused,
+    CertificateWanted,
     ConnectionFailed,
     IncorrectParameters,
     NotTaken,
@@ -247,8 +248,9 @@ async def openMqtt(
             f"{name} shows a certificate that cannot be verified ({e.verify_message})", cause=e
         ) from None
     except (OSError, ValueError) as e:
-        words = ending.words if ending.note(str(e)) else f"{name} cannot be reached: {e}"
-        raise ConnectionFailed(words, cause=e) from None
+        if ending.note(str(e)):
+            raise CertificateWanted(ending.words, cause=e) from None
+        raise ConnectionFailed(f"{name} cannot be reached: {e}", cause=e) from None
     if client.socket() is None:
         # It was cut in the same moment.
         raise ConnectionFailed(ending.words)
