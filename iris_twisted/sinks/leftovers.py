@@ -5,6 +5,7 @@ What this process holds: threads, files, sockets and child processes, as Linux c
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 __all__ = ["held"]
 
 _PROC = Path("/proc/self")
+_NUMBER = re.compile(r"\d+")
 
 
 def held(reactor: Any) -> Counter[str]:
@@ -31,16 +33,16 @@ def held(reactor: Any) -> Counter[str]:
     names = {thread.native_id: thread.name for thread in threading.enumerate()}
     for task in map(int, os.listdir(_PROC / "task")):
         if task not in stay:
-            found[
-                f"the thread {names.get(task) or _said(_PROC / 'task' / str(task) / 'comm')}"
-            ] += 1
+            name = names.get(task) or _said(_PROC / "task" / str(task) / "comm")
+            # Numbered, often: the next one of a kind is no other kind.
+            found[f"the thread {_NUMBER.sub('N', name)}"] += 1
     for number in os.listdir(_PROC / "fd"):
         try:
             # "socket:[12345]", "pipe:[12345]", "anon_inode:[eventpoll]", or a path.
-            kind, _, inode = os.readlink(_PROC / "fd" / number).partition(":[")
+            kind, special, _ = os.readlink(_PROC / "fd" / number).partition(":[")
         except OSError:
             continue  # The folder itself, while it was read.
-        found[f"a {kind}" if inode[:-1].isdigit() else f"the file {kind}"] += 1
+        found[f"a {kind}" if special else "a file"] += 1
     for folder in Path("/proc").iterdir():
         # proc_pid_stat(5): the parent stands behind the name, which may hold anything.
         status = _said(folder / "stat") if folder.name.isdigit() else ""

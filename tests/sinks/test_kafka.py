@@ -27,7 +27,7 @@ from twisted.logger import capturedLogs, eventAsText
 
 from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
-from iris_twisted.sinks import SinkContext, kafka_producer, testing
+from iris_twisted.sinks import CallRecord, SinkContext, kafka_producer, testing
 from iris_twisted.sinks.formats import formatNamed
 from iris_twisted.sinks.kafka import KafkaSinks
 from iris_twisted.sinks.kafka_settings import readSettings
@@ -88,7 +88,9 @@ class TestKafka(testing.SinkConformance):
         self.cluster.createTopic("calls")
         config = Path(self.mktemp()).absolute()
         # An answer of the mock's, so that it does not take a minute to notice.
-        config.write_text("reconnect.backoff.max.ms = 200\n# a remark\n")
+        config.write_text(
+            "reconnect.backoff.max.ms = 200\n# a remark\nmessage.max.bytes = 300000\n"
+        )
         return f"{self.cluster.brokers}/calls?timeout=2&config={config}"
 
     async def arrived(self, count: int) -> list[Any]:
@@ -102,6 +104,20 @@ class TestKafka(testing.SinkConformance):
 
     async def bringBack(self) -> None:
         self.cluster.up()
+
+    async def poison(self) -> CallRecord:
+        return self.record(userdata="x" * 400_000)
+
+    async def forbid(self) -> None:
+        self.cluster.topicError("calls", KafkaError.TOPIC_AUTHORIZATION_FAILED)
+
+    async def permit(self) -> None:
+        self.cluster.topicError("calls", 0)
+
+    async def wrongPlaces(self) -> list[str]:
+        self.cluster.createTopic("nowhere")
+        self.cluster.topicError("nowhere", KafkaError.UNKNOWN_TOPIC_OR_PART)
+        return [f"{self.cluster.brokers}/nowhere"]
 
     async def test_concurrency(self) -> None:
         """As in the suite, whose list of arrivals grows at its end only."""
