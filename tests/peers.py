@@ -126,6 +126,7 @@ class _Answering(Resource):
         self._server.paths.append(request.uri.decode())
         status, extra = self._server.answer(headers, body)
         if status == 0:
+            self._server.silent.append(request)
             return NOT_DONE_YET
         request.setResponseCode(status)
         for name, value in extra.items():
@@ -147,6 +148,7 @@ class WebServer:
     @ivar received: headers (lower-case names) and body of each request.
     @ivar paths: as they were asked for.
     @ivar body: of each answer.
+    @ivar silent: the requests that got no answer.
     @ivar answer: gives status and headers of the answer; the status 0 is silence.
     """
 
@@ -154,6 +156,7 @@ class WebServer:
         self.received: list[tuple[dict[str, str], bytes]] = []
         self.paths: list[str] = []
         self.body = b""
+        self.silent: list[Request] = []
         self.answer: Callable[[dict[str, str], bytes], tuple[int, dict[str, str]]]
         self.answer = lambda _, __: (200, {})
         self.url = ""

@@ -6,11 +6,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import suppress
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-import attrs
 from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.logger import Logger
 from twisted.plugin import IPlugin
@@ -27,85 +24,19 @@ from .interfaces import (
     INotificationSinkProvider,
     IOrderedSink,
 )
+from .kafka_settings import OURS, ProducerSettings, readSettings
 from .record import CallRecord
 
 if TYPE_CHECKING:
     from .kafka_producer import KafkaProducer
 
-__all__ = ["KafkaSink", "KafkaSinks", "readSettings"]
+__all__ = ["KafkaSink", "KafkaSinks"]
 
 _PARAMETERS = ("config", "timeout")
 _BROKER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
-# Settings that the promise of this sink rests on, and so are always ours; the brokers stand in the
-# specification.
-_OURS = {
-    "acks": "all",
-    "enable.idempotence": "true",
-    "bootstrap.servers": "",
-}
-# Other names of the same.
-_SAME = {"request.required.acks": "acks", "metadata.broker.list": "bootstrap.servers"}
-# Characters.
-_LONGEST_FILE = 64 * 1024
-
-
-def readSettings(path: str) -> dict[str, str]:
-    """
-    librdkafka's settings of a file: C{name=value} a line, C{#} for remarks.
-
-    @raise IncorrectParameters: naming the file, and the line that is none or must not be there; a
-        value may be a secret, and is not repeated.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read(_LONGEST_FILE + 1)
-    except (OSError, ValueError) as e:
-        reason = e.strerror if isinstance(e, OSError) else "it is no text"
-        raise IncorrectParameters(
-            f"sink kafka: the settings in {path!r} cannot be read: {reason}"
-        ) from None
-    if len(text) > _LONGEST_FILE:
-        raise IncorrectParameters(f"sink kafka: {path!r} is too large to hold settings")
-    settings: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        name, equals, value = (part.strip() for part in line.partition("="))
-        if not equals or not name:
-            raise IncorrectParameters(f"sink kafka: line {number} of {path!r} is no name=value")
-        ours = _OURS.get(_SAME.get(name, name))
-        if ours is not None and value.lower() != ours:
-            raise IncorrectParameters(
-                f"sink kafka: {name} in {path!r} must not be set: "
-                + (f"it is always {ours}" if ours else "the brokers stand in the sink")
-            )
-        settings[name] = value
-    return settings
-
-
-@attrs.frozen
-class ProducerSettings:
-    """
-    What a producer is made of.
-
-    @ivar values: librdkafka's settings.
-    @ivar files: digests of the files of keys and certificates that they name.
-    """
-
-    values: dict[str, Any] = attrs.field(repr=False)
-    files: tuple[bytes, ...] = attrs.field(init=False, repr=False)
-
-    @files.default
-    def _read(self) -> tuple[bytes, ...]:
-        found = []
-        for name, path in self.values.items():
-            if name.endswith(".location"):
-                # What is no file librdkafka finds by itself, or refuses.
-                with suppress(OSError, ValueError), open(path, "rb") as file:
-                    found.append(sha256(file.read()).digest())
-        return tuple(found)
+# Seconds: librdkafka counts milliseconds with 31 bits.
+_LONGEST_TIMEOUT = 2_147_483
 
 
 @implementer(ICheckedSink, IOrderedSink)
@@ -253,6 +184,10 @@ class KafkaSinks:
             )
         parameters = readParameters(self.name, query, _PARAMETERS)
         timeout = readSeconds(self.name, parameters, "timeout", 10.0)
+        if timeout > _LONGEST_TIMEOUT:
+            raise IncorrectParameters(
+                f"sink kafka: timeout must be at most {_LONGEST_TIMEOUT} seconds"
+            )
         requireExtra(self.name, "confluent_kafka", "confluent-kafka")
         return KafkaSink(
             f"kafka:{brokers}/{topic}",
@@ -281,7 +216,7 @@ class KafkaSinks:
         if secure and isinstance(ours.trustRoot, str):
             settings["ssl.ca.location"] = ours.trustRoot
         settings.update(given)
-        settings.update(_OURS, **{"bootstrap.servers": brokers})
+        settings.update(OURS, **{"bootstrap.servers": brokers})
         return ProducerSettings(settings)
 
 

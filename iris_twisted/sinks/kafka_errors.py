@@ -12,7 +12,15 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 
-__all__ = ["REFUSING", "SAYS_NOTHING", "errorOf", "isMistake", "reasonOf", "refusedSettings"]
+__all__ = [
+    "NOBODY_ANSWERS",
+    "REFUSING",
+    "SAYS_NOTHING",
+    "errorOf",
+    "isMistake",
+    "reasonOf",
+    "refusedSettings",
+]
 
 _LONGEST_REASON = 200
 _NAME = re.compile(r"[\w.]+")
@@ -38,6 +46,8 @@ _MISTAKES = (
 # failed, for one for want of a certificate of ours; one that is bad, unknown, of an unknown CA, or
 # required.
 _CERTIFICATE = re.compile(r"certificate verify failed|SSL alert number (40|42|46|48|116)\b")
+# What is said of a question that nobody answered.
+NOBODY_ANSWERS = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
 # What does not say why.
 SAYS_NOTHING = (
     KafkaError._MSG_TIMED_OUT,

@@ -1,13 +1,12 @@
 """
 A producer of Kafka, by confluent-kafka (librdkafka), in a reactor.
 
-Only this module and L{kafka_errors} import confluent-kafka, and only a sink that is used imports
-them.
+Only this module, L{kafka_client} and L{kafka_errors} import confluent-kafka, and only a sink that
+is used imports them.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -15,20 +14,28 @@ from functools import partial
 from typing import Any
 
 import attrs
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
 from ..errors import IncorrectParameters, NotTaken, SinkRefused
-from .kafka_errors import REFUSING, SAYS_NOTHING, errorOf, isMistake, reasonOf, refusedSettings
+from .kafka_client import askTopic, makeProducer
+from .kafka_errors import (
+    NOBODY_ANSWERS,
+    REFUSING,
+    SAYS_NOTHING,
+    errorOf,
+    isMistake,
+    reasonOf,
+)
 
 __all__ = ["KafkaProducer"]
 
-# Seconds that one wait for events may take. A report ends it at once.
-_WAIT = 1.0
-# librdkafka's own log, which would go to stderr otherwise. It holds no message.
-_log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
+# Seconds that one wait for events may take. A report ends it at once; an answer to a question does
+# not.
+_WAIT, _WAIT_ASKED = 1.0, 0.1
+# Seconds between looks at what librdkafka tells while nothing is under way: it keeps all of it.
+_IDLE = 30.0
 
 
 @attrs.define(eq=False)
@@ -74,19 +81,11 @@ class KafkaProducer:
         self._reactor = reactor
         self._name = name
         self._lastError: KafkaError | None = None
-        try:
-            self._producer: Any = Producer(
-                {**settings, "error_cb": self._noteError, "logger": _log}
-            )
-        except (KafkaException, TypeError, ValueError) as e:
-            error = e.args[0] if e.args else None
-            words = (
-                reasonOf(error) if isinstance(error, KafkaError) else refusedSettings(e, settings)
-            )
-            raise IncorrectParameters(f"{name}: {words}", cause=e) from None
+        self._producer: Any = makeProducer(name, settings, self._noteError)
         # Below this both threads come.
         self._changed = threading.Condition()
         self._underWay = 0
+        self._asked = 0  # Of these.
         self._stopping = False
         self._reports: list[tuple[_Message, KafkaError | None]] = []
         # Below this only the reactor's thread comes.
@@ -180,12 +179,15 @@ class KafkaProducer:
         """The thread."""
         while True:
             with self._changed:
-                while not self._underWay and not self._stopping:
-                    self._changed.wait()
-                if not self._underWay:
+                if not self._underWay and not self._stopping:
+                    self._changed.wait(_IDLE)
+                if self._stopping and not self._underWay:
                     break
+                wait = 0.0 if not self._underWay else _WAIT
+                if self._asked == self._underWay:
+                    wait = min(wait, _WAIT_ASKED)
             try:
-                self._producer.poll(_WAIT)
+                self._producer.poll(wait)
             except KafkaException as e:
                 # What is fatal for a producer is raised here, and told nowhere else. It keeps
                 # what is under way until that is too old: somebody else can give it sooner.
@@ -239,37 +241,33 @@ class KafkaProducer:
         @return: fires when it is there; fails with L{IncorrectParameters} when somebody has
             to change something, with L{NotTaken} when nobody answered in so many seconds.
         """
-        # Its method holds the producer, which the thread below may let go of meanwhile.
-        asking: Deferred[Any] = deferToThreadPool(
-            self._reactor,
-            self._reactor.getThreadPool(),
-            self._producer.list_topics,
-            topic,
-            timeout=seconds,
-        )
-        # What is wrong with the brokers is told to the thread that polls: it must not sleep now.
         with self._changed:
             self._underWay += 1
+            self._asked += 1
             self._changed.notify()
+        asking: Deferred[KafkaError | None] = deferToThreadPool(
+            self._reactor, self._reactor.getThreadPool(), self._ask, topic, seconds
+        )
+        return asking.addCallback(self._found)
 
-        def answered(result: Any) -> Any:
+    def _ask(self, topic: str, seconds: float) -> KafkaError | None:
+        """In a thread of the reactor's: it is done when this says so, cancelled or not."""
+        try:
+            return askTopic(self._producer, topic, seconds, lambda: not self._stopping)
+        finally:
             with self._changed:
                 self._underWay -= 1
+                self._asked -= 1
                 self._changed.notify()
-            return result
-
-        def understand(metadata: Any) -> None:
-            self._found(metadata.topics[topic].error)
-
-        def failed(failure: Any) -> None:
-            failure.trap(KafkaException)
-            self._found(self._lastError or errorOf(failure.value))
-
-        return asking.addBoth(answered).addCallbacks(understand, failed)
 
     def _found(self, error: KafkaError | None) -> None:
+        if self._stopping:
+            raise NotTaken(f"{self._name} is stopped")
         if error is None:
             return
+        if error.code() in NOBODY_ANSWERS:
+            # What is wrong with the brokers is told to who polls.
+            error = self._lastError or error
         words = f"{self._name}: {reasonOf(error)}"
         if isMistake(error):
             raise IncorrectParameters(words)
@@ -286,12 +284,11 @@ class KafkaProducer:
             if self._stopping:
                 return
             self._stopping = True
-            producer = self._producer
             self._changed.notify()
+            # Here, so that the thread has the last of it: what ends it takes its time.
+            self._producer.purge(in_queue=True, in_flight=True, blocking=True)
         for waiting in (self._suspects, self._held):
             while waiting:
                 message = waiting.popleft()
                 if not message.done.called:
                     message.done.errback(NotTaken(f"{self._name} is stopped"))
-        if producer is not None:
-            producer.purge(in_queue=True, in_flight=True, blocking=True)

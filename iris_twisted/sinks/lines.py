@@ -158,9 +158,12 @@ class FileSinks:
     name = "file"
 
     def make(self, argument: str, context: SinkContext) -> INotificationSink:
-        folder = os.path.dirname(os.path.abspath(argument))
         if not argument or "\0" in argument:
             raise IncorrectParameters("sink file needs a path: file:PATH")
+        if not argument.isprintable():
+            # It is the sink's name, in logs and in an outbox.
+            raise IncorrectParameters(f"sink file: {argument!a} cannot be printed in UTF-8")
+        folder = os.path.dirname(os.path.abspath(argument))
         if os.path.isdir(argument):
             raise IncorrectParameters(f"sink file:{argument} is a folder")
         if not os.path.isdir(folder):

@@ -168,6 +168,8 @@ class ExecSinks:
             raise IncorrectParameters(f"sink exec: {e}") from None
         if not words or "\0" in argument:
             raise IncorrectParameters("sink exec needs a program: exec:PROGRAM")
+        if not words[0].isprintable():
+            raise IncorrectParameters(f"sink exec: {words[0]!a} cannot be printed in UTF-8")
         found = shutil.which(words[0])
         if found is None:
             raise IncorrectParameters(f"sink exec: {words[0]} is no program that can be run")

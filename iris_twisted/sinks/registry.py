@@ -39,6 +39,11 @@ def makeSink(
     known = sinkProviders() if providers is None else {p.name: p for p in providers}
     word, _, argument = spec.partition(":")
     name, plus, format = word.partition("+")
+    try:
+        spec.encode()
+    except UnicodeEncodeError:
+        # An outbox keeps it as text; Python stands such bytes of a command line in surrogates.
+        raise IncorrectParameters(f"sink {name[:40]!a} is followed by no UTF-8") from None
     provider = known.get(name)
     if provider is None:
         close = difflib.get_close_matches(name, known, 1)
@@ -52,6 +57,9 @@ def makeSink(
 def shownSink(spec: str) -> str:
     """A sink's specification without what may be secret in it."""
     name, colon, argument = spec.partition(":")
+    if name.partition("+")[0] == "exec":
+        words = argument.split(maxsplit=1)
+        return f"{name}{colon}{' '.join([*words[:1], *['...' for _ in words[1:]]])}"
     if "://" not in argument:
         return spec
     shown = withoutPath(argument)

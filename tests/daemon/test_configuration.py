@@ -246,10 +246,13 @@ class Shown(ConfigurationCase):
         self.assertEqual(login["account"][0]["email"], "a@mail.test")
 
     def test_sinks(self) -> None:
-        """A webhook's path may be a secret; other arguments are shown."""
+        """A webhook's path may be a secret, and what a program gets; others are shown."""
         for spec, shown in (
             ("stdout", "stdout"),
-            ("file:/a/b", "file:/a/b"),
+            ("file:/a/b c", "file:/a/b c"),
+            ("exec:/a/b", "exec:/a/b"),
+            ("exec:/a/b --token CANARY", "exec:/a/b ..."),
+            ("exec+cloudevents:/a/b\tCANARY 'CANARY'", "exec+cloudevents:/a/b ..."),
             ("webhook:https://h.test", "webhook:https://h.test"),
             ("webhook:https://h.test/x?y", "webhook:https://h.test/..."),
         ):

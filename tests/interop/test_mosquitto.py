@@ -130,6 +130,8 @@ class TestMqtt(AtMosquitto, testing.SinkConformance):
     """What every sink promises."""
 
     timeout = 120
+    # Whoever has subscribed gets it later.
+    atOnce = False
     secrets = (PASSWORD,)
     wrongArguments = (
         "",
@@ -160,6 +162,11 @@ class TestMqtt(AtMosquitto, testing.SinkConformance):
         while len(self.messages) < count:
             await deferLater(reactor, 0)  # type: ignore[arg-type]
         return [json.loads(message.payload) for message in self.messages]
+
+    async def wrongPlaces(self) -> list[str]:
+        another = Path(self.mktemp()).absolute()
+        another.write_text("another\n")
+        return [f"mqtt://iris@127.0.0.1:{self.port}/iris/calls?password-file={another}"]
 
     async def takeAway(self) -> None:
         await self.proxy.stop()

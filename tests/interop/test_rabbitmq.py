@@ -25,7 +25,7 @@ from twisted.trial.unittest import SkipTest
 
 from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
-from iris_twisted.sinks import SinkContext, testing
+from iris_twisted.sinks import CallRecord, SinkContext, testing
 from iris_twisted.sinks.amqp import AmqpSinks
 from iris_twisted.sinks.formats import formatNamed
 
@@ -104,6 +104,18 @@ class TestAmqp(AtRabbitMq, testing.SinkConformance):
     async def bringBack(self) -> None:
         self.proxy = await Proxy(reactor, self.broker.port).start(self.proxy.port)
         self.addCleanup(self.proxy.stop)
+
+    async def poison(self) -> CallRecord:
+        # Which no routing key has room for.
+        return self.record(f"{'a' * 300}@x.test")
+
+    async def wrongPlaces(self) -> list[str]:
+        place = f"amqp://127.0.0.1:{self.broker.port}"
+        return [
+            f"{place}/?exchange=nowhere",
+            f"{place}/?exchange=&routing-key=nowhere",
+            f"{place}/nowhere?exchange={self.exchange}",
+        ]
 
 
 class RabbitMqTests(AtRabbitMq, NetworkCase):

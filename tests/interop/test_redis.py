@@ -129,6 +129,12 @@ class TestRedis(AtRedis, testing.SinkConformance):
         self.proxy = await Proxy(reactor, self.port).start(self.proxy.port)
         self.addCleanup(self.proxy.stop)
 
+    async def wrongPlaces(self) -> list[str]:
+        await self.client("SET", "text", "x")
+        place = f"redis://127.0.0.1:{self.port}"
+        secret = f"password-file={self.passwordFile}"
+        return [f"{place}/text?{secret}", f"{place}/calls?db=99&{secret}", f"{place}/calls"]
+
 
 class RedisTests(AtRedis, NetworkCase):
     """What only Redis does."""

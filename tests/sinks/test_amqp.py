@@ -16,7 +16,7 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
-from iris_twisted.sinks import SinkContext, amqp_channel, testing
+from iris_twisted.sinks import CallRecord, SinkContext, amqp_channel, testing
 from iris_twisted.sinks.amqp import AmqpSinks
 
 from ..doubles import DriftingClock
@@ -44,10 +44,45 @@ class TestAmqp(testing.SinkConformance):
         self.broker = AmqpBroker(reactor)
         await self.broker.start()
         self.addCleanup(self.broker.stop)
+        self.broker.outcome = self.kind
+        self.held = ""
         return f"amqp://127.0.0.1:{self.broker.port}/?exchange=calls&timeout=5"
 
+    def kind(self, routingKey: str) -> str:
+        if routingKey.endswith(".poison"):
+            return "return"
+        return "hold" if self.held and self.held in routingKey else "ack"
+
     async def arrived(self, count: int) -> list[Any]:
-        return [json.loads(body) for _, _, body in self.broker.messages]
+        return [
+            json.loads(body)
+            for method, _, body in self.broker.messages
+            if self.kind(method.routing_key) != "return"
+        ]
+
+    async def poison(self) -> CallRecord:
+        return self.record(type="poison")
+
+    async def hold(self, record: CallRecord) -> None:
+        self.held = record.account
+
+    async def release(self) -> None:
+        self.held = ""
+        self.broker.acknowledgeAll()
+
+    async def forbid(self) -> None:
+        self.broker.credentials = (b"guest", b"another")
+
+    async def permit(self) -> None:
+        self.broker.credentials = (b"guest", b"guest")
+
+    async def wrongPlaces(self) -> list[str]:
+        place = f"amqp://127.0.0.1:{self.broker.port}"
+        return [
+            f"{place}/?exchange=nowhere",
+            f"{place}/?exchange=&routing-key=nowhere",
+            f"{place}/nowhere?exchange=calls",
+        ]
 
     async def takeAway(self) -> None:
         await self.broker.stop()

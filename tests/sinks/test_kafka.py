@@ -4,6 +4,7 @@ Calls to Kafka: librdkafka's own mock cluster, over sockets.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
@@ -18,14 +19,19 @@ from cloudevents.core.bindings import kafka
 from confluent_kafka import KafkaError
 from hypothesis import core
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, DeferredList, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs, eventAsText
 
 from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
-from iris_twisted.sinks import SinkContext, testing
+from iris_twisted.sinks import CallRecord, SinkContext, kafka_producer, testing
 from iris_twisted.sinks.formats import formatNamed
-from iris_twisted.sinks.kafka import KafkaSinks, readSettings
+from iris_twisted.sinks.kafka import KafkaSinks
+from iris_twisted.sinks.kafka_settings import readSettings
+from iris_twisted.sinks.leftovers import held
 
 from ..network import NetworkCase
 from .kafka_cluster import PRODUCE, KafkaCluster
@@ -69,6 +75,8 @@ class TestKafka(testing.SinkConformance):
             f"user:{SECRET}@127.0.0.1/calls",
             "h.test:9092/calls",
             "127.0.0.1/calls?timeout=0",
+            "127.0.0.1/calls?timeout=2147484",
+            "127.0.0.1/calls?timeout=1e308",
             "127.0.0.1/calls?confg=x",
             "127.0.0.1/calls?config=/no/where",
             f"127.0.0.1/calls?config={self.config}",
@@ -80,7 +88,9 @@ class TestKafka(testing.SinkConformance):
         self.cluster.createTopic("calls")
         config = Path(self.mktemp()).absolute()
         # An answer of the mock's, so that it does not take a minute to notice.
-        config.write_text("reconnect.backoff.max.ms = 200\n# a remark\n")
+        config.write_text(
+            "reconnect.backoff.max.ms = 200\n# a remark\nmessage.max.bytes = 300000\n"
+        )
         return f"{self.cluster.brokers}/calls?timeout=2&config={config}"
 
     async def arrived(self, count: int) -> list[Any]:
@@ -94,6 +104,20 @@ class TestKafka(testing.SinkConformance):
 
     async def bringBack(self) -> None:
         self.cluster.up()
+
+    async def poison(self) -> CallRecord:
+        return self.record(userdata="x" * 400_000)
+
+    async def forbid(self) -> None:
+        self.cluster.topicError("calls", KafkaError.TOPIC_AUTHORIZATION_FAILED)
+
+    async def permit(self) -> None:
+        self.cluster.topicError("calls", 0)
+
+    async def wrongPlaces(self) -> list[str]:
+        self.cluster.createTopic("nowhere")
+        self.cluster.topicError("nowhere", KafkaError.UNKNOWN_TOPIC_OR_PART)
+        return [f"{self.cluster.brokers}/nowhere"]
 
     async def test_concurrency(self) -> None:
         """As in the suite, whose list of arrivals grows at its end only."""
@@ -317,6 +341,7 @@ class KafkaTests(NetworkCase):
                 "takes no text of a file for delivery.report.only.error",
             ),
             (self.sink(f"compression.codec=zip\nsasl.password={SECRET}\n"), "compression.codec"),
+            (self.sink(f"default.topic.config={SECRET}\n"), "default.topic.config"),
         ):
             with self.assertRaises(IncorrectParameters) as caught:
                 await sink.check()
@@ -339,6 +364,10 @@ class KafkaTests(NetworkCase):
             ("a=b\nrequest.required.acks=1", "it is always all"),
             ("enable.idempotence=false", "it is always true"),
             ("bootstrap.servers=CANARY:9092", "the brokers stand in the sink"),
+            ("transactional.id=CANARY", "each call is taken by itself"),
+            ("message.timeout.ms=0", "the timeout stands in the sink"),
+            ("delivery.timeout.ms=0", "the timeout stands in the sink"),
+            ("partitioner=Random", "would lose their order"),
         ):
             path.write_text(text)
             with self.assertRaises(IncorrectParameters) as caught:
@@ -452,3 +481,65 @@ class KafkaTests(NetworkCase):
         await sink.stop()
         thread.join(1)
         self.assertFalse(thread.is_alive())
+
+    async def nobody(self) -> Any:
+        """The port of somebody who says nothing, and a Deferred of the first connection there."""
+        connected: Deferred[None] = Deferred()
+
+        class Nobody(Protocol):
+            def connectionMade(self) -> None:
+                if not connected.called:
+                    connected.callback(None)
+
+        factory = Factory.forProtocol(Nobody)
+        factory.noisy = False
+        port: Any = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
+        self.addCleanup(port.stopListening)
+        return port.getHost().port, connected
+
+    async def heldNow(self) -> Any:
+        """What the process holds, with what a reactor that runs needs."""
+        await deferLater(reactor, 0)  # type: ignore[arg-type]
+        return held(reactor)
+
+    async def test_stopWhileAsked(self) -> None:
+        """It ends within seconds while nobody answers, and then nothing of it is left."""
+        port, connected = await self.nobody()
+        before = await self.heldNow()
+        sink: Any = KafkaSinks().make(f"127.0.0.1:{port}/calls?timeout=60", self.context())
+        checking = sink.check()
+        await connected
+        checking.cancel()
+        with self.assertRaises(CancelledError):
+            await checking
+        began = time.monotonic()
+        await sink.stop()
+        self.assertLess(time.monotonic() - began, 20)
+        # Without the collector's help.
+        gc.disable()
+        self.addCleanup(gc.enable)
+        await self.until(lambda: not held(reactor) - before)
+
+    async def test_stopWhileAway(self) -> None:
+        """Nothing is left of a check that failed amid the end, nor of calls under way."""
+        self.cluster.down()
+        before = await self.heldNow()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        sink = self.sink(timeout=2)
+        asking = [sink.check(), sink.take(self.record())]
+        await sink.stop()
+        for outcome in asking:
+            with self.assertRaises(NotTaken):
+                await outcome
+        await self.until(lambda: not held(reactor) - before)
+
+    async def test_eventsWhileIdle(self) -> None:
+        """What librdkafka tells while nothing is under way is heard: it would keep all of it."""
+        self.patch(kafka_producer, "_IDLE", 0.01)
+        sink = self.sink("reconnect.backoff.ms=1\nreconnect.backoff.max.ms=2\n", timeout=2)
+        await sink.check()
+        producer = sink._producer
+        producer._lastError = None
+        self.cluster.down()
+        await self.until(lambda: producer._lastError is not None)

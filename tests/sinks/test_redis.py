@@ -64,6 +64,17 @@ class TestRedis(testing.SinkConformance):
     async def bringBack(self) -> None:
         await self.server.start()
 
+    async def forbid(self) -> None:
+        self.server.password = b"another"
+
+    async def permit(self) -> None:
+        self.server.password = PASSWORD.encode()
+
+    async def wrongPlaces(self) -> list[str]:
+        # A key that holds no stream.
+        self.server.answers[b"TYPE"] = b"+list\r\n"
+        return [f"redis://iris@127.0.0.1:{self.server.port}/calls"]
+
 
 class _Attempts(OutboxObserver):
     """How each attempt ended."""

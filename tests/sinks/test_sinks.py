@@ -8,6 +8,7 @@ import base64
 import errno
 import json
 import os
+import shutil
 import stat
 import time
 from email.utils import formatdate
@@ -60,6 +61,7 @@ class Specifications(SynchronousTestCase):
             ("stdout", "stdout", False),
             (f"file:{path}", f"file:{path}", True),
             ("exec:/bin/cat -", "exec:/bin/cat", True),
+            ("exec:sh -c 'a\nb'", f"exec:{shutil.which('sh')}", True),
             ("webhook:https://h.test/CANARY?t=CANARY", "webhook:https://h.test:443", True),
             ("webhook:http://[::1]:8080/x", "webhook:http://[::1]:8080", True),
         ):
@@ -81,6 +83,11 @@ class Specifications(SynchronousTestCase):
             ("stdout:x", "nothing after the colon"),
             ("file:", "needs a path"),
             ("file:a\0b", "needs a path"),
+            ("file:a\nb", "sink file: 'a\\nb' cannot be printed"),
+            ("file:a\x1b[31mb", "sink file: 'a\\x1b[31mb' cannot be printed"),
+            ("file:/tmp/caf\udce9", "sink 'file' is followed by no UTF-8"),
+            ("exec:cat CANARY\udce9", "sink 'exec' is followed by no UTF-8"),
+            ("exec:'a\nb' CANARY", "sink exec: 'a\\nb' cannot be printed"),
             (f"file:{folder}", "is a folder"),
             ("file:/no/where/x", "there is no folder /no/where"),
             ("exec:", "needs a program"),
@@ -97,6 +104,7 @@ class Specifications(SynchronousTestCase):
             with self.assertRaises(IncorrectParameters, msg=spec) as caught:
                 makeSink(spec, self.context())
             self.assertIn(words, caught.exception.message)
+            self.assertTrue(caught.exception.message.isprintable(), caught.exception.message)
             self.assertNotIn("CANARY", caught.exception.message)
         insecure = self.context(settings=Settings(insecure=True))
         self.assertTrue(makeSink("webhook:http://h.test/", insecure))
