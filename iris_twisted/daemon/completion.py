@@ -48,9 +48,9 @@ _iris_twisted()
     done
     # --name=value, which bash takes apart at the sign.
     if [ "$current" = "=" ]; then
-        current=""
+        current="" before="$before="
     elif [ "$before" = "=" ]; then
-        before="${{COMP_WORDS[COMP_CWORD-2]}}"
+        before="${{COMP_WORDS[COMP_CWORD-2]}}="
     fi
     COMPREPLY=()
     case "$before" in
@@ -66,7 +66,7 @@ _ZSH = "autoload -U +X compinit bashcompinit && compinit -u && bashcompinit\n"
 
 
 def _names(kind: Any) -> str:
-    return " ".join(sorted(f"--{name.rstrip('=')}" for name in kind().longOpt))
+    return " ".join(sorted({f"--{name.rstrip('=')}" for name in kind().longOpt}))
 
 
 def _commands() -> dict[str, Any]:
@@ -95,7 +95,13 @@ def script(shell: str) -> str:
         raise ValueError(f"there is completion for bash and zsh, not for {shell!r}")
     sinks = (name if name == "stdout" else f"{name}:" for name in sorted(sinkProviders()))
     offered = {**_VALUES, "--sink": " ".join(sinks)}
-    values = "\n".join(_case(name, words, "; return") for name, words in sorted(offered.items()))
+    shorts = {f"--{option.name}": f"|-{option.short}" for option in OPTIONS if option.short}
+    patterns = {f"{name}|{name}={shorts.get(name, '')}": words for name, words in offered.items()}
+    # Which has a value only behind the sign.
+    patterns["--check="] = "online"
+    values = "\n".join(
+        _case(pattern, words, "; return") for pattern, words in sorted(patterns.items())
+    )
     commands = _commands()
     options = [_case(":-*", _names(TwistOptions)), _case(":*", " ".join(commands))]
     known = []

@@ -67,7 +67,7 @@ def checkServices(found: Values, content: dict[str, Any], insecure: bool) -> Non
     """
     for name in ("event-manager", *_SERVICES):
         if found.values[name] is not None:
-            _check(found.where(name), EventManagerAddress.parse, found.values[name], insecure)
+            EventManagerAddress.parse(found.values[name], insecure, found.where(name))
     if found.values["event-manager"] is None:
         _needEventManager(found, content)
 

@@ -21,6 +21,8 @@ from ..xmpp.events import DIALECTS
 __all__ = ["GROUPS", "OPTIONS", "Option", "helpSections"]
 
 _METAVARS = {"path": "FILE", "seconds": "SECONDS", "count": "N", "share": "SHARE"}
+# Characters of a value that is none.
+_LONGEST_SHOWN = 40
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -118,10 +120,11 @@ class Option:
         return value
 
     def _number(self, value: object) -> str:
+        shown = repr(value)[:_LONGEST_SHOWN]
         if self.kind == "share":
-            return f"must be a number above 0 and at most 1, not {value!r}"
+            return f"must be a number above 0 and at most 1, not {shown}"
         what = "a number of seconds" if self.kind == "seconds" else "a whole number"
-        return f"must be {what} above zero, not {value!r}"
+        return f"must be {what} above zero, not {shown}"
 
 
 _WHERE = (

@@ -16,6 +16,13 @@ from ..net.loopback import isLoopback
 __all__ = ["EventManagerAddress"]
 
 
+def _shown(value: str) -> str:
+    """It without a user and password, which it must not hold."""
+    before, at, rest = value.rpartition("@")
+    scheme, found, _ = before.partition("://")
+    return f"{scheme + found if found else ''}...@{rest}" if at else value
+
+
 @attrs.frozen
 class EventManagerAddress:
     """Where discovery asks."""
@@ -52,7 +59,7 @@ class EventManagerAddress:
             if any(part in (".", "..") for part in prefix.split("/")) or "//" in prefix:
                 raise ValueError("has '.', '..' or empty path segments")
         except ValueError as e:
-            raise IncorrectParameters(f"{name} {value!r} {e}") from None
+            raise IncorrectParameters(f"{name} {_shown(value)!r} {e}") from None
         default = 443 if parts.scheme == "https" else 80
         # What is percent-encoded already stays as it is.
         return cls(parts.scheme, host, port or default, quote(prefix, safe="/%@:;,=+!$&'()*~"))

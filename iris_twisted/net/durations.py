@@ -18,13 +18,12 @@ def checkSeconds(name: str, value: Any, *, zero: bool = False) -> float:
 
     @raise IncorrectParameters: when it is no finite number above zero.
     """
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not math.isfinite(value)
-        or value < 0
-        or (value == 0 and not zero)
-    ):
+    isNumber = isinstance(value, (int, float)) and not isinstance(value, bool)
+    try:
+        seconds = float(value) if isNumber else -1.0
+    except OverflowError:
+        raise IncorrectParameters(f"{name} must be a number of seconds, not one so large") from None
+    if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not zero):
         least = "zero or more" if zero else "more than zero"
         raise IncorrectParameters(f"{name} must be a number of seconds, {least}, not {value!r}")
-    return float(value)
+    return seconds

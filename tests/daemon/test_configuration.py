@@ -162,6 +162,14 @@ class Accounts(ConfigurationCase):
             (BASE + "sink = [7]", "sink must be text, or a list"),
             (BASE + "attempts = 0", "attempts must be a whole number above zero, not 0"),
             (BASE + 'retry-for = "x"', "retry-for must be a number of seconds above zero"),
+            (
+                BASE + "webhook-timeout = " + "1" * 400,
+                "webhook-timeout must be a number of seconds",
+            ),
+            (
+                BASE + 'auth-manager = "https://u:CANARY@h.test"',
+                "auth-manager 'https://...@h.test' must not",
+            ),
             (BASE + "x = [", "cannot be read"),
             (BASE + account, "exclude each other"),
             (account, "[[account]] needs event-manager"),
@@ -184,7 +192,7 @@ class Accounts(ConfigurationCase):
             (BASE + 'ca-file = "/no"', "ca-file: trustRoot"),
             (BASE + 'trusted-sender = ["."]', "trusted-sender: trustedSenders"),
             (BASE + 'topics = "smoke"', "topics must be of audio, chat, pstn, video"),
-            (BASE + 'auth-manager = "ftp://x"', "auth-manager: "),
+            (BASE + 'auth-manager = "ftp://x"', "auth-manager 'ftp://x' must be https"),
         ):
             self.assertIn(words, self.refusal(text), text)
         for environment, words in (

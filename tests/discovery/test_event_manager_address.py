@@ -51,7 +51,12 @@ class EventManagers(SynchronousTestCase):
             ("https://a b", "spaces"),
             ("https://a\r\nb", "control"),
             ("https://a\\b", "backslashes"),
-            ("https://u:p@evm.example.test", "user name"),
+            (
+                "https://u:CANARY@evm.example.test",
+                "'https://...@evm.example.test' must not hold a user",
+            ),
+            ("https://u:CA/NARY@evm.example.test", "...@evm.example.test"),
+            ("u:CANARY@evm.example.test", "'...@evm.example.test' must not hold a user"),
             ("https://evm.example.test:0", "port"),
             ("https://evm.example.test:99999", "URL"),
             ("https://evm.example.test:", "port"),
@@ -66,3 +71,4 @@ class EventManagers(SynchronousTestCase):
                 EventManagerAddress.parse(value)
             self.assertIn("eventManagerUrl", caught.exception.message)
             self.assertIn(words, caught.exception.message)
+            self.assertNotRegex(caught.exception.message, "CANARY|CA/")
