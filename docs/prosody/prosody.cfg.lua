@@ -28,6 +28,8 @@ plugin_paths = { ENV_IRIS_MODULES or (ENV_PWD or ".") .. "/docs/prosody" }
 modules_enabled = { "saslauth", "disco", "ping", "smacks", "websocket", "iris" }
 modules_disabled = { "s2s", "offline" }
 smacks_hibernation_time = 300
+-- A session with more stanzas than that on their way to a slow client is not resumed.
+smacks_max_queue_size = 5000
 
 -- Passwords are kept hashed, and only their SCRAM proofs travel. Without TLS of its own,
 -- because this listens on loopback or behind a proxy.

@@ -20,6 +20,8 @@ c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
 storage = "internal"
 smacks_hibernation_time = 300
+-- Or a session with more than 500 stanzas on their way is not resumed.
+smacks_max_queue_size = 5000
 
 VirtualHost "sha1.test"
     authentication = "internal_hashed"
