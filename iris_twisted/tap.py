@@ -16,8 +16,7 @@ from twisted.internet.task import react
 from twisted.logger import LogLevel, jsonFileLogObserver, textFileLogObserver
 from twisted.python.usage import UsageError
 
-from .command_line.exit_status import statusFor, stopWith
-from .command_line.help_text import Entry, Section
+from .command_line.exit_status import ExitStatus, statusFor, stopWith
 from .command_line.options import PlainOptions
 from .command_line.terminal import lineWriter
 from .daemon.accounts import Account
@@ -28,11 +27,11 @@ from .daemon.interfaces import ICluster
 from .daemon.log_lines import jsonLines
 from .daemon.named_files import sinkContext, tokensOf
 from .daemon.operator_site import checkEndpoint
-from .daemon.option_table import GROUPS, OPTIONS
+from .daemon.option_table import OPTIONS, helpSections
 from .daemon.terminal_output import LogLines, TerminalOutput
 from .errors import IncorrectParameters, IrisError
 from .net.addresses import checkToken
-from .outbox.spool import checkSpool
+from .outbox.spool import checkSpool, mayPass
 from .sinks.registry import makeSink
 
 __all__ = ["Options", "makeService"]
@@ -126,13 +125,9 @@ class Options(PlainOptions):
 
     metavars = {"config": "FILE"}
 
-    def sections(self) -> Sequence[Section]:
-        found = [
-            Section(heading, [Entry(o.typed, o.words) for o in options])
-            for heading, options in GROUPS.items()
-        ]
+    def sections(self) -> Sequence[Any]:
         others = [self.entry(name) for name in ("config", "check", "help", "version")]
-        return [*found, Section("This command", others)]
+        return helpSections(others)
 
     _online = False
     _checks: Sequence[str] = ()
@@ -158,7 +153,7 @@ class Options(PlainOptions):
             self.configuration, self.tokens = self.read()
             if self.configuration["spool"] is not None:
                 # Not when it is read again: then the spool is ours, and in use.
-                checkSpool(self.configuration["spool"], inUse=bool(self["check"]))
+                self._checkSpool(self.configuration["spool"])
             if self.configuration["cluster"] is not None:
                 checkCluster(self.configuration)
             if self.configuration["operators"] is not None:
@@ -183,6 +178,16 @@ class Options(PlainOptions):
                 self._tryOnline()
             raise SystemExit(0)
         self._quietLogs()
+
+    def _checkSpool(self, path: str) -> None:
+        """What passes is no mistake: whoever watches over this program may start it again."""
+        try:
+            checkSpool(path, inUse=bool(self["check"]))
+        except IncorrectParameters as e:
+            if not mayPass(e):
+                raise
+            lineWriter(sys.stderr)(f"{self.command}: {e.message}")
+            raise SystemExit(int(ExitStatus.EX_TEMPFAIL)) from None
 
     def _tryOnline(self) -> None:
         """Ends with the status of what failed first."""

@@ -110,7 +110,8 @@ class NetworkCase(TestCase):
         peer of its own will does, which has no callback to wait for.
         """
         while not condition():
-            await deferLater(reactor, 0)
+            # Not in each turn: the peer, which may be a process, wants the processor too.
+            await deferLater(reactor, 0.001)
 
     def next(self, name: str) -> Deferred[Any]:
         """Fires at the next callback of that name."""

@@ -75,9 +75,10 @@ def startTwist(
     env: dict[str, str] | None = None,
     stdin: bytes | None = None,
     childFDs: dict[int, Any] | None = None,
+    program: Program | None = None,
 ) -> Program:
     """Run C{twist} with the package that is being tested."""
-    program = Program()
+    program = program or Program()
     script = Path(sys.executable).with_name("twist")
     environment = {
         **{k: v for k, v in os.environ.items() if k != "IRIS_TOKEN"},

@@ -4,6 +4,7 @@ C{twist iris} and C{twist iris-sandbox}: options, output, endings.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -318,6 +319,21 @@ class Running(TestCase):
             self.assertEqual(await program.ended, 64)
             self.assertIn(words, program.stderr)
             self.assertEqual(program.stderr.count("\n"), 2)
+
+    async def test_spoolInUse(self) -> None:
+        """A spool that another process has ends it with EX_TEMPFAIL: it may be started again."""
+        path = Path(self.mktemp()).absolute()
+        token = path.with_suffix(".token")
+        token.write_text("token")
+        with open(f"{path}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            program = startTwist(
+                self, "iris", "-e", "https://e.test", "-r", RID, "-t", str(token),
+                "--spool", str(path), "--sink", "stdout",
+            )  # fmt: skip
+            self.assertEqual(await program.ended, 75)
+        words = f"twist iris: another process has the outbox '{path}'\n"
+        self.assertEqual(program.stderr, words)
 
     async def test_platform(self) -> None:
         """A named platform: connects, rings, and takes a new token from the file."""

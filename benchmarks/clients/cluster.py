@@ -24,14 +24,13 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater, react
 
 from iris_twisted.cluster import accounts, membership, schema, taking
-from iris_twisted.cluster.accounts import ClusterAccount
 from iris_twisted.cluster.conninfo import connect
 from iris_twisted.cluster.key_file import Keys, addKey
 from iris_twisted.cluster.local_cluster import LocalCluster
 from iris_twisted.cluster.member import ClusterMember
 from iris_twisted.cluster.membership import Identity
 from iris_twisted.cluster.private_postgresql import PrivatePostgreSQL
-from iris_twisted.cluster.values import LEASE, Member
+from iris_twisted.cluster.values import LEASE, ClusterAccount, Member
 
 from .member import Played
 

@@ -13,12 +13,12 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from iris_twisted.cluster import accounts, schema
-from iris_twisted.cluster.accounts import ClusterAccount, Kept
 from iris_twisted.cluster.conninfo import connect
 from iris_twisted.cluster.interfaces import IPlaceRunner
 from iris_twisted.cluster.key_file import Keys, addKey
 from iris_twisted.cluster.member import ClusterMember
 from iris_twisted.cluster.membership import Identity
+from iris_twisted.cluster.values import ClusterAccount, Kept
 from iris_twisted.outbox.postgresql import PostgreSQLStore
 
 __all__ = ["Played", "memberOf"]

@@ -7,18 +7,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-import attrs
 import psycopg
 
 from ..sinks.registry import shownSink
 from .key_file import Keys
 from .listening import CHANNEL
 from .places import Key
-from .values import Place
+from .values import ClusterAccount, Kept, Place
 
 __all__ = [
-    "ClusterAccount",
-    "Kept",
     "add",
     "change",
     "changedSince",
@@ -29,44 +26,9 @@ __all__ = [
 ]
 
 
-@attrs.frozen
-class ClusterAccount:
-    """
-    One account.
-
-    @ivar routingId: who to connect as.
-    @ivar token: its iris token; C{None} for one that logs in.
-    @ivar email: whom to log in as, at the auth manager.
-    @ivar password: for that.
-    @ivar sinks: where its calls go; C{None} for where all go.
-    @ivar copies: how many connections there shall be, each by another member.
-    @ivar changed: when it was changed last, as the database counts its changes.
-    """
-
-    routingId: str
-    token: str | None = attrs.field(default=None, repr=False)
-    email: str | None = None
-    password: str | None = attrs.field(default=None, repr=False)
-    sinks: tuple[str, ...] | None = attrs.field(default=None, repr=False)
-    copies: int = 1
-    changed: int = 0
-
-    def secrets(self) -> dict[str, Any]:
-        """What nobody shall read in the database."""
-        pairs = ("token", self.token), ("password", self.password), ("sinks", self.sinks)
-        return {name: value for name, value in pairs if value is not None}
-
-    def shownSinks(self) -> list[str] | None:
-        """What operators may see there of its sinks."""
-        return None if self.sinks is None else [shownSink(sink) for sink in self.sinks]
-
-
-@attrs.frozen
-class Kept:
-    """A place that a member owns or is the successor of, and the account that it is for."""
-
-    place: Place
-    account: ClusterAccount
+def _shownSinks(account: ClusterAccount) -> list[str] | None:
+    """What operators may see of them in the database."""
+    return None if account.sinks is None else [shownSink(sink) for sink in account.sinks]
 
 
 def _count(connection: psycopg.Connection) -> int:
@@ -115,7 +77,7 @@ def add(
             (
                 account.routingId,
                 account.copies,
-                account.shownSinks(),
+                _shownSinks(account),
                 account.email,
                 keys.encrypt(account.routingId, account.secrets()),
                 changed,
@@ -144,7 +106,7 @@ def change(connection: psycopg.Connection, keys: Keys, account: ClusterAccount) 
         "changed = %s WHERE lower(routing_id) = lower(%s) RETURNING id",
         (
             account.copies,
-            account.shownSinks(),
+            _shownSinks(account),
             account.email,
             keys.encrypt(account.routingId, account.secrets()),
             _count(connection),

@@ -16,10 +16,10 @@ from ..errors import IncorrectParameters
 from ..net.addresses import RoutingId
 from ..net.secret_files import readSecretFile, readToken
 from . import accounts, membership, schema
-from .accounts import ClusterAccount
 from .key_file import Keys
 from .overview import accountLines, accountsOf, statusLines, statusOf
 from .sink_names import rotateNames
+from .values import ClusterAccount
 
 __all__ = ["COMMANDS"]
 

@@ -23,8 +23,8 @@ from ..errors import IncorrectParameters, NotHeld, NotKept
 from ..net.steady_time import steadyTime
 from ..outbox.outbox import Outbox
 from ..outbox.values import Place
-from .accounts import ClusterAccount, Kept
 from .interfaces import IPlaceRunner
+from .values import ClusterAccount, Kept
 
 __all__ = ["Connections"]
 

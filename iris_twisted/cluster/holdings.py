@@ -16,10 +16,9 @@ from twisted.python.failure import Failure
 from ..errors import NotKept
 from ..net.steady_time import steadyTime
 from ..outbox import values as outbox
-from .accounts import ClusterAccount, Kept
 from .interfaces import IPlaceRunner
 from .places import Key
-from .values import Place
+from .values import ClusterAccount, Kept, Place
 
 __all__ = ["Holdings"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
-from .accounts import Kept
+from .values import Kept
 
 __all__ = ["IPlaceRunner"]
 

@@ -18,12 +18,12 @@ from twisted.internet.threads import deferToThreadPool
 
 from ..sandbox.server import Sandbox, startSandbox
 from . import accounts, schema
-from .accounts import ClusterAccount
 from .conninfo import connect
 from .failures import failureOf
 from .key_file import Keys, addKey
 from .overview import statusOf
 from .private_postgresql import PrivatePostgreSQL, dyingWithUs
+from .values import ClusterAccount
 
 __all__ = ["LocalCluster"]
 

@@ -11,13 +11,12 @@ import attrs
 from twisted.logger import Logger
 
 from . import accounts, membership, places
-from .accounts import Kept
 from .database import Database
 from .holdings import Holdings
 from .key_file import Keys
 from .membership import Sight
 from .places import Key
-from .values import Place
+from .values import Kept, Place
 
 __all__ = ["Counts", "Reconciler"]
 

@@ -1,14 +1,24 @@
 """
-What there is in a cluster: members, and places for connections.
+What there is in a cluster: members, accounts, and places for their connections.
 """
 
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 import attrs
 
-__all__ = ["DOUBT", "LEASE", "RENEW", "Life", "Member", "Place"]
+__all__ = [
+    "DOUBT",
+    "LEASE",
+    "RENEW",
+    "ClusterAccount",
+    "Kept",
+    "Life",
+    "Member",
+    "Place",
+]
 
 # Seconds between two renewals of a lease, and after which it has expired.
 RENEW = 3.0
@@ -93,3 +103,39 @@ class Place:
     epoch: int
     successor: int | None = None
     ready: bool = False
+
+
+@attrs.frozen
+class ClusterAccount:
+    """
+    One account.
+
+    @ivar routingId: who to connect as.
+    @ivar token: its iris token; C{None} for one that logs in.
+    @ivar email: whom to log in as, at the auth manager.
+    @ivar password: for that.
+    @ivar sinks: where its calls go; C{None} for where all go.
+    @ivar copies: how many connections there shall be, each by another member.
+    @ivar changed: when it was changed last, as the database counts its changes.
+    """
+
+    routingId: str
+    token: str | None = attrs.field(default=None, repr=False)
+    email: str | None = None
+    password: str | None = attrs.field(default=None, repr=False)
+    sinks: tuple[str, ...] | None = attrs.field(default=None, repr=False)
+    copies: int = 1
+    changed: int = 0
+
+    def secrets(self) -> dict[str, Any]:
+        """What nobody shall read in the database."""
+        pairs = ("token", self.token), ("password", self.password), ("sinks", self.sinks)
+        return {name: value for name, value in pairs if value is not None}
+
+
+@attrs.frozen
+class Kept:
+    """A place that a member owns or is the successor of, and the account that it is for."""
+
+    place: Place
+    account: ClusterAccount

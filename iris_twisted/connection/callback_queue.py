@@ -15,8 +15,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..errors import NotKept, NotTaken
+from ..net.repeated_reasons import RepeatedReasons
 from ..net.steady_time import steadyTime
-from .refused_calls import RefusedCalls
 
 __all__ = ["CallbackQueue"]
 
@@ -39,7 +39,7 @@ class CallbackQueue:
         reactor: Any,
         target: object,
         failed: Callable[[], None],
-        refused: RefusedCalls,
+        refused: RepeatedReasons,
     ) -> None:
         self._time = steadyTime(reactor)
         self._target = target

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -57,6 +57,9 @@ def authManager(
 
 class AccountLogin:
     """
+    Logs an account in, asks for its routing id, and subscribes it for its calls, as far as the
+    configuration says so; with backoff until that works.
+
     @param token: the account's, where it does not log in.
     @param report: is told each error.
     @param waiting: called with the seconds before another attempt.
@@ -109,7 +112,8 @@ class AccountLogin:
 
     def run(self) -> Deferred[LoggedIn]:
         """
-        @return: fires when it is logged in; fails with what no other attempt can cure.
+        @return: fires when all is done; fails with an L{IrisError} that no other attempt can cure.
+            It may be cancelled.
         """
         return Deferred.fromCoroutine(self._run())
 
@@ -118,8 +122,6 @@ class AccountLogin:
         while True:
             try:
                 return await self._once()
-            except CancelledError:
-                raise
             except IrisError as e:
                 self._report.onConnectionError(e.code, e.message)
                 attempt += 1

@@ -45,15 +45,22 @@ __all__ = ["AccountSet"]
 
 # So many accounts that go are closed at a time, and every so many seconds it is told.
 _CLOSING = 500
-# Thousands may come at once, when a member of the cluster dies: the services where they log in
-# are not to notice it as a storm.
-_LOGGING_IN = 50
 _TELL = 5.0
+# So many log in at a time. Thousands may come at once, when a member of the cluster dies: the
+# services where they log in are not to notice it as a storm.
+_LOGGING_IN = 50
+
+
+def _waitingOf(report: IIrisListener) -> Callable[[float], None]:
+    """Who is told of the seconds before another attempt."""
+    return report.waiting if isinstance(report, TextReport) else lambda seconds: None
 
 
 @implementer(IAccountSet)
 class AccountSet:
     """
+    Keeps a connection for each account, and logs in those that need it first.
+
     @param fleet: where the connections are kept.
     @param outbox: where calls go, if anywhere.
     @param write: writes a line to stdout, if that can be.
@@ -91,9 +98,12 @@ class AccountSet:
         self._loggingIn = DeferredSemaphore(_LOGGING_IN)
         self._files = TokenFiles(reactor)
         self._files.startService()
-        self._leaving: dict[Account, Callable[[], Deferred[Any]]] = {}
+        # Of each account that is here, what closes its connection, or ends its login.
+        self._closers: dict[Account, Callable[[], Deferred[Any]]] = {}
+        # Those that are connected, or may be later; and those that have a connection.
         self._living: set[Account] = set()
         self._connected: set[Account] = set()
+        self._stopped = False
         self._texts: dict[Account, TextReport] = {}
 
     @property
@@ -102,7 +112,7 @@ class AccountSet:
         return len(self._living)
 
     def look(self) -> list[str]:
-        """How it is right now, in a few lines: the connections, and the calls that ring."""
+        """A few lines for a terminal: the connections right now, and the calls that ring."""
         states = self._fleet.states
         if self._one:
             lines = [text.status for text in self._texts.values()]
@@ -114,17 +124,19 @@ class AccountSet:
 
     async def adopt(self, tokens: Mapping[Account, str | None]) -> tuple[int, int]:
         """
-        Go on with these; the unchanged ones do not notice.
+        Go on with these accounts, and close all others; the unchanged ones do not notice.
 
-        @param tokens: of each, C{None} for those that log in.
+        @param tokens: of each account, C{None} for those that log in.
         @return: how many came, and how many left.
         """
-        gone = [account for account in self._leaving if account not in tokens]
-        come = [account for account in tokens if account not in self._leaving]
+        gone = [account for account in self._closers if account not in tokens]
+        come = [account for account in tokens if account not in self._closers]
         # Who comes counts at once: while others are closed the last of the rest may end.
         self._living.difference_update(gone)
         self._living.update(come)
-        await self._close([self._leaving.pop(account) for account in gone])
+        await self._close([self._closers.pop(account) for account in gone])
+        if self._stopped:
+            return 0, len(gone)
         for account in come:
             self.add(account, tokens[account])
         return len(come), len(gone)
@@ -136,11 +148,11 @@ class AccountSet:
 
     def remove(self, account: Account) -> Deferred[Any]:
         self._living.discard(account)
-        leave = self._leaving.pop(account, None)
-        return succeed(None) if leave is None else leave()
+        close = self._closers.pop(account, None)
+        return succeed(None) if close is None else close()
 
-    async def _close(self, leaving: list[Callable[[], Deferred[Any]]]) -> None:
-        """Each takes a few seconds where the platform says nothing: so all together."""
+    async def _close(self, closers: list[Callable[[], Deferred[Any]]]) -> None:
+        """Many at a time: each takes a few seconds where the platform says nothing."""
         closed = 0
 
         def count(_: object) -> None:
@@ -151,44 +163,48 @@ class AccountSet:
             while True:
                 await deferLater(steadyTime(self._reactor), _TELL)
                 words = "reloading: {closed} of {all} accounts that go are closed"
-                self._log.warn(words, closed=closed, all=len(leaving))
+                self._log.warn(words, closed=closed, all=len(closers))
 
         telling = Deferred.fromCoroutine(tell())
         telling.addErrback(lambda failure: failure.trap(CancelledError) and None)
         room = DeferredSemaphore(_CLOSING)
         try:
-            await gatherResults([room.run(leave).addCallback(count) for leave in leaving])
+            await gatherResults([room.run(close).addCallback(count) for close in closers])
         finally:
             telling.cancel()
 
     async def stop(self) -> None:
-        """Whoever is on the way stops there; the connections are the fleet's to close."""
+        """
+        End the logins that are under way, and let no account come any more; the connections are
+        the fleet's to close.
+        """
+        self._stopped = True
         self._files.stopService()
-        for account in list(self._leaving):
+        for account in list(self._closers):
             if account not in self._connected:
-                await self._leaving[account]()
+                await self._closers[account]()
 
     def add(self, account: Account, token: str | None) -> None:
-        # Once it is logged in and subscribed.
         self._living.add(account)
         configuration = self._configuration
         report = self._report(account)
-        waiting = report.waiting if isinstance(report, TextReport) else lambda seconds: None
         if account.email is None and configuration["auth-manager"] is None:
             if configuration["notification-manager"] is None and account.routingId is not None:
+                # There is nothing to ask before: not for a token, a routing id or a subscription.
                 assert token is not None
                 self._connect(account, report, None, LoggedIn(token, account.routingId))
                 return
+        waiting = _waitingOf(report)
         accountLogin = AccountLogin(
             self._reactor, configuration, account, token, report, waiting, self._loggingIn
         )
         arriving = accountLogin.run()
 
-        def leave() -> Deferred[Any]:
+        def endLogin() -> Deferred[Any]:
             arriving.cancel()
             return succeed(None)
 
-        self._leaving[account] = leave
+        self._closers[account] = endLogin
         provider = None if accountLogin.auth is None else accountLogin.auth.token
         arriving.addCallback(partial(self._connect, account, report, provider))
         arriving.addErrback(self._failedToArrive, account)
@@ -197,7 +213,7 @@ class AccountSet:
         if failure.check(CancelledError):
             return
         # The next reload tries it again.
-        self._leaving.pop(account, None)
+        self._closers.pop(account, None)
         error = failure.value
         if not isinstance(error, IrisError):
             self._log.failure("a bug in logging in", failure)
@@ -230,7 +246,6 @@ class AccountSet:
         listeners = [report] if history is None else [report, history]
         if self._cluster is not None:
             listeners.append(self._cluster.listener(account))
-        text = report if isinstance(report, TextReport) else None
         service = self._fleet.add(
             routingId,
             token,
@@ -239,19 +254,19 @@ class AccountSet:
             waitForToken=(
                 account.tokenFile is not None or provider is not None or self._cluster is not None
             ),
-            waiting=text.waiting if text is not None else lambda seconds: None,
+            waiting=_waitingOf(report),
         )
         if history is not None:
             history.connection, history.sinks = service.connection, sinks
-        if text is not None:
-            text.connection = service.connection
-            self._texts[account] = text
-            text.asking(self._configuration["event-manager"], routingId)
+        if isinstance(report, TextReport):
+            report.connection = service.connection
+            self._texts[account] = report
+            report.asking(self._configuration["event-manager"], routingId)
         unwatch: Callable[[], None] = lambda: None  # noqa: E731
         if account.tokenFile is not None:
             unwatch = self._files.watch(account.tokenFile, service.updateToken, seen)
 
-        def leave() -> Deferred[Any]:
+        def close() -> Deferred[Any]:
             unwatch()
             self._connected.discard(account)
             self._texts.pop(account, None)
@@ -259,7 +274,7 @@ class AccountSet:
                 self._callHistory.close(routingId)
             return self._fleet.remove(routingId)
 
-        self._leaving[account] = leave
+        self._closers[account] = close
         self._connected.add(account)
         service.ended.addCallback(self._ended, account)
 

@@ -16,6 +16,7 @@ from ..fleet.account_tables import accountTables, checkKeys, checkRoutingId, rea
 
 __all__ = ["KEYS", "Account", "accountOf", "accountsOf", "readAccounts"]
 
+# Of a CSV file; and the keys of a table in TOML.
 _COLUMNS = ("routing-id", "token-file")
 KEYS = ("routing-id", "token-file", "sink", "email", "password-file")
 
@@ -50,6 +51,8 @@ class Account:
 
 def accountOf(where: str, table: dict[str, Any], folder: str) -> Account:
     """
+    The account of a C{[[account]]} table.
+
     @param where: the table stands, for errors.
     @param folder: in which paths that are not absolute begin.
     @raise IncorrectParameters: naming the key and what is wrong with it.
@@ -124,15 +127,22 @@ def readAccounts(path: str) -> list[Account]:
 
 
 def _rows(path: str) -> list[Account]:
-    """The rows of a CSV file, without a header if it has one."""
+    """
+    The accounts of a CSV file, whose first row may be a header.
+
+    @raise IncorrectParameters: see L{readAccounts}.
+    """
     seen: set[str] = set()
     accounts = []
     folder = os.path.dirname(os.path.abspath(path))
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = list(csv.reader(file, skipinitialspace=True, strict=True))
-    except (OSError, ValueError, csv.Error) as e:
-        raise IncorrectParameters(f"{path} cannot be read: {e}") from None
+    except OSError as e:
+        raise IncorrectParameters(f"{path} cannot be read: {e.strerror}") from None
+    except (ValueError, csv.Error) as e:
+        reason = "it is no text in UTF-8" if isinstance(e, UnicodeError) else e
+        raise IncorrectParameters(f"{path} cannot be read: {reason}") from None
     for number, row in enumerate(rows, 1):
         if not row or (number == 1 and tuple(row) == _COLUMNS):
             continue

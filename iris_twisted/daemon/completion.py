@@ -81,8 +81,8 @@ def _commands() -> dict[str, Any]:
     return found
 
 
-def _case(pattern: str, words: str) -> str:
-    return f'        {pattern}) COMPREPLY=($(compgen -W "{words}" -- "$current")) ;;'
+def _case(pattern: str, words: str, then: str = "") -> str:
+    return f'        {pattern}) COMPREPLY=($(compgen -W "{words}" -- "$current")){then} ;;'
 
 
 def script(shell: str) -> str:
@@ -99,9 +99,7 @@ def script(shell: str) -> str:
     patterns = {f"{name}|{name}={shorts.get(name, '')}": words for name, words in offered.items()}
     # Which has a value only behind the sign.
     patterns["--check="] = "online"
-    values = "\n".join(
-        f"{_case(pattern, words)[:-3]}; return ;;" for pattern, words in sorted(patterns.items())
-    )
+    values = "\n".join(_case(it, words, "; return") for it, words in sorted(patterns.items()))
     commands = _commands()
     options = [_case(":-*", _names(TwistOptions)), _case(":*", " ".join(commands))]
     known = []

@@ -15,7 +15,10 @@ from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from ..command_line.exit_status import ExitStatus, stopWith
 from ..net.steady_time import steadyTime
 from ..sandbox.server import Sandbox, startSandbox
 from .accounts import Account
@@ -42,11 +45,16 @@ _CALLERS = (
 
 class Demo(Service):
     """
+    A sandbox, a client that is connected to it, and calls.
+
     @param routingId: whom to ring.
     @param client: makes what connects to the sandbox.
     @param placed: called after each call was placed.
-    @param interval: seconds between calls; the first comes after one.
+    @param interval: seconds between calls; the first comes after one second.
+    @ivar started: fires when the client was started, or could not be.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -73,6 +81,11 @@ class Demo(Service):
     def startService(self) -> None:
         super().startService()
         self.started = Deferred.fromCoroutine(self._start())
+        self.started.addErrback(self._failedToStart)
+
+    def _failedToStart(self, failure: Failure) -> None:
+        self._log.failure("the demonstration cannot start", failure)
+        stopWith(self._reactor, int(ExitStatus.EX_SOFTWARE))
 
     def stopService(self) -> Deferred[None]:
         super().stopService()

@@ -33,7 +33,7 @@ from ..errors import NotKept
 from ..fleet.fleet import IrisFleet
 from ..net.http.serving import headerOf
 from ..net.steady_time import steadyTime
-from ..outbox.outbox import OutboxObserver
+from ..outbox.observer import OutboxObserver
 from ..version import __version__
 
 if TYPE_CHECKING:

@@ -80,9 +80,11 @@ class Health(Resource):
 
 class OperatorSite:
     """
-    @param endpoint: where to listen.
+    One site for operators, on its endpoint.
+
+    @param endpoint: where to listen, as Twisted writes it.
     @param root: what to show.
-    @param onlyHere: what it is called, when other machines must not reach it.
+    @param onlyHere: the option that it is called by, when other machines must not reach it.
     """
 
     def __init__(
@@ -96,8 +98,10 @@ class OperatorSite:
 
     async def listen(self) -> str:
         """
-        @return: the URL, as far as the address has one.
-        @raise IncorrectParameters: when that cannot be.
+        @return: the URL, with a slash at its end; where the address has none, a Unix socket for
+            one, the endpoint and a space, so that a path behind it stands apart.
+        @raise IncorrectParameters: when nothing can listen there, or other machines can reach it
+            that must not.
         """
         try:
             self._port = await self._listener.listen(self._connections)
@@ -120,7 +124,7 @@ class OperatorSite:
         return f"{scheme}://{shown}:{address.port}/"
 
     def closeConnections(self) -> None:
-        """Whoever still may comes again."""
+        """Cut every connection; the port stays open, so that whoever still may connects again."""
         self._connections.abortAll()
 
     async def stop(self) -> None:

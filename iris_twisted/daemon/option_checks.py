@@ -124,7 +124,11 @@ def _check(where: str, parse: Any, *args: Any) -> Any:
 
 
 def settingsFor(found: Values) -> Settings:
-    """What the connections share; each mistake under the name of its option."""
+    """
+    What the connections share.
+
+    @raise IncorrectParameters: naming the option that is wrong.
+    """
     values, where = found.values, found.where
     proxy: str | Proxies
     if values["proxy"] is None:
@@ -132,6 +136,8 @@ def settingsFor(found: Values) -> Settings:
     else:
         proxy = _check(where("proxy"), Proxies, values["proxy"])
     senders = list(values["trusted-sender"])
+    # By themselves first, so that the mistake is told of this option: of the others only the file
+    # of certificates can be wrong still.
     _check(where("trusted-sender"), lambda: Settings(trustedSenders=senders))
     return _check(  # type: ignore[no-any-return]
         where("ca-file"),
@@ -158,6 +164,14 @@ def _needEventManager(found: Values, content: dict[str, Any]) -> None:
 def accountsFor(
     found: Values, content: dict[str, Any], path: str | None, token: str | None
 ) -> list[Account]:
+    """
+    The accounts that the options name, or the files: none in a cluster, and for the demonstration.
+
+    @param content: of the configuration file.
+    @param path: of that file, if there is one.
+    @param token: of the environment or stdin, if there is one.
+    @raise IncorrectParameters: naming what is missing, wrong, or named twice.
+    """
     values, where = found.values, found.where
     if values["cluster"] is not None:
         return []
@@ -213,7 +227,11 @@ def _one(found: Values, token: str | None) -> Account | None:
 
 
 def checkLogin(found: Values, accounts: list[Account]) -> None:
-    """What a login needs besides."""
+    """
+    Whether there is all that accounts without a token or a routing id need besides.
+
+    @raise IncorrectParameters: naming the option that is missing.
+    """
     values, where = found.values, found.where
     byEmail = any(account.email is not None for account in accounts)
     if byEmail and values["auth-manager"] is None:

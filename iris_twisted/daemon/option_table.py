@@ -12,12 +12,13 @@ from typing import Any
 
 import attrs
 
+from ..command_line.help_text import Entry, Section
 from ..errors import IncorrectParameters
 from ..net.durations import checkSeconds
 from ..sinks.formats import FORMATS
 from ..xmpp.events import DIALECTS
 
-__all__ = ["GROUPS", "OPTIONS", "Option"]
+__all__ = ["GROUPS", "OPTIONS", "Option", "helpSections"]
 
 _METAVARS = {"path": "FILE", "seconds": "SECONDS", "count": "N", "share": "SHARE"}
 # Characters of a value that is none.
@@ -180,7 +181,7 @@ _SINKS = (
     Option("spool", "path", "A file in which calls wait for their sinks: what is acknowledged "
            "survives a crash."),
     Option("retry-for", "seconds", "How long a sink is tried before a call is a dead letter; a "
-           "day with --spool, otherwise a minute."),
+           "day with --spool or --cluster, otherwise a minute."),
     Option("forget-keys-after", "seconds", "For how long a call that is told again is known, so "
            "that sinks get it once: a day.", 86_400.0),
     Option("strict-order", "flag", "Let the calls of an account wait while one before them is "
@@ -232,3 +233,16 @@ GROUPS: Mapping[str, Sequence[Option]] = {
     "Many machines": _CLUSTER,
 }
 OPTIONS = tuple(chain.from_iterable(GROUPS.values()))
+
+
+def helpSections(others: Sequence[Entry]) -> list[Section]:
+    """
+    What the help says of all options.
+
+    @param others: those of the command itself, which come last.
+    """
+    found = [
+        Section(heading, [Entry(option.typed, option.words) for option in options])
+        for heading, options in GROUPS.items()
+    ]
+    return [*found, Section("This command", others)]

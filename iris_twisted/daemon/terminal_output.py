@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import io
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from twisted.internet.task import LoopingCall
@@ -53,6 +52,8 @@ def _style(line: str) -> str:
 
 class TerminalOutput:
     """
+    Writes lines of text, and keeps some at the bottom of a terminal.
+
     @param stream: taken now: C{twist} replaces C{sys.stdout} when it starts to log; C{None} for
         one that is closed.
     @param environment: of which C{TERM} and C{NO_COLOR} (no-color.org) count.
@@ -159,7 +160,9 @@ class TerminalOutput:
             self._missing(self._failed(e))
         self._refreshing = LoopingCall(self._refresh, live)
         self._refreshing.clock = steadyTime(reactor)
-        self._refreshing.start(1.0)
+        self._refreshing.start(1.0).addErrback(
+            lambda failure: self._log.failure("the lines at the bottom stay as they are", failure)
+        )
 
     def _refresh(self, live: Live) -> None:
         try:
@@ -169,14 +172,17 @@ class TerminalOutput:
 
     def stop(self) -> None:
         """Leave the terminal as it was."""
-        if self._refreshing is not None:
+        if self._refreshing is not None and self._refreshing.running:
             self._refreshing.stop()
-            self._refreshing = None
+        self._refreshing = None
         live, self._live = self._live, None
         if live is not None:
-            # There may be no terminal any more.
-            with suppress(OSError):
+            try:
                 live.stop()
+            except OSError:
+                pass  # There is no terminal any more.
+            except Exception:
+                self._log.failure("the lines at the bottom could not be taken away")
 
     def _rich(self) -> Any:
         if self._console is None:

@@ -3,7 +3,8 @@ Calls on their way to the sinks: kept until each has taken them.
 """
 
 from .interfaces import IFence, IOutboxStore
-from .outbox import Outbox, OutboxObserver
+from .observer import OutboxObserver
+from .outbox import Outbox
 from .spool import Spool, checkSpool
 from .values import DeadLetter, Place
 

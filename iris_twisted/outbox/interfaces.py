@@ -99,7 +99,11 @@ class IOutboxStore(Interface):
         """
 
     def revive(letters: Iterable[DeadLetter], now: float) -> Deferred[None]:
-        """Try them again, as if they had come now."""
+        """
+        Try those of them again that are still dead letters, as if they had come now.
+
+        @param now: epoch seconds.
+        """
 
     def purge(letters: Iterable[DeadLetter]) -> Deferred[None]:
         """Forget those of them that are still dead letters."""

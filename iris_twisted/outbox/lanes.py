@@ -22,7 +22,8 @@ class Lanes:
     """
     @param serial: whether an account's next call waits until L{next}.
     @ivar ready: what may be given now, in this order; whoever takes it away gives it.
-    @ivar known: the ids of all that is here, or under way and not yet forgotten, with sizes.
+    @ivar known: by the ids of all that is here, or under way and not yet forgotten, the length of
+        each in characters of JSON.
     @ivar skipped: the accounts of which the store has more than is known.
     """
 
@@ -41,7 +42,10 @@ class Lanes:
         return len(self.known) >= _MOST or self._size >= _LARGEST
 
     def put(self, due: Due) -> None:
-        """Another one, the last of its account. What is too much of one is L{skipped}."""
+        """
+        Another one, the last of its account. What an account has beyond the longest lane stays in
+        the store, and the account is in L{skipped}.
+        """
         if not self._serial:
             self._know(due)
             self.ready.append(due)
@@ -63,7 +67,7 @@ class Lanes:
         self._size += size
 
     def next(self, account: str) -> None:
-        """The one of that account that was under way is not any more."""
+        """The one of that account that was under way is not any more: the next one is ready."""
         if not self._serial:
             return
         waiting = self._waiting[account]

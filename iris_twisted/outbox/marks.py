@@ -17,10 +17,13 @@ __all__ = ["Marks"]
 
 class Marks:
     """
+    Tells the store which deliveries a sink has taken: those of one turn of the reactor together,
+    and again while the store does not work.
+
     @param spec: what the sink is called in the store.
-    @param storing: until it is done.
+    @param storing: does the writing, until it is done.
     @param marked: called with deliveries that the store knows as taken now, and how many seconds
-        each took.
+        each attempt took.
     @ivar waiting: how many the sink has, and the store does not know yet: should we die now, or
         lose the store to somebody else, then the sink gets them again.
     """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -21,12 +21,13 @@ from ..sinks.interfaces import INotificationSink
 from ..sinks.record import CallRecord
 from .ages import Ages
 from .interfaces import IOutboxStore
+from .observer import OutboxObserver, tell
 from .sink_worker import SinkWorker
 from .spool import Spool
 from .unkept import Unkept
 from .values import Addition, Due, Place
 
-__all__ = ["Outbox", "OutboxObserver"]
+__all__ = ["Outbox"]
 
 # Seconds between two looks at whether all sinks are done.
 _POLL = 0.05
@@ -36,28 +37,21 @@ def _closed() -> Failure:
     return Failure(NotKept("the outbox is closed"))
 
 
-class OutboxObserver:
-    """Is told what happens; this one does not care."""
-
-    def accepted(self, seconds: float) -> None:
-        """A call may be acknowledged, so long after it came."""
-
-    def repeated(self) -> None:
-        """A call was told again: it is kept already, and may be acknowledged again."""
-
-    def ended(self, sink: str, outcome: str, seconds: float) -> None:
-        """An attempt to give a call to a sink was C{taken}, has C{failed}, or is C{dead}."""
-
-
 class Outbox:
     """
+    Keeps calls, and gives each to all its sinks: at least once, in the order of each account, with
+    backoff while a sink does not take them. What it could not give in time is a dead letter.
+
+    @param reactor: for time and threads.
     @param store: keeps the calls; or the path of a spool, a file for that; C{None} for one in
         memory: then a call is acknowledged only when its durable sinks have it, and the
         platform keeps what they do not take.
-    @param make: makes the sink of a specification.
+    @param make: makes the sink of a specification, as L{makeSink<iris_twisted.sinks.makeSink>}
+        does.
     @param policy: when to try a sink again; C{None} for full jitter up to five minutes.
-    @param retryFor: seconds from a call's arrival until it is a dead letter; C{None} for a
-        day, and for one minute in memory, since somebody waits.
+    @param retryFor: seconds from a call's arrival in which a sink is tried, before the call is a
+        dead letter; 0 for one attempt; C{None} for a day, and for one minute in memory, since
+        somebody waits.
     @param forgetKeysAfter: seconds for which a call is known that is told again, also when
         it was delivered meanwhile. A store that is given has its own.
     @param strictOrder: whether a call of an account waits while one before it is tried again.
@@ -89,20 +83,24 @@ class Outbox:
         self._keeps = store.keeps
         self._make = make
         self._policy = policy or FullJitter(cap=300.0)
-        self._retryFor = retryFor or (24 * 3600.0 if self._keeps else 60.0)
+        if retryFor is None:
+            retryFor = 24 * 3600.0 if self._keeps else 60.0
+        self._retryFor = retryFor
         self._strict = strictOrder
         self._stopped = False
         self._observer = observer or OutboxObserver()
         self._workers: dict[str, SinkWorker] = {}
         self._unkept = Unkept(store, self._accepted, self._arrived)
+        # What came in this turn, and goes to the store in the next one.
         self._coming: list[Addition] = []
-        # By their keys, who waits for calls that are being kept.
+        # By the key of a call, who waits to hear that it may be acknowledged.
         self._arriving: dict[str, list[Deferred[None]]] = {}
 
     def use(self, specs: Iterable[str]) -> None:
         """
-        Make these sinks, and begin with what they are owed from before.
+        Make those of these sinks that are not there yet, and begin with what they are owed.
 
+        @param specs: their specifications, as C{--sink} has them.
         @raise IncorrectParameters: naming what is wrong with one.
         """
         for spec in specs:
@@ -129,12 +127,14 @@ class Outbox:
         """
         A call came, or one that came before is told again: sinks get it once.
 
-        @param specs: whom to give it to, each once however often it is named; all were named to
-            L{use}.
+        @param account: the routing id that was notified.
+        @param notification: as C{onNotification} got it.
+        @param specs: the sinks to give it to, each once however often it is named; all were named
+            to L{use}.
         @param place: by which right, in a cluster.
         @return: fires when the call may be acknowledged; fails with L{NotKept
-            <iris_twisted.errors.NotKept>} when there is no room for it, and with what a
-            sink said when that is the only place where it could have gone.
+            <iris_twisted.errors.NotKept>} when it cannot be stored, or this is stopped, and with
+            what a durable sink said when it was not stored anywhere else.
         @raise ValueError: when a sink is not one of those that L{use} has made.
         """
         if self._stopped:
@@ -148,7 +148,7 @@ class Outbox:
         told: Deferred[None] = Deferred()
         waiting = self._arriving.get(record.key)
         if waiting is not None:
-            self._observer.repeated()
+            tell(self._observer.repeated)
             waiting.append(told)
             return told
         self._arriving[record.key] = [told]
@@ -164,9 +164,18 @@ class Outbox:
             # Done at the end already.
             return
         term = self._store.term()
-        adding = self._store.add(coming)
-        adding.addCallback(self._added, coming, term)
+        adding = maybeDeferred(self._store.add, coming)
+        adding.addCallbacks(
+            self._added, self._notAdded, callbackArgs=(coming, term), errbackArgs=(coming,)
+        )
         adding.addErrback(lambda failure: self._log.failure("a bug in keeping calls", failure))
+
+    def _notAdded(self, failure: Failure, additions: Sequence[Addition]) -> None:
+        """The store has a bug: whoever waits for these calls shall not wait for ever."""
+        self._log.failure("a bug in keeping calls", failure)
+        error = Failure(NotKept(f"the outbox failed by a bug: {type(failure.value).__name__}"))
+        for addition in additions:
+            self._arrived(error, addition.record.key)
 
     def _added(
         self,
@@ -176,7 +185,7 @@ class Outbox:
     ) -> None:
         for result, addition in zip(results, additions, strict=True):
             if result is None:
-                self._observer.repeated()
+                tell(self._observer.repeated)
                 self._arrived(None, addition.record.key)
             elif isinstance(result, NotKept):
                 self._arrived(Failure(result), addition.record.key)
@@ -199,7 +208,7 @@ class Outbox:
             self._workers[spec].give(due, term)
 
     def _accepted(self, record: CallRecord) -> None:
-        self._observer.accepted(self._ages.since(record.received))
+        tell(self._observer.accepted, self._ages.since(record.received))
         self._arrived(None, record.key)
 
     def _arrived(self, result: Failure | None, key: str) -> None:
@@ -210,13 +219,13 @@ class Outbox:
     def _ended(
         self, spec: str, due: Due, outcome: str, seconds: float, error: IrisError | None
     ) -> None:
-        self._observer.ended(self._workers[spec].sink.name, outcome, seconds)
+        tell(self._observer.ended, self._workers[spec].sink.name, outcome, seconds)
         if not self._keeps:
             self._unkept.ended(spec, due, outcome, error)
 
     async def depths(self) -> dict[tuple[str, bool], int]:
         """
-        How many deliveries there are, by the name of their sink and whether they are dead.
+        How many deliveries there are, by the name of their sink and whether they are dead letters.
         Of a sink that is not configured any more the name is C{other}.
 
         @raise NotKept: when the store does not work.
@@ -263,17 +272,21 @@ class Outbox:
             worker.wake()
 
     def refresh(self) -> None:
-        """Somebody else may have what is not under way: begin again with what is in the store."""
+        """Somebody else may have what is not under way: read again what is ours still."""
         for worker in self._workers.values():
             worker.refresh()
 
     def reopen(self) -> None:
-        """Files may have been moved away."""
+        """Files may have been moved away: each sink is told to open its own again."""
         for worker in self._workers.values():
-            worker.sink.reopen()
+            try:
+                worker.sink.reopen()
+            except Exception:
+                # A plugin's, for one: the others are to be told all the same.
+                self._log.failure("the sink {name} did not reopen", name=worker.sink.name)
 
     async def settle(self, seconds: float) -> None:
-        """Wait for what is being given to a sink right now, so long and no longer."""
+        """Wait until no sink is being given anything, so many seconds at most."""
         for _ in range(int(seconds / _POLL)):
             if not any(worker.isGiving for worker in self._workers.values()):
                 return
@@ -281,8 +294,8 @@ class Outbox:
 
     async def stop(self) -> None:
         """
-        Stop giving, and close everything; what is owed is kept, if there is a spool. Otherwise
-        the offers that wait fail with L{NotKept <iris_twisted.errors.NotKept>}.
+        Stop giving, and close everything; what is owed is kept, if the store outlives the process.
+        Otherwise the offers that wait fail with L{NotKept <iris_twisted.errors.NotKept>}.
         """
         for worker in self._workers.values():
             try:

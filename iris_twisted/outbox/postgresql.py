@@ -214,15 +214,20 @@ class PostgreSQLStore(BatchedStore):
         def connect() -> Any:
             connection = _Connection.connect(**parameters, autocommit=True, client_encoding="utf8")
             connection.patience = 2 * patience
-            # Nor does anybody else wait for ever for what this process has locked.
-            for name in (
-                "statement_timeout",
-                "lock_timeout",
-                "idle_in_transaction_session_timeout",
-            ):
-                connection.execute(f"SET {name} = {milliseconds}")
-            # Compiling takes longer than any statement of ours.
-            connection.execute("SET jit = off")
+            try:
+                # Nor does anybody else wait for ever for what this process has locked.
+                for name in (
+                    "statement_timeout",
+                    "lock_timeout",
+                    "idle_in_transaction_session_timeout",
+                ):
+                    connection.execute(f"SET {name} = {milliseconds}")
+                # Compiling takes longer than any statement of ours.
+                connection.execute("SET jit = off")
+            except BaseException:
+                # Otherwise it would stay open for as long as somebody keeps the error.
+                connection.close()
+                raise
             return connection
 
         self._own = _Tables(

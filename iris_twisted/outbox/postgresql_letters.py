@@ -64,7 +64,7 @@ class LetterStatements:
                 reason,
                 CallRecord.stored(key, account, received, text),
             )
-            for id, sink, attempts, reason, key, account, received, text in (self.cursor.fetchall())
+            for id, sink, attempts, reason, key, account, received, text in self.cursor.fetchall()
         ]
 
     def revive(self, letters: Iterable[DeadLetter], now: float) -> None:

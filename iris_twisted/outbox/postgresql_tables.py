@@ -52,7 +52,7 @@ INSERT INTO outbox_calls (id, key, account, received, notification)
 SELECT id, key, account, received, notification FROM given WHERE id IN (SELECT call FROM fresh)
 RETURNING id, key::text
 """
-# Due at once, whatever the clock says later, and in the order of the ids.
+# Due at once (0), whatever the clock says later, and in the order of the ids.
 _OWE = """
 INSERT INTO outbox_deliveries (call, sink, owner, due)
 SELECT call, sink, %s, 0 FROM unnest(%s::bigint[], %s::text[]) AS g (call, sink)
@@ -69,7 +69,7 @@ SELECT g.call, g.sink, %s, coalesce((
 _PUSH_BACK = """
 UPDATE outbox_deliveries d SET due = g.due
 FROM unnest(%s::bigint[], %s::text[], %s::float8[]) AS g (call, sink, due)
-WHERE d.sink = g.sink AND d.due < g.due AND d.call > g.call AND d.call IN (
+WHERE d.owner = %s AND d.sink = g.sink AND d.due < g.due AND d.call > g.call AND d.call IN (
     SELECT id FROM outbox_calls
     WHERE account = (SELECT account FROM outbox_calls WHERE id = g.call)
 )
@@ -127,7 +127,7 @@ def adopt(cursor: Any, fromMember: str, toMember: str | None, most: int) -> int:
     @param toMember: C{None} for nobody's: then each goes to a member that has its sink, as soon
         as that looks.
     @param most: how many at a time.
-    @return: how many there were; fewer than C{most} when there are no more.
+    @return: how many there were; 0 when there are no more, or only such as were skipped.
     """
     cursor.execute(_ADOPT, (toMember, fromMember, most))
     count: int = cursor.rowcount
@@ -239,11 +239,16 @@ class Statements(LetterStatements):
         """Sinks did not take these."""
         rows = [(a.id, a.sink, a.due, a.reason) for a in attempts]
         self.cursor.execute(_FAILED, (*columns(rows, 4), self._member))
-        ours = set(self.cursor.fetchall())
-        again = [(a.id, a.sink, a.due) for a in attempts if a.due is not None]
+        found = set(self.cursor.fetchall())
+        ours = [(a.id, a.sink) in found for a in attempts]
+        again = [
+            (a.id, a.sink, a.due)
+            for a, isOurs in zip(attempts, ours, strict=True)
+            if isOurs and a.due is not None
+        ]
         if self._strict and again:
-            self.cursor.execute(_PUSH_BACK, columns(again, 3))
-        return [(attempt.id, attempt.sink) in ours for attempt in attempts]
+            self.cursor.execute(_PUSH_BACK, (*columns(again, 3), self._member))
+        return ours
 
     def forgetKey(self, key: str) -> None:
         """As if that call had never come."""

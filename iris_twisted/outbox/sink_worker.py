@@ -24,6 +24,7 @@ from ..net.earliest_call import EarliestCall
 from ..net.steady_time import steadyTime
 from ..sinks.interfaces import IAskingSink, INotificationSink, IOrderedSink
 from .attempts import Attempts
+from .failed_attempts import FailedAttempts
 from .interfaces import IOutboxStore
 from .lanes import Lanes
 from .marks import Marks
@@ -46,6 +47,8 @@ _UNMARKED_EACH = 4
 
 class SinkWorker:
     """
+    Gives one sink what it is owed. See the module.
+
     @param spec: what the sink is called in the store.
     @param policy: when to try again.
     @param retryFor: see L{Attempts}.
@@ -72,6 +75,7 @@ class SinkWorker:
         self._store = store
         self._spec = spec
         self._attempts = Attempts(reactor, policy, retryFor)
+        self._failures = FailedAttempts(reactor, sink.name)
         self._ended = ended
         self._strict = strictOrder
         # A sink that keeps the order by itself gets many calls of an account at a time.
@@ -81,7 +85,7 @@ class SinkWorker:
         self._marks = Marks(reactor, store, spec, self._storing, self._marked)
         # In which term of the store's all was read that is known here; none at the beginning.
         self._term: int | None = None
-        # Whether the store may hold what is due and not known here.
+        # Whether the store may hold what is due and not in C{_lanes}.
         self._more = True
         # Whether the store may hold what is due later.
         self._waitsForDate = True
@@ -96,7 +100,7 @@ class SinkWorker:
     # What may be asked of it
 
     def wake(self) -> None:
-        """Something may be due that is not known here."""
+        """Something may be due in the store that is not known here: read it, when that is next."""
         self._more = True
         if self._looking:
             self._lookAgain = True
@@ -132,6 +136,7 @@ class SinkWorker:
         """Leave what is under way to the next start, and close the sink."""
         self._stopped = True
         self._nextLook.cancel()
+        self._failures.stop()
         for taking in list(self._taking.values()):
             taking.cancel()
         self._marks.write()
@@ -197,6 +202,7 @@ class SinkWorker:
                 self.wake()
 
     def _renewDates(self) -> None:
+        """While nothing waits for its date, dates may be those of the wall clock again."""
         if not self._waitsForDate and not self._lanes.known:
             self._attempts.renew()
 
@@ -211,7 +217,7 @@ class SinkWorker:
     def _pump(self) -> None:
         """Give the sink as much as it takes."""
         if self._pumping or self._stopped:
-            # Below, whoever took it at once is in the loop already.
+            # A sink that takes at once comes here from within the loop below, which goes on.
             return
         self._pumping = True
         try:
@@ -244,6 +250,8 @@ class SinkWorker:
         self._pump()
 
     def _marked(self, taken: Sequence[tuple[Due, float]]) -> None:
+        if self._failures.areTold:
+            self._failures.taken()
         for due, seconds in taken:
             self._done(due, "taken", seconds, None)
         self._pump()
@@ -269,14 +277,16 @@ class SinkWorker:
         self._pump()
 
     def _done(self, due: Due, outcome: str, seconds: float, error: IrisError | None) -> None:
-        """It stands in the store as it is."""
+        """The store knows how an attempt ended."""
         self._lanes.forget(due.id)
         self._ended(due, outcome, seconds, error)
         if self._lanes.wantsMoreOf(due.record.account):
             self.wake()
 
     def _failed(self, due: Due, error: IrisError, again: float | None, seconds: float) -> None:
-        self._tell(due, error, again)
+        # It may have been written down late: the disk was full, for one.
+        delay = None if again is None else max(0.0, again - self._attempts.now())
+        self._failures.failed(due, error, delay)
         if self._strict:
             if again is not None:
                 # The later ones are due with it now, and read again then.
@@ -288,18 +298,3 @@ class SinkWorker:
             self._waitsForDate = True
             self._lookAt(again)
         self._pump()
-
-    def _tell(self, due: Due, error: IrisError, again: float | None) -> None:
-        if again is None:
-            self._log.error(
-                "{reason}: the call {key} for {account} is a dead letter",
-                reason=error.message,
-                key=due.record.key,
-                account=due.record.account,
-            )
-        else:
-            self._log.warn(
-                "{reason}: trying again in {wait:.1f} seconds",
-                reason=error.message,
-                wait=again - self._attempts.now(),
-            )

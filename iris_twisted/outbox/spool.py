@@ -5,6 +5,7 @@ hears that it was made.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -16,10 +17,31 @@ from ..errors import IncorrectParameters
 from .batched_store import BatchedStore
 from .tables import Tables
 
-__all__ = ["Spool", "checkSpool", "openTables"]
+__all__ = ["Spool", "checkSpool", "mayPass", "openTables"]
 
 # Milliseconds that another process, iris-outbox for one, may hold the tables.
 _PATIENCE = 5000
+# What ends by itself, or when somebody makes room: the configuration need not change for it.
+_PASSING = (
+    *(errno.EAGAIN, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    *(errno.ENOSPC, errno.EFBIG),
+)
+_SQLITE_PASSING = (
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED),
+    sqlite3.SQLITE_NOMEM,
+)
+
+
+def mayPass(error: IncorrectParameters) -> bool:
+    """
+    Whether what could not be opened may be opened later as it is: its disk is full, for one, or
+    another process has it.
+    """
+    cause = error.__cause__
+    if isinstance(cause, sqlite3.Error):
+        # The low byte of an extended code is what it extends.
+        return getattr(cause, "sqlite_errorcode", 0) & 0xFF in _SQLITE_PASSING
+    return isinstance(cause, OSError) and cause.errno in _PASSING
 
 
 def openTables(
@@ -53,7 +75,7 @@ def openTables(
             raise
     except (OSError, sqlite3.Error) as e:
         reason = e.strerror if isinstance(e, OSError) else str(e)
-        raise IncorrectParameters(f"the outbox {path!r} cannot be opened: {reason}") from None
+        raise IncorrectParameters(f"the outbox {path!r} cannot be opened: {reason}") from e
     return connection, tables
 
 
@@ -62,12 +84,12 @@ def _locked(path: str) -> int:
     try:
         lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as e:
-        raise IncorrectParameters(f"the outbox {path!r} cannot be opened: {e.strerror}") from None
+        raise IncorrectParameters(f"the outbox {path!r} cannot be opened: {e.strerror}") from e
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as e:
         os.close(lock)
-        raise IncorrectParameters(f"another process has the outbox {path!r}") from None
+        raise IncorrectParameters(f"another process has the outbox {path!r}") from e
     return lock
 
 

@@ -17,14 +17,17 @@ from ..net.steady_time import steadyTime
 
 __all__ = ["StoreRetry"]
 
-# Seconds to wait when the store does not work.
+# Seconds until the next attempt when the store does not work.
 _MEND = 2.0
 
 
 class StoreRetry:
     """
-    @param name: whose work it is, for the log.
-    @ivar writing: how much is not written down yet.
+    Runs work in a store again, every two seconds, while it fails with L{NotKept}. Of an outage the
+    first failure is logged.
+
+    @param name: of the sink whose work it is, for the log.
+    @ivar writing: how many calls of L{write} are not done yet.
     """
 
     _log = Logger()
@@ -38,7 +41,7 @@ class StoreRetry:
         self._stopped = False
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run that until it is done, or until L{stop}."""
+        """Run a coroutine until it is done, or until L{stop}, which cancels it."""
         if self._stopped:
             work.close()
             return
@@ -56,7 +59,12 @@ class StoreRetry:
         self._log.failure("a bug in delivering to {name}", failure, name=self._name)
 
     async def do(self, work: Callable[[], Deferred[Any]]) -> Any:
-        """Do that, as soon as it works; its result."""
+        """
+        Do that, as soon as the store works.
+
+        @param work: begins an attempt.
+        @return: the result of the attempt that did not fail with L{NotKept}.
+        """
         while True:
             try:
                 result = await work()
@@ -74,7 +82,7 @@ class StoreRetry:
 
     def write(self, work: Callable[[], Deferred[Any]], then: Callable[[], None]) -> None:
         """
-        The same, of what nobody waits for.
+        The same as L{do}, where nobody waits for it.
 
         @param then: called when it is done, unless L{stop} was called before.
         """
@@ -90,12 +98,9 @@ class StoreRetry:
             done(await self.do(work))
 
         def failed(failure: Failure) -> None:
-            error = failure.value
-            if not isinstance(error, NotKept):
-                failure.raiseException()
-            else:
-                self._tell(error)
-                self.start(later())
+            failure.trap(NotKept)
+            self._tell(failure.value)  # type: ignore[arg-type]
+            self.start(later())
 
         # Not a coroutine from the beginning: almost always it works, and there are many.
         work().addCallbacks(done, failed).addErrback(self._bug)

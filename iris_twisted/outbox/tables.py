@@ -116,7 +116,9 @@ class Tables:
             next += 1
             ids.append(next)
             known.add(record.key)
-            calls.append((next, record.key, record.account, record.received, record.text))
+            if addition.sinks:
+                # What nobody is owed would never go.
+                calls.append((next, record.key, record.account, record.received, record.text))
             seen.append((record.key, next, record.received))
             deliveries += [(next, sink) for sink in addition.sinks]
         many = self._connection.executemany
@@ -240,9 +242,10 @@ class Tables:
         ]
 
     def revive(self, letters: Iterable[DeadLetter], now: float) -> None:
-        """Try them again, as if they had come now."""
+        """Try those of them again that are still dead letters, as if they had come now."""
         self._connection.executemany(
-            "UPDATE deliveries SET due = 0, attempts = 0, revived = ? WHERE call = ? AND sink = ?",
+            "UPDATE deliveries SET due = 0, attempts = 0, revived = ? "
+            "WHERE call = ? AND sink = ? AND due IS NULL",
             [(now, letter.id, letter.sink) for letter in letters],
         )
 

@@ -20,8 +20,11 @@ __all__ = ["Unkept"]
 
 class Unkept:
     """
+    Knows of each call in a store in memory which durable sinks do not have it yet.
+
     @param accepted: called with each call that all of its durable sinks have.
-    @param refused: called with why one of them will never have it, and the call's key.
+    @param refused: called with why one of them will never have it, and the call's key; then it is
+        not kept, and may be told again.
     """
 
     def __init__(
@@ -33,17 +36,26 @@ class Unkept:
         self._store = store
         self._accepted = accepted
         self._refused = refused
-        # The key of a call, and who must still take it.
+        # By the id of a call, its key and the sinks that must still take it.
         self._waiting: dict[int, tuple[str, set[str]]] = {}
 
     def add(self, id: int, key: str, sinks: set[str]) -> None:
-        """A call waits for these sinks, one at least."""
+        """
+        A call waits for these sinks, one at least.
+
+        @param id: what the store calls it.
+        """
         self._waiting[id] = key, sinks
 
     def ended(self, spec: str, due: Due, outcome: str, error: IrisError | None) -> None:
-        """See L{SinkWorker<iris_twisted.outbox.sink_worker.SinkWorker>}."""
+        """
+        An attempt has ended: see C{ended} of
+        L{SinkWorker<iris_twisted.outbox.sink_worker.SinkWorker>}.
+
+        @param spec: of the sink.
+        """
         if outcome == "dead":
-            # Nobody can look at it there.
+            # In memory nobody can look at a dead letter: it goes.
             self._ignore(self._store.taken([(due.id, spec)]))
         _, owed = self._waiting.get(due.id, ("", set[str]()))
         if spec not in owed or outcome == "failed":

@@ -31,8 +31,8 @@ class Addition:
     """
     A call to be kept.
 
-    @ivar sinks: who is owed it, as they are configured; one may hold a secret.
-    @ivar place: by which right, where somebody else may have it by now.
+    @ivar sinks: who is owed it, as they are configured, each once; one may hold a secret.
+    @ivar place: by which right, in a cluster: somebody else may hold it by now.
     """
 
     record: CallRecord
@@ -62,6 +62,7 @@ class Due:
     """
     A delivery to be made.
 
+    @ivar id: the call's.
     @ivar attempts: how many were made before.
     @ivar revived: when it was a dead letter and is tried again since, epoch seconds.
     """
@@ -75,9 +76,9 @@ class Due:
 @attrs.frozen
 class Look:
     """
-    What a sink is to be given.
+    What a sink is to be given, as a look into the store finds it.
 
-    @ivar due: now, in this order.
+    @ivar due: what is due now, in this order.
     @ivar next: when something else is due, epoch seconds; C{None} where nothing is.
     """
 
@@ -90,6 +91,8 @@ class DeadLetter:
     """
     A delivery that was given up.
 
+    @ivar id: the call's.
+    @ivar reason: what the sink said at the last attempt, for an operator, without a secret.
     @ivar sink: as it was configured; a webhook's may hold a secret.
     """
 

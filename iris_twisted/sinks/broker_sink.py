@@ -24,9 +24,11 @@ _Connection = TypeVar("_Connection", bound=SinkConnection)
 @implementer(ICheckedSink)
 class BrokerSink(Generic[_Connection]):
     """
-    Opens its connection when somebody asks for it, or gives it a call; L{take}, L{_open} and, if
-    it has a password, L{_readPassword} are a subclass's.
+    Opens its connection when it is checked, or given the first call, and again after a loss. A
+    subclass has L{take}, L{_open} and, if it has a password, L{_readPassword}; it gets the
+    connection from C{await self._kept.get()}.
 
+    @param name: as L{INotificationSink<iris_twisted.interfaces.INotificationSink>} says.
     @param timeout: seconds that opening it may take.
     """
 

@@ -18,17 +18,20 @@ from ..net.durations import checkSeconds
 from ..net.loopback import isLoopback
 from ..net.secret_files import readSecretFile
 
-__all__ = ["TLS_PARAMETERS", "BrokerUrl", "readParameters", "requireExtra"]
+__all__ = ["TLS_PARAMETERS", "BrokerUrl", "readParameters", "readSeconds", "requireExtra"]
 
-# Of the URL of a broker that may ask for a certificate.
+# The parameters of a broker that may ask for a client certificate.
 TLS_PARAMETERS = ("certificate-file", "key-file")
 
 
 def requireExtra(kind: str, module: str, library: str) -> None:
     """
-    @param kind: the sink's, and of the extra that has its library.
-    @param module: of the library.
-    @raise IncorrectParameters: when that is not installed; nothing is imported.
+    See that a library is installed, without importing it.
+
+    @param kind: the name of the sink, and of the extra of iris-twisted that brings the library.
+    @param module: what is imported of the library.
+    @param library: its name on PyPI.
+    @raise IncorrectParameters: when it is not installed.
     """
     if importlib.util.find_spec(module) is None:
         raise IncorrectParameters(
@@ -65,12 +68,29 @@ def readParameters(kind: str, query: str, known: Collection[str]) -> dict[str, s
     return found
 
 
+def readSeconds(kind: str, parameters: Mapping[str, str], name: str, default: float) -> float:
+    """
+    A parameter that is a duration, in seconds.
+
+    @raise IncorrectParameters: when it is no number above zero.
+    """
+    text = parameters.get(name)
+    if text is None:
+        return default
+    try:
+        return checkSeconds(name, float(text))
+    except ValueError:  # Which IncorrectParameters is too.
+        raise IncorrectParameters(
+            f"sink {kind}: {name} must be a number of seconds above zero, not {text!r}"
+        ) from None
+
+
 @attrs.frozen
 class BrokerUrl:
     """
-    Where a broker is, checked.
+    The URL of a broker, checked.
 
-    @ivar kind: the sink's.
+    @ivar kind: the sink's name, as in C{amqp:...}.
     @ivar secure: whether it is spoken to by TLS.
     @ivar path: behind host and port, percent-encoded as it came.
     @ivar user: C{None} for none.
@@ -161,31 +181,19 @@ class BrokerUrl:
         return certificate
 
     def seconds(self, name: str, default: float) -> float:
-        """
-        A parameter that is a duration.
-
-        @raise IncorrectParameters: when it is none above zero.
-        """
-        text = self.parameters.get(name)
-        if text is None:
-            return default
-        try:
-            return checkSeconds(name, float(text))
-        except ValueError:  # Which IncorrectParameters is too.
-            raise IncorrectParameters(
-                f"sink {self.kind}: {name} must be a number of seconds above zero, not {text!r}"
-            ) from None
+        """See L{readSeconds}."""
+        return readSeconds(self.kind, self.parameters, name, default)
 
     def count(self, name: str, default: int) -> int:
         """
         A parameter that is a whole number.
 
-        @raise IncorrectParameters: when it is none above zero.
+        @raise IncorrectParameters: when it is none above zero, or longer than any that makes sense.
         """
         text = self.parameters.get(name)
         if text is None:
             return default
-        if not (text.isascii() and text.isdigit() and int(text[:18]) > 0 and len(text) < 18):
+        if not (text.isascii() and text.isdigit() and len(text) < 18 and int(text) > 0):
             raise IncorrectParameters(
                 f"sink {self.kind}: {name} must be a whole number above zero, not {text!r}"
             )

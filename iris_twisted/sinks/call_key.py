@@ -21,7 +21,8 @@ NAMESPACE = uuid.UUID("5d0f33d2-a161-4d29-9cac-3cd721b1ac40")
 _ALIASES = {"roomId": "roomid", "routingId": "routingid", "traceId": "traceid"}
 # Where it was sent, and over which server: one session may hear another than the next.
 _ADDRESSES = frozenset(("id", "rtcserver", "to", "xmlns"))
-# What is made anew whenever a call is told: tokens, and times until which they count.
+# Parts of the names of what is made anew whenever a call is told: tokens, and times until which
+# they count.
 _FLEETING = ("token", "time", "expir")
 
 
@@ -51,6 +52,8 @@ def _fields(notification: Mapping[str, Any]) -> dict[str, Any]:
     }
     for alias, name in _ALIASES.items():
         value = notification.get(alias, "")
+        # An alias stands for its name where that is missing, and for itself where both are there
+        # and say different things.
         if value != "" and fields.setdefault(name, value) != value:
             fields[alias] = value
     return fields

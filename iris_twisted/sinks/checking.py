@@ -19,8 +19,9 @@ _log = Logger()
 
 async def checkSinks(sinks: Iterable[INotificationSink]) -> None:
     """
-    Ask those that can be asked, all at a time. One whose place does not answer is logged:
-    it takes calls when it does. It may be cancelled.
+    Ask those that provide L{ICheckedSink}, all at a time. One whose place does not answer, or whose
+    C{check} fails by a bug, is logged: it takes calls when it can. Cancelling this cancels all that
+    have not answered.
 
     @raise IncorrectParameters: the first mistake that only an operator cures, when all have
         answered.
@@ -37,6 +38,8 @@ async def checkSinks(sinks: Iterable[INotificationSink]) -> None:
         except CancelledError:
             for _, other in asked:
                 other.cancel()
+                # Nobody is told any more what became of them.
+                other.addErrback(lambda failure: None)
             raise
         except IrisError as e:
             _log.warn("{reason}; calls wait until it answers", reason=e.message)

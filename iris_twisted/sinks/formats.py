@@ -81,7 +81,7 @@ class CloudEventsFormat:
     def encode(self, record: CallRecord) -> Encoded:
         attributes = eventAttributes(record)
         if self.binary:
-            return Encoded("application/json", _json(record.notification), attributes)
+            return Encoded("application/json", record.text.encode(), attributes)
         event = {
             **attributes,
             "datacontenttype": "application/json",

@@ -21,6 +21,9 @@ _Result = TypeVar("_Result")
 
 class Batches(Generic[_Item, _Result]):
     """
+    What is submitted while a batch is under way is the next batch.
+
+    @param reactor: for the time.
     @param work: called with the items of a batch, not again before its Deferred fired; that
         gives a result for each, in their order, or a C{Failure} for one that failed alone.
         When it fails, all of the batch failed.
@@ -49,7 +52,8 @@ class Batches(Generic[_Item, _Result]):
 
     def submit(self, item: _Item) -> Deferred[_Result]:
         """
-        @return: fires with the item's result when its batch is done; fails as that did.
+        @return: fires with the item's result when its batch is done; fails as that did, or as the
+            item did. Cancelling it ends the waiting, and not the work.
         """
         done: Deferred[_Result] = Deferred()
         self._waiting.append((item, done))
@@ -60,7 +64,7 @@ class Batches(Generic[_Item, _Result]):
         return done
 
     def idle(self) -> Deferred[None]:
-        """Fires when nothing is under way."""
+        """Fires when nothing is under way, and everybody has heard what became of theirs."""
         idle: Deferred[None] = Deferred()
         if self._busy:
             self._idle.append(idle)
@@ -85,18 +89,24 @@ class Batches(Generic[_Item, _Result]):
                 done.errback(result)
             else:
                 done.callback(result)
+        self._tellIdle()
 
     def _failed(self, failure: Failure, batch: list[tuple[_Item, Deferred[_Result]]]) -> None:
         self._next()
         for _, done in batch:
             done.errback(failure)
+        self._tellIdle()
 
     def _next(self) -> None:
         self._began = None
-        if self._waiting:
+        self._busy = bool(self._waiting)
+        if self._busy:
             self._begin()
+
+    def _tellIdle(self) -> None:
+        # Not before the results are told: whoever gets one may submit something else.
+        if self._busy:
             return
-        self._busy = False
         idle, self._idle = self._idle, []
         for waiting in idle:
             waiting.callback(None)
@@ -104,6 +114,9 @@ class Batches(Generic[_Item, _Result]):
 
 class GroupCommit(Batches[_Item, _Result]):
     """
+    Batches of work that blocks, and so is done in a thread.
+
+    @param reactor: for the time and its pool of threads.
     @param commit: called in a thread with the items of a batch, never twice at a time; gives
         a result for each, in their order, or a C{Failure} for one that failed alone. When
         it raises, all of the batch failed.

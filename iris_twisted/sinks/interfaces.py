@@ -1,5 +1,5 @@
 """
-The interfaces of what stands beside the house: where calls go.
+The interfaces of sinks, and of the plugins that make them.
 
 What a sink promises is numbered below; L{iris_twisted.sinks.testing.SinkConformance} has a test
 for each number, and runs on any sink.

@@ -15,9 +15,8 @@ from zope.interface import implementer
 
 from ..connection.settings import Settings
 from ..errors import IncorrectParameters, IrisError, NotTaken
-from ..net.durations import checkSeconds
 from ..net.loopback import isLoopback
-from .broker_url import readParameters, requireExtra
+from .broker_url import readParameters, readSeconds, requireExtra
 from .context import SinkContext
 from .interfaces import (
     ICheckedSink,
@@ -47,8 +46,9 @@ class KafkaSink:
     their order in one partition, since the producer is idempotent: what librdkafka sends again
     comes before what was behind it. The report that all replicas in sync have it takes it.
 
-    @param read: gives the settings, of a file for one; raises L{IncorrectParameters}.
-    @param timeout: seconds.
+    @param read: gives the settings, of a file for one, of which C{message.timeout.ms} bounds a
+        call; raises L{IncorrectParameters}.
+    @param timeout: seconds that L{check} may take.
     """
 
     durable = True
@@ -183,15 +183,11 @@ class KafkaSinks:
                 "sink kafka needs brokers and a topic: kafka:HOST:PORT,HOST:PORT/TOPIC"
             )
         parameters = readParameters(self.name, query, _PARAMETERS)
-        try:
-            timeout = checkSeconds("timeout", float(parameters.get("timeout", "10")))
-            if timeout > _LONGEST_TIMEOUT:
-                raise ValueError("timeout")
-        except ValueError:  # Which IncorrectParameters is too.
+        timeout = readSeconds(self.name, parameters, "timeout", 10.0)
+        if timeout > _LONGEST_TIMEOUT:
             raise IncorrectParameters(
-                "sink kafka: timeout must be a number of seconds above zero, at most "
-                f"{_LONGEST_TIMEOUT}"
-            ) from None
+                f"sink kafka: timeout must be at most {_LONGEST_TIMEOUT} seconds"
+            )
         requireExtra(self.name, "confluent_kafka", "confluent-kafka")
         return KafkaSink(
             f"kafka:{brokers}/{topic}",

@@ -143,14 +143,17 @@ class KafkaProducer:
                 timestamp=message.timestamp,
                 on_delivery=partial(self._delivered, message),
             )
-        except (KafkaException, BufferError) as e:
+        except Exception as e:
             self._produced -= 1
             with self._changed:
                 self._underWay -= 1
             if isinstance(e, BufferError):
                 message.done.errback(NotTaken(f"{self._name}: its queue is full", cause=e))
-            else:
+            elif isinstance(e, KafkaException):
                 message.done.errback(self._outcome(errorOf(e)))
+            else:
+                # Otherwise the thread would wait for a report that nobody makes.
+                message.done.errback(e)
 
     def _continue(self) -> None:
         """Suspects one at a time, when nothing else is under way; then all that was held."""
@@ -238,6 +241,7 @@ class KafkaProducer:
         @return: fires when it is there; fails with L{IncorrectParameters} when somebody has
             to change something, with L{NotTaken} when nobody answered in so many seconds.
         """
+        # What is wrong with the brokers is told to the thread that polls: it must not sleep now.
         with self._changed:
             self._underWay += 1
             self._asked += 1

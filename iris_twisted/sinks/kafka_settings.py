@@ -14,22 +14,26 @@ from ..errors import IncorrectParameters
 
 __all__ = ["OURS", "ProducerSettings", "readSettings"]
 
-# What the promise of this sink rests on.
+# Settings that the promise of this sink rests on, and so are always ours; the brokers stand in the
+# specification.
 OURS = {
     "acks": "all",
     "enable.idempotence": "true",
     "bootstrap.servers": "",
 }
+# Other names of the same.
 _SAME = {
     "delivery.timeout.ms": "message.timeout.ms",
     "metadata.broker.list": "bootstrap.servers",
     "request.required.acks": "acks",
 }
+# What must not be set at all, and why.
 _NEVER = {
     "bootstrap.servers": "the brokers stand in the sink",
     "message.timeout.ms": "the timeout stands in the sink",
     "transactional.id": "each call is taken by itself",
 }
+# Characters.
 _LONGEST_FILE = 64 * 1024
 
 
@@ -37,16 +41,19 @@ def readSettings(path: str) -> dict[str, str]:
     """
     librdkafka's settings of a file: C{name=value} a line, C{#} for remarks.
 
-    @raise IncorrectParameters: naming the line that is none; its value may be a secret.
+    @raise IncorrectParameters: naming the file, and the line that is none or must not be there; a
+        value may be a secret, and is not repeated.
     """
     try:
         with open(path, encoding="utf-8") as file:
-            text = file.read(_LONGEST_FILE)
+            text = file.read(_LONGEST_FILE + 1)
     except (OSError, ValueError) as e:
         reason = e.strerror if isinstance(e, OSError) else "it is no text"
         raise IncorrectParameters(
             f"sink kafka: the settings in {path!r} cannot be read: {reason}"
         ) from None
+    if len(text) > _LONGEST_FILE:
+        raise IncorrectParameters(f"sink kafka: {path!r} is too large to hold settings")
     settings: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()

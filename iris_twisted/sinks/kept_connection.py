@@ -46,11 +46,14 @@ _Connection = TypeVar("_Connection", bound=SinkConnection)
 
 class KeptConnection(Generic[_Connection]):
     """
+    One attempt to open it at a time, whoever waits; after a failure, and after a loss, none before
+    the policy says so: until then whoever asks is told of the failure.
+
     @param name: the sink's, for errors.
     @param open: opens one; fails with L{IncorrectParameters} when somebody has to change
         something before it can be.
     @param timeout: seconds that this may take.
-    @param policy: how soon it is tried again.
+    @param policy: how soon it is tried again; C{None} for full jitter up to 30 seconds.
     """
 
     _log = Logger()
@@ -73,7 +76,9 @@ class KeptConnection(Generic[_Connection]):
         self._isOpening = False
         self._waiting: list[Deferred[_Connection]] = []
         self._attempts = 0
+        # Steady seconds; 0 before the first attempt.
         self._notBefore = 0.0
+        # What the last attempt failed with, or that the connection was lost.
         self._error: IrisError = NotTaken(f"{name} is not connected")
         self._stopped = False
 
@@ -81,7 +86,7 @@ class KeptConnection(Generic[_Connection]):
         """
         The connection, when it is open.
 
-        @raise NotTaken: when it cannot be opened, or not yet again.
+        @raise NotTaken: when it cannot be opened, or not yet again: C{retryAfter} says when.
         """
         try:
             return await self.ask()
@@ -99,9 +104,8 @@ class KeptConnection(Generic[_Connection]):
             return self._connection
         if self._stopped:
             raise NotTaken(f"{self._name} is stopped")
-        if not self._isOpening:
-            if self._left() > 0:
-                raise self._failure()
+        if not self._isOpening and self._left() > 0:
+            raise self._failure()
         waiting: Deferred[_Connection] = Deferred(self._waiting.remove)
         self._waiting.append(waiting)
         if not self._isOpening:

@@ -31,7 +31,7 @@ _NO_FILE = "it is no regular file, so it keeps no calls"
 @implementer(IOrderedSink)
 class StdoutSink:
     """
-    Writes to stdout. Whoever reads there may lose what was written: not durable.
+    Writes a call a line to stdout. Whoever reads there may lose what was written: not durable.
     """
 
     name = "stdout"
@@ -66,9 +66,10 @@ def _cannotWrite(what: str, error: Exception) -> NotTaken:
 @implementer(IOrderedSink)
 class FileSink:
     """
-    Appends to a file, which is flushed to the disk before a call counts as taken.
+    Appends a call a line to a file, which is flushed to the disk (fsync) before a call counts as
+    taken. What is given while that is under way is written and flushed together.
 
-    @param path: is made with the mode 0600 when there is none.
+    @param path: absolute. The file is made, with the mode 0600, when there is none.
     """
 
     durable = True
@@ -101,12 +102,13 @@ class FileSink:
         return self._commits.idle().addCallback(lambda _: self._close())
 
     def _close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        # Linux closes it even where close() fails, and gives its number to the next one.
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
 
     def _append(self, lines: Sequence[bytes]) -> list[None]:
-        """In a thread, one at a time."""
+        """Called in a thread, never twice at a time."""
         if self._reopen:
             self._reopen = False
             self._close()

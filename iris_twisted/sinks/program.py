@@ -49,10 +49,11 @@ class _Run(ProcessProtocol):
 
     transport: Any
 
-    def __init__(self, name: str, data: bytes) -> None:
+    def __init__(self, reactor: Any, name: str, data: bytes) -> None:
         self.done: Deferred[None] = Deferred(lambda _: self.kill())
         self.exited: Deferred[None] = Deferred()
         self.late = False
+        self._time = steadyTime(reactor)
         self._name = name
         self._data = data
 
@@ -70,7 +71,9 @@ class _Run(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         if self.late:
-            self._closePipe()
+            # Not at once: a reactor that starts reaps what has ended already, and trial takes a
+            # test that ends in that moment for one that did not.
+            self._time.callLater(0, self._closePipe)
 
     def _closePipe(self) -> None:
         """
@@ -122,7 +125,7 @@ class ExecSink:
         self._running: set[_Run] = set()
 
     def take(self, record: CallRecord) -> Deferred[None]:
-        run = _Run(self.name, self._format.encode(record).body + b"\n")
+        run = _Run(self._reactor, self.name, self._format.encode(record).body + b"\n")
         try:
             self._reactor.spawnProcess(
                 run, self._words[0], self._words, env=_environment(), childFDs={0: "w", 1: 2, 2: 2}

@@ -48,14 +48,21 @@ class CallRecord:
         """
         The record of a call that came now.
 
-        @raise ValueError: when it holds what JSON cannot; C{TypeError} likewise.
+        @param now: epoch seconds.
+        @raise ValueError: when it holds what JSON cannot; C{TypeError} likewise, and
+            C{RecursionError} when it is nested too deep.
         """
         key, text = callKey(account, notification), _encode(notification)
         return cls(key, account, now, notification, text)
 
     @classmethod
     def stored(cls, key: str, account: str, received: float, text: str) -> CallRecord:
-        """A record of which the notification is L{text}."""
+        """
+        A record as it was kept.
+
+        @param received: epoch seconds.
+        @param text: the notification as JSON.
+        """
         return cls(key, account, received, json.loads(text), text)
 
     @property

@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable, Coroutine
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -43,6 +44,7 @@ __all__ = ["WebhookSink", "WebhookSinks", "readSecret", "signature"]
 # What of the 4xx can be cured by waiting (Request Timeout, Too Early, Too Many Requests), or by
 # somebody: a login that is missing, of ours or for the proxy, or a permission.
 _LATER = (401, 403, 407, 408, 425, 429)
+# Seconds, whatever Retry-After says.
 _LONGEST_WAIT = 3600.0
 # What a header of a CloudEvent holds as it is.
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F))).replace("%", "").replace('"', "")
@@ -77,15 +79,23 @@ def _encoded(value: str) -> str:
 
 
 def _retryAfter(answer: Answer, now: float) -> float | None:
-    """RFC 9110 section 10.2.3: seconds, or a date."""
+    """
+    RFC 9110 section 10.2.3: seconds, or a date.
+
+    @param now: epoch seconds.
+    @return: seconds, an hour at most; C{None} when nothing is said, or nothing that can be read.
+    """
     text = answer.headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), _LONGEST_WAIT)
     try:
-        until = parsedate_to_datetime(text).timestamp()
+        until = parsedate_to_datetime(text)
+        if until.tzinfo is None:
+            # The oldest of the three forms (section 5.6.7), asctime's, names no zone: it is UTC.
+            until = until.replace(tzinfo=UTC)
+        return min(max(0.0, until.timestamp() - now), _LONGEST_WAIT)
     except (ValueError, OverflowError):
         return None
-    return min(max(0.0, until - now), _LONGEST_WAIT)
 
 
 @implementer(IAskingSink, ICheckedSink)
@@ -97,6 +107,7 @@ class WebhookSink:
     sides must accept each other's certificate.
 
     @param url: where to, checked already.
+    @param origin: what may be shown of it.
     """
 
     durable = True

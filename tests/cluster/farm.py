@@ -19,11 +19,10 @@ from twisted.logger import Logger
 from twisted.trial.unittest import SkipTest, TestCase
 
 from iris_twisted.cluster import accounts, schema
-from iris_twisted.cluster.accounts import ClusterAccount
 from iris_twisted.cluster.conninfo import connect
 from iris_twisted.cluster.key_file import Keys, addKey
 from iris_twisted.cluster.overview import statusOf
-from iris_twisted.cluster.values import LEASE
+from iris_twisted.cluster.values import LEASE, ClusterAccount
 from iris_twisted.errors import DatabaseFailed
 from iris_twisted.sandbox import Sandbox, platform, startSandbox
 from iris_twisted.sandbox.platform import Platform

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["scaled"]
+__all__ = ["ACCOUNTS", "RATE", "scaled"]
 
 _SCALE = float(os.environ.get("IRIS_CLUSTER_SCALE", "1"))
 
@@ -15,3 +15,9 @@ _SCALE = float(os.environ.get("IRIS_CLUSTER_SCALE", "1"))
 def scaled(number: int, least: int) -> int:
     """So many, of something of which a part is enough for a look, but not less than that."""
     return max(least, round(number * _SCALE))
+
+
+# Of most faults.
+ACCOUNTS = scaled(300, 40)
+# Calls a second.
+RATE = 40

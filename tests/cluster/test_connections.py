@@ -12,9 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from iris_twisted.cluster.accounts import ClusterAccount, Kept
 from iris_twisted.cluster.connections import Connections
-from iris_twisted.cluster.values import Place
+from iris_twisted.cluster.values import ClusterAccount, Kept, Place
 from iris_twisted.daemon.accounts import Account
 from iris_twisted.daemon.configuration import Configuration
 from iris_twisted.daemon.interfaces import IAccountSet

@@ -15,11 +15,11 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from zope.interface.verify import verifyObject
 
 from iris_twisted.cluster import accounts
-from iris_twisted.cluster.accounts import ClusterAccount
 from iris_twisted.cluster.conninfo import connect
 from iris_twisted.cluster.daemon_member import DaemonMember
 from iris_twisted.cluster.interfaces import IPlaceRunner
 from iris_twisted.cluster.key_file import Keys
+from iris_twisted.cluster.values import ClusterAccount
 from iris_twisted.daemon.configuration import Configuration
 from iris_twisted.daemon.interfaces import ICluster
 from iris_twisted.errors import IncorrectParameters

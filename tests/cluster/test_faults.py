@@ -1,6 +1,6 @@
 """
-What must hold whatever happens to members and to their database: real processes, real signals,
-a real PostgreSQL.
+What must hold whatever happens to members: real processes, real signals, a real PostgreSQL.
+C{test_database_faults} has what happens to their database.
 
 Ten kills with 1,000 accounts of each kind; the rest with 300 accounts. Calls come all the time.
 What was measured stands in trial's log. C{IRIS_CLUSTER_SCALE} makes all of it smaller.
@@ -13,25 +13,17 @@ from itertools import cycle, islice
 from statistics import median
 from typing import Any
 
-from twisted.internet import reactor
-from twisted.internet.task import deferLater
-
 from iris_twisted.sandbox.platform import Platform
 from iris_twisted.xmpp.elements import Element
 
 from .farm import FarmCase, now
-from .partition import Cable
-from .scale import scaled
+from .scale import ACCOUNTS, RATE, scaled
 
-# Calls a second.
-_RATE = 40
 _MANY = scaled(1000, 30)
-_ACCOUNTS = scaled(300, 40)
 _KILLS = scaled(10, 2)
 _CYCLES = scaled(5, 2)
 # Seconds, which are more than a lease.
 _PAUSE = scaled(30, 15)
-_OUTAGE = scaled(60, 15)
 
 
 class Members(FarmCase):
@@ -53,14 +45,14 @@ class Members(FarmCase):
         for name in "abc":
             self.start(name)
         self.log.info("up: {s:.1f} s", s=await self.up(places, 300))
-        self.callAll(_RATE)
+        self.callAll(RATE)
         adopted: list[float] = []
         for number, name in enumerate(islice(cycle("abc"), _KILLS)):
             if number % 2:
                 # Some wait for their sink when their member dies.
                 self.receiver.closed = True
                 placed = len(self.calls)
-                await self.until(lambda: len(self.calls) > placed + _RATE)  # noqa: B023
+                await self.until(lambda: len(self.calls) > placed + RATE)  # noqa: B023
             await self.signal(name, "KILL")
             self.receiver.closed = False
             adopted.append(await self.adopted(2, places))
@@ -84,10 +76,10 @@ class Members(FarmCase):
         SIGSTOP for 30 seconds: others have its places; when it wakes up it acknowledges nothing
         by its old right, drops what it had, and rejoins by itself.
         """
-        self.add(_ACCOUNTS)
+        self.add(ACCOUNTS)
         for name in "abc":
             self.start(name)
-        await self.balanced(3, _ACCOUNTS)
+        await self.balanced(3, ACCOUNTS)
         asleep = self.sessionsOf("c")
         answers: list[tuple[str, str]] = []
         route = Platform.route
@@ -99,14 +91,14 @@ class Members(FarmCase):
             return route(platform, sender, iq)
 
         self.patch(Platform, "route", watched)
-        self.callAll(_RATE)
+        self.callAll(RATE)
         await self.until(lambda: len(answers) > 20)
         self.members["c"].transport.signalProcess(signal.SIGSTOP)
         paused = now()
         self.broke("c", paused)
-        took = await self.adopted(2, _ACCOUNTS)
+        took = await self.adopted(2, ACCOUNTS)
         # Each of its accounts has two sessions until the platform gives the old one up.
-        await self.up(_ACCOUNTS + len(asleep))
+        await self.up(ACCOUNTS + len(asleep))
         kept = now()
         del answers[:]
         await self.until(lambda: now() - paused > _PAUSE)
@@ -117,7 +109,7 @@ class Members(FarmCase):
         await self.until(lambda: not asleep & set(self.sandbox.platform.sessions))
         late = {p.call.id for p in self.calls if p.at > paused}
         self.assertEqual({kind for id, kind in answers if id in late}, {"error"})
-        again = await self.balanced(3, _ACCOUNTS)
+        again = await self.balanced(3, ACCOUNTS)
         words = "paused: claimed in {a:.1f} s, {n} refused when it woke, its share again in {b:.1f}"
         self.log.info(words, a=took, n=len(answers), b=again)
         await self.settled()
@@ -140,12 +132,12 @@ class Members(FarmCase):
         SIGSTOP while the receiver is slow, and much is known that waits for its turn: none of that
         is given when it wakes up, since others have it.
         """
-        self.add(_ACCOUNTS)
+        self.add(ACCOUNTS)
         for name in "abc":
             self.start(name)
-        await self.balanced(3, _ACCOUNTS)
+        await self.balanced(3, ACCOUNTS)
         self.receiver.held = []
-        self.callAll(_RATE)
+        self.callAll(RATE)
         await self.until(lambda: len(self.owedBy("c")) > 40)
         self.members["c"].transport.signalProcess(signal.SIGSTOP)
         self.broke("c", now())
@@ -155,7 +147,7 @@ class Members(FarmCase):
         await self.until(lambda: self.receiver.keys.keys() >= self.unwritten.keys())
         woke = now()
         self.members["c"].transport.signalProcess(signal.SIGCONT)
-        await self.balanced(3, _ACCOUNTS)
+        await self.balanced(3, ACCOUNTS)
         await self.settled()
         self.assertEqual(self.forgotten(), [])
         self.assertEqual(self.repeated(), {})
@@ -166,19 +158,19 @@ class Members(FarmCase):
 
     async def test_rolling(self) -> None:
         """SIGTERM, one member after the other, under calls with one copy: no call is missed."""
-        self.add(_ACCOUNTS)
+        self.add(ACCOUNTS)
         for name in "abc":
             self.start(name)
-        await self.balanced(3, _ACCOUNTS)
-        self.callAll(_RATE)
+        await self.balanced(3, ACCOUNTS)
+        self.callAll(RATE)
         for name in "abc":
             began = now()
             self.assertEqual(await self.signal(name, "TERM"), -signal.SIGTERM)
             ended = now() - began
-            await self.until(lambda: sum(self.shares().values()) == _ACCOUNTS)
+            await self.until(lambda: sum(self.shares().values()) == ACCOUNTS)
             self.start(name)
             words = "{name} ended in {e:.1f} s, and had its share again in {b:.1f}"
-            self.log.info(words, name=name, e=ended, b=await self.balanced(3, _ACCOUNTS))
+            self.log.info(words, name=name, e=ended, b=await self.balanced(3, ACCOUNTS))
         await self.settled()
         self.assertEqual(self.missed(), [])
         self.assertEqual(self.repeated(), {})
@@ -203,16 +195,16 @@ class Members(FarmCase):
         Three members, then four, then three, five times, under calls: fair shares, each place
         moved once, no call missed.
         """
-        self.add(_ACCOUNTS)
+        self.add(ACCOUNTS)
         for name in "abc":
             self.start(name)
-        await self.balanced(3, _ACCOUNTS)
-        self.callAll(_RATE)
-        most = int(_ACCOUNTS / 4 * 1.1)
+        await self.balanced(3, ACCOUNTS)
+        self.callAll(RATE)
+        most = int(ACCOUNTS / 4 * 1.1)
         for _ in range(_CYCLES):
             before = self.epochs()
             self.start("d")
-            joined = await self.balanced(4, _ACCOUNTS)
+            joined = await self.balanced(4, ACCOUNTS)
             came = self.changes(before)
             self.assertLessEqual(max(came), 1)
             self.assertLessEqual(sum(came), most)
@@ -220,7 +212,7 @@ class Members(FarmCase):
             began = now()
             await self.signal("d", "TERM")
             left = now() - began
-            shared = await self.balanced(3, _ACCOUNTS)
+            shared = await self.balanced(3, ACCOUNTS)
             went = self.changes(before)
             self.assertLessEqual(max(went), 1)
             self.assertLessEqual(sum(went), most)
@@ -236,141 +228,3 @@ class Members(FarmCase):
 
     def changes(self, before: list[int]) -> list[int]:
         return [new - old for new, old in zip(self.epochs(), before, strict=True)]
-
-
-class _DatabaseCase(FarmCase):
-    """Two members, and what a database owes them."""
-
-    async def ready(self) -> frozenset[str]:
-        """Two members under calls. @return: their sessions."""
-        self.add(_ACCOUNTS)
-        for name in "ab":
-            self.start(name)
-        await self.balanced(2, _ACCOUNTS)
-        self.callAll(_RATE)
-        await self.until(lambda: len(self.receiver.traces) > 40)
-        return frozenset(self.sandbox.platform.sessions)
-
-    async def recovered(self, back: float) -> float:
-        """Wait until a call is taken again, which must take less than 5 seconds."""
-
-        def taken() -> bool:
-            return any(p.call.state == "acknowledged" for p in self.calls[-1000:] if p.at > back)
-
-        self._lateness.begin()
-        took = await self.until(taken, 30.0)
-        self.assertPrompt(took, 5.0)
-        return took
-
-    async def kept(self, before: frozenset[str], *outages: tuple[float, float]) -> None:
-        """No connection was dropped, and nothing lost but what was refused meanwhile."""
-        await self.until(lambda: self.calls[-1].at - outages[-1][1] > 5)
-        await self.settled()
-        self.assertEqual(set(self.sandbox.platform.sessions), before)
-        self.assertEqual(self.forgotten(), [])
-        wrong = [
-            placed
-            for placed in self.missed()
-            if not any(gone - 1 < placed.at < back + 5 for gone, back in outages)
-        ]
-        self.assertEqual(wrong, [])
-        # Who has given a call lives, and writes that down when it can.
-        self.assertEqual(self.repeated(), {})
-
-
-class Databases(_DatabaseCase):
-    """The database goes, and comes back."""
-
-    async def outage(self, number: signal.Signals, seconds: float) -> tuple[float, float]:
-        """Stop it for so long. @return: when it went, and when it was back."""
-        gone = now()
-        self.server.stop(number)
-        if seconds:
-            await deferLater(reactor, seconds)  # type: ignore[arg-type]
-        self.server.start()
-        back = now()
-        took = await self.recovered(back)
-        await self.until(lambda: sum(self.shares().values()) == _ACCOUNTS)
-        refused = [p for p in self.calls if gone + 1 < p.at < back - 1]
-        self.assertEqual({p.call.state for p in refused} - {"ringing"}, set())
-        words = "{name}: away for {a:.1f} s, calls taken again after {t:.1f} s"
-        self.log.info(words, name=number.name, a=back - gone, t=took)
-        return gone, back
-
-    async def test_stopped(self) -> None:
-        """
-        PostgreSQL stopped for a minute: no connection is dropped, no call that was acknowledged
-        is lost, and calls are taken again within 5 seconds.
-        """
-        before = await self.ready()
-        await self.kept(before, await self.outage(signal.SIGINT, _OUTAGE))
-
-    async def test_killed(self) -> None:
-        """The same when it is restarted; and when it is killed, and started at once."""
-        before = await self.ready()
-        restarted = await self.outage(signal.SIGINT, 0.0)
-        await self.kept(before, restarted, await self.outage(signal.SIGKILL, 0.0))
-
-    async def test_partitioned(self) -> None:
-        """
-        A member that alone cannot reach it: others have its places, its calls are refused, and
-        it drops what it had when it sees that.
-        """
-        cable = Cable(self, self.server.folder)
-        await cable.lay()
-        self.add(_ACCOUNTS)
-        for name in "ab":
-            self.start(name)
-        far = self.conninfo.replace(str(self.server.folder), cable.folder)
-        self.start("c", conninfo=far)
-        await self.balanced(3, _ACCOUNTS)
-        self.callAll(_RATE)
-        await self.until(lambda: len(self.receiver.traces) > 40)
-        alone = self.sessionsOf("c")
-        cable.cut()
-        began = now()
-        self.broke("c", began)
-        took = await self.adopted(2, _ACCOUNTS)
-        # It keeps its connections, as those do that have them now.
-        await self.up(_ACCOUNTS + len(alone))
-        kept = now()
-        cable.mend()
-        again = await self.balanced(3, _ACCOUNTS)
-        self.log.info("cut off: claimed in {a:.1f} s, its share again in {b:.1f}", a=took, b=again)
-        self.assertFalse(alone & set(self.sandbox.platform.sessions))
-        await self.settled()
-        self.assertEqual(self.forgotten(), [])
-        # Where somebody else was connected it has the call.
-        wrong = [p for p in self.missed() if not began - 1 < p.at < kept or p.sessions - alone]
-        self.assertEqual(wrong, [])
-        self.assertEqual(self.repeated(), {})
-
-
-class FullDisk(_DatabaseCase):
-    """The disk of the database has no room any more."""
-
-    disk = 64
-
-    async def test_full(self) -> None:
-        """
-        Each member says so in a sentence; no connection is dropped, no call that was acknowledged
-        is lost, and when there is room again calls are taken within 5 seconds.
-        """
-        before = await self.ready()
-        self.server.fillDisk()
-        full = now()
-        sentence = "the outbox in PostgreSQL failed: "
-        for program in self.members.values():
-            await self.until(lambda program=program: sentence in program.stderr)
-        told = [program.stderr for program in self.members.values()]
-        self.assertTrue(any("No space left on device" in words for words in told), told)
-        # It ends when there is no room for its own log either.
-        await self.until(lambda: self.server.hasEnded or now() - full > 45)
-        words = "full: PostgreSQL has ended after {s:.1f} s: {ended}"
-        self.log.info(words, s=now() - full, ended=self.server.hasEnded)
-        self.server.emptyDisk()
-        self.server.start()
-        back = now()
-        took = await self.recovered(back)
-        self.log.info("room again: calls taken after {t:.1f} s", t=took)
-        await self.kept(before, (full, back))

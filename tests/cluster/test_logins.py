@@ -10,9 +10,9 @@ from pathlib import Path
 from twisted.internet import reactor
 
 from iris_twisted.cluster import accounts, schema
-from iris_twisted.cluster.accounts import ClusterAccount
 from iris_twisted.cluster.conninfo import connect
 from iris_twisted.cluster.key_file import Keys
+from iris_twisted.cluster.values import ClusterAccount
 
 from ..processes import Program, startTwist
 from .farm import FarmCase

@@ -10,12 +10,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.cluster import accounts, membership, schema, taking
-from iris_twisted.cluster.accounts import ClusterAccount
 from iris_twisted.cluster.conninfo import connect
 from iris_twisted.cluster.key_file import Keys, addKey
 from iris_twisted.cluster.membership import Identity
 from iris_twisted.cluster.ownership import Pull
-from iris_twisted.cluster.values import Life, Member
+from iris_twisted.cluster.values import ClusterAccount, Life, Member
 
 from .databases import freshDatabase
 

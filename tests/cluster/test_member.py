@@ -19,13 +19,12 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from iris_twisted.cluster import accounts, membership, places, schema
-from iris_twisted.cluster.accounts import ClusterAccount, Kept
 from iris_twisted.cluster.conninfo import connect
 from iris_twisted.cluster.interfaces import IPlaceRunner
 from iris_twisted.cluster.key_file import Keys, addKey
 from iris_twisted.cluster.member import ClusterMember
 from iris_twisted.cluster.membership import Identity
-from iris_twisted.cluster.values import LEASE
+from iris_twisted.cluster.values import LEASE, ClusterAccount, Kept
 from iris_twisted.errors import DatabaseFailed, NotKept
 from iris_twisted.net.steady_time import steadyTime
 from iris_twisted.outbox import IFence

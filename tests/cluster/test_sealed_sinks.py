@@ -17,11 +17,11 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.cluster import accounts, schema
-from iris_twisted.cluster.accounts import ClusterAccount
 from iris_twisted.cluster.conninfo import connect
 from iris_twisted.cluster.key_file import Keys, addKey
 from iris_twisted.cluster.sink_names import sinkNames
 from iris_twisted.cluster.tap import Options
+from iris_twisted.cluster.values import ClusterAccount
 from iris_twisted.errors import DatabaseFailed
 from iris_twisted.outbox import postgresql_schema
 

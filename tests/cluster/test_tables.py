@@ -14,12 +14,11 @@ from cryptography.fernet import Fernet
 from twisted.trial.unittest import SynchronousTestCase
 
 from iris_twisted.cluster import accounts, lease_proofs, membership, places, schema, taking
-from iris_twisted.cluster.accounts import ClusterAccount
 from iris_twisted.cluster.conninfo import checkConninfo, connect, shownConninfo
 from iris_twisted.cluster.key_file import Keys, addKey
 from iris_twisted.cluster.membership import Identity, Taken
 from iris_twisted.cluster.ownership import Pull
-from iris_twisted.cluster.values import Life, Member, Place
+from iris_twisted.cluster.values import ClusterAccount, Life, Member, Place
 from iris_twisted.errors import DatabaseFailed, IncorrectParameters
 
 from ..postgresql import postgreSQL

@@ -5,6 +5,7 @@ The daemon: connections, sinks, health, metrics, logins and reloads, put togethe
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -21,7 +22,6 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogLevel, capturedLogs, eventAsText
-from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import HTTPConnectionPool
 from zope.interface.verify import verifyObject
@@ -525,6 +525,25 @@ class Reloading(DaemonCase):
             await stopping
         self.assertEqual([log for log in logs if "come" in log], [])
 
+    async def test_stoppedWhileClosing(self) -> None:
+        """Stopped while those that left are closed: those that were to come do not come."""
+        sandbox = await self.sandbox()
+        self.folder = Path(self.mktemp()).absolute()
+        self.folder.mkdir()
+        config = self.write(sandbox, "a", "b")
+        await self.run_(sandbox, config=config)
+        await self.until(lambda: len(self.users(sandbox)) == 2)
+        self.write(sandbox, "b", "c")
+        new = self.configuration(config=config)
+        closed: Deferred[None] = Deferred()
+        self.patch(self.daemon.fleet, "remove", lambda routingId: closed)
+        with capturedLogs():
+            adopting = self.daemon.adopt(new, tokensOf(new))
+            await self.daemon.stopService()
+            closed.callback(None)
+            await adopting
+        self.assertNotIn("c@sandbox.test", self.daemon.fleet.accounts)
+
     async def test_endedWhileReloading(self) -> None:
         """The last account ends while others are closed: one that is to come keeps it running."""
         sandbox = await self.sandbox()
@@ -710,9 +729,11 @@ class Reloading(DaemonCase):
         # Looking at the configuration does not need the daemon to be stopped; another does.
         with self.assertRaises(SystemExit):
             Options().parseOptions(["--config", config, "--check"])
-        with self.assertRaises(UsageError) as caught:
+        self.patch(sys, "stderr", io.StringIO())
+        with self.assertRaises(SystemExit) as caught:
             Options().parseOptions(["--config", config])
-        self.assertIn("another process has the outbox", str(caught.exception))
+        self.assertEqual(caught.exception.code, 75)
+        self.assertIn("another process has the outbox", sys.stderr.getvalue())
         await service.stopService()
         self.assertEqual(signal.getsignal(signal.SIGHUP), handler)
 

@@ -5,6 +5,7 @@ The services that C{twist} runs, in this process.
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 from typing import Any
 
@@ -12,10 +13,11 @@ from twisted.application.service import IService
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from iris_twisted import tap as irisTap
 from iris_twisted.command_line import exit_status
+from iris_twisted.daemon import demo
 from iris_twisted.sandbox import startSandbox
 from iris_twisted.sandbox import tap as sandboxTap
 
@@ -89,6 +91,19 @@ class Services(TestCase):
         await maybeDeferred(service.stopService)
         self.assertIn("Call: ", output.getvalue())
 
+    async def test_demonstrationThatCannotStart(self) -> None:
+        """It is logged, and ends the process with a status."""
+        self.patch(demo, "startSandbox", lambda *_: maybeDeferred(lambda: 1 / 0))
+        service, _ = self.start(irisTap)
+        await self.reactor.stopped
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        await maybeDeferred(service.stopService)
+        ((_, _, leave),) = self.reactor.triggers
+        left: list[int] = []
+        self.patch(exit_status.os, "_exit", left.append)
+        leave()
+        self.assertEqual(left, [70])
+
     async def test_demonstrationInJson(self) -> None:
         """In JSON it says nothing else; it can be stopped before its first call."""
         service, output = self.start(irisTap, "--output", "json")
@@ -149,3 +164,29 @@ class Services(TestCase):
         await deferLater(reactor, 0)  # It listens in the next turn.
         with self.assertRaises(ZeroDivisionError):
             await maybeDeferred(service.stopService)
+
+
+# Ends for two reasons at once, and for a third one while it ends.
+_TWICE = """
+from twisted.internet import reactor
+from iris_twisted.command_line.exit_status import stopWith
+
+def end():
+    stopWith(reactor, 5)
+    stopWith(reactor, 6)
+
+reactor.callWhenRunning(end)
+reactor.addSystemEventTrigger("before", "shutdown", stopWith, reactor, 7)
+reactor.run()
+"""
+
+
+class Status(SynchronousTestCase):
+    """The status that a process ends with."""
+
+    def test_twice(self) -> None:
+        """The first reason to end is told; another one, even while it ends, is no error."""
+        ended = subprocess.run(
+            [sys.executable, "-c", _TWICE], capture_output=True, timeout=60, check=False
+        )
+        self.assertEqual((ended.returncode, ended.stderr), (5, b""))

@@ -189,6 +189,20 @@ class Screens(SynchronousTestCase):
         self.assertEqual(clock.getDelayedCalls(), [])
         self.assertTrue(LogLines(terminalOutput).writable())
 
+    def test_bottomWithABug(self) -> None:
+        """Lines that cannot be made are logged; the terminal is left as it was all the same."""
+        clock, stream = Clock(), Terminal()
+        terminalOutput = TerminalOutput(stream, XTERM)
+        shown = ["connected"]
+        terminalOutput.show(lambda: [shown[0]], clock)
+        shown.clear()
+        clock.pump([1, 1])
+        self.assertEqual(len(self.flushLoggedErrors(IndexError)), 1)
+        terminalOutput.stop()
+        self.assertEqual(len(self.flushLoggedErrors(IndexError)), 1)
+        self.assertIn("\x1b[?25h", stream.getvalue())
+        self.assertEqual(clock.getDelayedCalls(), [])
+
     def test_clockSetBack(self) -> None:
         """The lines at the bottom are refreshed as before while the wall clock is set back."""
         clock, looks = DriftingClock(), list[int]()

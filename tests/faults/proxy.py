@@ -150,6 +150,9 @@ class Proxy:
         fault = self.fault
         if fault.happened and fault.how == "blackhole":
             return
+        if side.other is not None and side.other.transport.disconnecting:
+            # Something before it was cut off: TCP leaves no gap.
+            return
         if fault.direction == side.direction and fault.cutAfter is not None and not fault.happened:
             room = fault.cutAfter - fault.passed[side.direction]
             if len(data) > room:
@@ -166,7 +169,8 @@ class Proxy:
         if not data:
             return
         pieces = [data[n : n + 1] for n in range(len(data))] if self.fault.slices else [data]
-        if self.fault.slices or self.fault.delay:
+        # What is late already stays before it, whatever happens from now on.
+        if self.fault.slices or self.fault.delay or side.late:
             side.late.extend(pieces)
             if side.ticking is None:
                 side.ticking = self._reactor.callLater(self.fault.delay, self._tick, side)

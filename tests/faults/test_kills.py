@@ -61,8 +61,7 @@ class Kills(NetworkCase):
             return sum(call.state == "acknowledged" for call in some)
 
         async def start() -> Program:
-            while sandbox.sessions:
-                await deferLater(reactor, 0)
+            await self.until(lambda: not sandbox.sessions)
             program = startTwist(
                 self, "iris", "-e", sandbox.url, "-r", RID, "-t", str(token),
                 "--spool", str(folder / "spool"), "--sink", f"webhook:{server.url}",

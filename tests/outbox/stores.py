@@ -301,6 +301,20 @@ class StoreMixin(_Case):
         self.did(self.store.purge(letters))
         self.assertEqual(self.rooms(), ["r1"])
 
+    def test_revivedTwice(self) -> None:
+        """One that was revived meanwhile, and failed since, keeps its date and its attempts."""
+        id = self.add("r1")
+        self.did(self.store.failed(Attempt(id, "s", None, "no")))
+        letters = self.did(self.store.deadLetters())
+        self.did(self.store.revive(letters, NOW))
+        # Who delivers it has read it: from then on it is its own.
+        self.assertEqual(self.rooms(), ["r1"])
+        self.did(self.store.failed(Attempt(id, "s", NOW + 10, "not now")))
+        self.did(self.store.revive(letters, NOW + 5))
+        self.assertEqual(self.rooms(now=NOW + 9), [])
+        (due,) = self.did(self.store.due("s", NOW + 10, 9)).due
+        self.assertEqual((due.attempts, due.revived), (1, NOW))
+
     def test_oneThatCannotBeStored(self) -> None:
         """It fails alone, whatever else is in its batch, and its key stays unknown."""
         id = self.add("r0")

@@ -5,13 +5,14 @@ The outbox: what was acknowledged reaches every sink at least once.
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import stat
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -19,7 +20,7 @@ from zope.interface.verify import verifyObject
 from iris_twisted.errors import IncorrectParameters, NotKept, NotTaken, SinkRefused
 from iris_twisted.interfaces import INotificationSink
 from iris_twisted.outbox import Outbox, OutboxObserver, Spool
-from iris_twisted.outbox.spool import openTables
+from iris_twisted.outbox.spool import checkSpool, mayPass, openTables
 from iris_twisted.outbox.values import Addition, Attempt, Due
 from iris_twisted.sinks import CallRecord
 from iris_twisted.sinks.group_commit import GroupCommit
@@ -700,6 +701,74 @@ class Kept(OutboxCase):
             self.clock.settle()
             self.assertEqual(self.depths()[("one", False)], 0)
 
+    def test_waitToldLate(self) -> None:
+        """An attempt that could be written down only after the next was due is told as due now."""
+        waiting: Deferred[None] = Deferred()
+        self.sinks["one"].outcome = lambda _: waiting
+        outbox = self.open()
+        self.offer("r1")
+        connection = outbox._store._connection
+        connection.execute("PRAGMA query_only = 1")
+        waiting.errback(NotTaken("not now"))
+        self.clock.settle()
+        self.sinks["one"].outcome = lambda _: None
+        self.clock.advance(20)
+        self.clock.settle()
+        connection.execute("PRAGMA query_only = 0")
+        with capturedLogs() as logs:
+            self.clock.advance(20)
+            self.clock.settle()
+        self.assertEqual([e["wait"] for e in logs if "wait" in e], [0.0])
+        self.assertEqual(self.sinks["one"].rooms(), ["r1", "r1"])
+        self.stop()
+
+    def test_failuresAreToldTogether(self) -> None:
+        """
+        The first attempt that fails is told at once, the next ones once a minute, and once that
+        the sink takes calls again; a dead letter each by itself.
+        """
+        self.sinks["one"].outcome = later
+        self.open()
+        with capturedLogs() as logs:
+            for number in range(30):
+                self.offer(f"r{number}")
+            for _ in range(130):
+                self.clock.advance(1)
+                self.clock.settle()
+            self.sinks["one"].outcome = lambda _: None
+            for _ in range(30):
+                self.clock.advance(1)
+                self.clock.settle()
+        lines = [formatEvent(event) for event in logs]
+        self.assertRegex(lines[0], r"^not now: trying again in 2\.0 seconds$")
+        attempts = len(self.sinks["one"].taken) - 30
+        more = [int(line.split()[0]) for line in lines[1:-1]]
+        for line in lines[1:-1]:
+            self.assertRegex(line, r"^\d+ more attempts failed in the last 60 s: not now$")
+        self.assertEqual(len(more), 2)
+        self.assertEqual(
+            lines[-1], f"one takes calls again; {attempts} attempts had failed: not now"
+        )
+        self.sinks["one"].outcome = refuse
+        with capturedLogs() as logs:
+            for number in range(3):
+                self.offer(f"d{number}")
+        self.assertEqual(len([e for e in logs if "is a dead letter" in formatEvent(e)]), 3)
+        self.stop()
+
+    def test_failuresAtTheEnd(self) -> None:
+        """What was not told yet is told when the outbox is stopped."""
+        self.sinks["one"].outcome = later
+        self.open()
+        for number in range(5):
+            self.offer(f"r{number}")
+        with capturedLogs() as logs:
+            self.stop()
+        self.assertEqual(
+            [formatEvent(event) for event in logs],
+            ["4 more attempts failed in the last 0 s: not now"],
+        )
+
     def test_toldAgain(self) -> None:
         """A call is given to sinks once: told twice, after its delivery, and after a restart."""
         self.open()
@@ -792,8 +861,62 @@ class Kept(OutboxCase):
 
     def test_reopen(self) -> None:
         """Every sink is told to open its files anew."""
-        self.open("one", "two").reopen()
+        outbox = self.open("one", "two")
+        outbox.reopen()
         self.assertEqual([s.reopened for s in self.sinks.values()], [1, 1, 0])
+        self.patch(self.sinks["one"], "reopen", lambda: 1 / 0)
+        outbox.reopen()
+        self.assertEqual([s.reopened for s in self.sinks.values()], [1, 2, 0])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.stop()
+
+    def test_storeWithABug(self) -> None:
+        """Whoever offers a call hears of it, and whatever was stored before goes on."""
+        outbox = self.open()
+        for broken in (lambda _: fail(ZeroDivisionError()), lambda _: 1 / 0):
+            self.patch(outbox.store, "add", broken)
+            words = self.failureResultOf(self.offer("r1"), NotKept).value.message
+            self.assertEqual(words, "the outbox failed by a bug: ZeroDivisionError")
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        del outbox.store.add  # type: ignore[attr-defined]
+        self.successResultOf(self.offer("r1"))
+        self.assertEqual(self.sinks["one"].rooms(), ["r1"])
+        self.stop()
+
+    def test_observerThatFails(self) -> None:
+        """Each call is acknowledged, given and marked all the same; it is logged."""
+        for name in ("accepted", "repeated", "ended"):
+            self.patch(self.observer, name, lambda *_: 1 / 0)
+        self.open()
+        both = [self.outbox.offer(A, {"roomid": "r1"}, ["one"]) for _ in range(2)]  # type: ignore[union-attr]
+        self.clock.settle()
+        for offered in (*both, self.offer("r1", account=A)):
+            self.successResultOf(offered)
+        self.assertEqual(self.sinks["one"].rooms(), ["r1"])
+        self.assertEqual(set(self.depths().values()), {0})
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 4)
+        self.stop()
+
+    def test_oneAttempt(self) -> None:
+        """Asked to try for no time at all, it tries once."""
+        self.sinks["one"].outcome = later
+        self.open(retryFor=0)
+        self.offer("r1")
+        self.assertEqual(self.depths()[("one", True)], 1)
+        self.stop()
+
+    def test_forNobody(self) -> None:
+        """A call without a sink is known by its key, and takes no room."""
+        outbox = self.open()
+        offered = outbox.offer(A, {"roomid": "r1"}, [])
+        self.clock.settle()
+        self.successResultOf(offered)
+        connection = outbox._store._connection  # type: ignore[attr-defined]
+        counts = [
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("calls", "deliveries", "keys")
+        ]
+        self.assertEqual(counts, [0, 0, 1])
         self.stop()
 
 
@@ -949,6 +1072,29 @@ class Files(SynchronousTestCase):
         self.successResultOf(one.close())
         self.successResultOf(self.spool(path).close())
 
+    def test_mayPass(self) -> None:
+        """A full disk and another process pass; a wrong place and another file do not."""
+
+        def passes(path: str) -> bool:
+            return mayPass(self.assertRaises(IncorrectParameters, checkSpool, path))
+
+        path = os.path.abspath(self.mktemp())
+        one = self.spool(path)
+        self.assertTrue(passes(path))
+        self.successResultOf(one.close())
+        checkSpool(path)
+        self.assertFalse(passes("/no/where/spool"))
+        with open(f"{path}.text", "w") as file:
+            file.write("dear diary " * 1000)
+        self.assertFalse(passes(f"{path}.text"))
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+        try:
+            full = passes(f"{path}.new")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        self.assertTrue(full)
+
     def test_version1(self) -> None:
         """A file of the version before goes on: its calls wait, and their keys are known."""
         path = os.path.abspath(self.mktemp())
@@ -1038,6 +1184,30 @@ class Batches(SynchronousTestCase):
         self.assertEqual(batches, [[0, 1, 2], [3, 4]])
         self.successResultOf(idle)
         self.successResultOf(commits.idle())
+
+    def test_idleLast(self) -> None:
+        """Who waits for the end hears of it after the results, and after what these led to."""
+        clock, told = ThreadlessClock(), list[Any]()
+        commits: GroupCommit[int, int] = GroupCommit(clock, list)
+
+        def first(result: int) -> None:
+            told.append(result)
+            commits.submit(2).addCallback(told.append)
+
+        commits.submit(1).addCallback(first)
+        commits.idle().addCallback(lambda _: told.append("idle"))
+        clock.settle()
+        self.assertEqual(told, [1, 2, "idle"])
+
+        def fail(_: Any) -> Any:
+            raise ZeroDivisionError
+
+        told.clear()
+        failing: GroupCommit[int, int] = GroupCommit(clock, fail)
+        failing.submit(1).addErrback(lambda failure: told.append(failure.type))
+        failing.idle().addCallback(lambda _: told.append("idle"))
+        clock.settle()
+        self.assertEqual(told, [ZeroDivisionError, "idle"])
 
     def test_clockSetBack(self) -> None:
         """A batch is begun though the wall clock is set back in the turn in which it came."""

@@ -24,12 +24,12 @@ import iris_twisted
 from iris_twisted.errors import NotHeld, NotKept
 from iris_twisted.outbox import IFence, Place, Spool
 from iris_twisted.outbox.postgresql_schema import STEPS, VERSION, createTables
-from iris_twisted.outbox.values import Attempt, Look
+from iris_twisted.outbox.values import Addition, Attempt, Look
 from iris_twisted.sinks import CallRecord
 
 from ..doubles import FixedDelay
 from ..postgresql import MISSING, postgreSQL
-from .stores import NOW, StoreMixin, addTo, record, takenFrom
+from .stores import NOW, PLACE, StoreMixin, addTo, record, takenFrom
 from .stores import STEPS as MODEL_STEPS
 
 
@@ -251,6 +251,21 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
         self.did(store.depths())
         self.assertEqual(store.term(), 8)
 
+    def test_strictOrderOfOwners(self) -> None:
+        """A failure delays the later calls of its owner, and of nobody else; a stale one none."""
+        self.did(self.store.close())
+        self.store = self.open(strictOrder=True)
+        other = self.another("m2", strictOrder=True)
+        first = self.add("r1")
+        self.did(addTo(other, record("r2"), "s"))
+        self.add("r3")
+        self.did(self.store.failed(Attempt(first, "s", NOW + 10, "not now")))
+        self.assertEqual(self.rooms(), [])
+        self.assertEqual(len(self.did(other.due("s", NOW, 9)).due), 1)
+        self.assertEqual(self.did(other.adopt("m1", "m2")), 2)
+        self.assertFalse(self.did(self.store.failed(Attempt(first, "s", NOW + 90, "not now"))))
+        self.assertEqual(len(self.did(other.due("s", NOW + 10, 9)).due), 3)
+
     def test_revivedByAnybody(self) -> None:
         """A dead letter that is revived is delivered by whoever looks first."""
         id = self.add("r1")
@@ -353,6 +368,18 @@ class PostgreSQL(StoreMixin, PostgreSQLCase):
         self.clock.advance(1.1)
         self.assertIsNotNone(self.add("r2"))
         self.assertIsNot(self.store._own._connection, before)
+
+    def test_refusedSettings(self) -> None:
+        """A connection that cannot be set up is closed at once, whoever keeps the error."""
+        adding = self.another("m2", patience=1e12).add([Addition(record("r1"), ("s",), PLACE)])
+        self.clock.settle()
+        (error,) = self.successResultOf(adding)
+        self.assertIn("statement_timeout", error.message)
+        open_ = self.sql(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'iris-twisted outbox' "
+            "AND datname = current_database()"
+        )
+        self.assertEqual(open_, [(0,)])
 
     def test_silence(self) -> None:
         """A server that says nothing counts as lost after a while, and is found again."""

@@ -7,6 +7,7 @@ It is reached in the library that confluent-kafka brings along, which has no Pyt
 from __future__ import annotations
 
 import ctypes
+import signal
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition, cimpl
@@ -39,6 +40,7 @@ _createTopic = _function(
 _topicError = _function("mock_topic_set_error", None, _POINTER, ctypes.c_char_p, ctypes.c_int)
 _setDown = _function("mock_broker_set_down", ctypes.c_int, _POINTER, ctypes.c_int32)
 _setUp = _function("mock_broker_set_up", ctypes.c_int, _POINTER, ctypes.c_int32)
+_setDelay = _function("mock_broker_set_rtt", ctypes.c_int, _POINTER, ctypes.c_int32, ctypes.c_int)
 _pushErrors = _function(
     "mock_push_request_errors_array",
     None,
@@ -61,7 +63,10 @@ class KafkaCluster:
         _setConf(conf, b"log_level", b"0", words, len(words))
         self._handle = _new(_PRODUCER, conf, words, len(words))
         assert self._handle, words.value
+        # Its thread would end with the first signal that comes to it: a child's end, for one.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self._cluster = _newCluster(self._handle, brokers)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._count = brokers
         self.brokers: str = _bootstraps(self._cluster).decode()
 
@@ -85,6 +90,11 @@ class KafkaCluster:
     def up(self) -> None:
         for number in range(1, self._count + 1):
             _setUp(self._cluster, number)
+
+    def delay(self, seconds: float) -> None:
+        """All brokers answer so much later."""
+        for number in range(1, self._count + 1):
+            _setDelay(self._cluster, number, int(seconds * 1000))
 
     def messages(self, topic: str, count: int, partitions: int = 3) -> list[Any]:
         """Read so many messages, or those that are there, by a consumer of its own."""

@@ -169,6 +169,15 @@ class KafkaTests(NetworkCase):
             },
         )
 
+    async def test_notEvenGiven(self) -> None:
+        """What librdkafka cannot even be given fails, and its producer ends all the same."""
+        sink = self.sink()
+        producer = sink._usable()
+        with self.assertRaises(TypeError):
+            await producer.produce("calls", b"key", b"value", [("name", object())], 0)
+        await sink.stop()
+        self.assertTrue(producer.gone.called)
+
     async def test_cloudEvents(self) -> None:
         """Both modes, as the reader of CloudEvents' own project reads them."""
         for count, mode in enumerate(("cloudevents", "cloudevents-binary"), 1):
@@ -345,6 +354,10 @@ class KafkaTests(NetworkCase):
         path = Path(self.mktemp()).absolute()
         path.write_text("# remark\n\n a.b = c=d \nACKS=x\nacks=ALL\n")
         self.assertEqual(readSettings(str(path)), {"a.b": "c=d", "ACKS": "x", "acks": "ALL"})
+        path.write_text("a=b\n" + "#" * 70_000)
+        with self.assertRaises(IncorrectParameters) as caught:
+            readSettings(str(path))
+        self.assertIn("too large", caught.exception.message)
         for text, words in (
             ("sasl.password CANARY", "line 1"),
             ("=CANARY", "line 1"),

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import stat
+import time
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,25 @@ class Specifications(SynchronousTestCase):
             answer = Answer(503, b"", {"retry-after": text})
             self.assertEqual(_retryAfter(answer, 1000.0), seconds, text)
 
+    def test_retryAfterElsewhere(self) -> None:
+        """Each form of a date (RFC 9110 section 5.6.7) is UTC, wherever this machine stands."""
+
+        def setZone(zone: str | None) -> None:
+            os.environ.pop("TZ", None)
+            if zone is not None:
+                os.environ["TZ"] = zone
+            time.tzset()
+
+        self.addCleanup(setZone, os.environ.get("TZ"))
+        setZone("EST5EDT")
+        for text in (
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ):
+            answer = Answer(503, b"", {"retry-after": text})
+            self.assertEqual(_retryAfter(answer, 784_111_747.0), 30.0, text)
+
     def test_secretsOfContext(self) -> None:
         """No repr holds the secret of the webhooks."""
         self.assertNotIn("CANARY", repr(self.context(webhookSecret=b"CANARY")))
@@ -239,6 +259,18 @@ class Sinks(NetworkCase):
         await self.sink(f"file:{path}").take(RECORD)
         half, whole = path.read_text().splitlines()
         self.assertEqual((half, json.loads(whole)["key"]), ('{"half', RECORD.key))
+
+    async def test_fileThatDoesNotClose(self) -> None:
+        """A file whose close fails is not written to again: its number may be another's by then."""
+        path = self.path()
+        sink = self.sink(f"file:{path}")
+        await sink.take(RECORD)
+        os.close(sink._file)
+        sink.reopen()
+        error = await self.refused(sink, NotTaken)
+        self.assertIn("cannot be written: Bad file descriptor", error.message)
+        await sink.take(RECORD)
+        self.assertEqual(len(path.read_text().splitlines()), 2)
 
     async def test_fullDisk(self) -> None:
         """A disk that is full is told, and tried again later."""

@@ -177,8 +177,8 @@ class MqttConnection:
         try:
             sent = self._client.publish(topic, body, qos=1, properties=properties)
         except ValueError as e:
-            # The topic or a property is longer than MQTT has room for.
-            done.errback(SinkRefused(f"{self._name} cannot be given the call", cause=e))
+            words = "its topic or a property is longer than MQTT has room for"
+            done.errback(SinkRefused(f"{self._name} cannot be given the call: {words}", cause=e))
             return done
         if self._isClosed:
             done.errback(NotTaken(f"{self._name} lost its connection"))
