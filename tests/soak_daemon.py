@@ -190,7 +190,10 @@ class Soak:
         """Write a new one."""
         token = self.sandbox.token(account, life)
         self.tokens.add(token.split(".")[1])
-        (self.folder / f"{account}.token").write_text(token)
+        # At once: a reload that finds an empty file keeps the old configuration, and says so.
+        new = self.folder / "token.new"
+        new.write_text(token)
+        new.rename(self.folder / f"{account}.token")
 
     # What happens; each draws as many random numbers whatever the state of things
 

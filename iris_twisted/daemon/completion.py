@@ -99,7 +99,9 @@ def script(shell: str) -> str:
     patterns = {f"{name}|{name}={shorts.get(name, '')}": words for name, words in offered.items()}
     # Which has a value only behind the sign.
     patterns["--check="] = "online"
-    values = "\n".join(_case(it, words, "; return") for it, words in sorted(patterns.items()))
+    values = "\n".join(
+        _case(pattern, words, "; return") for pattern, words in sorted(patterns.items())
+    )
     commands = _commands()
     options = [_case(":-*", _names(TwistOptions)), _case(":*", " ".join(commands))]
     known = []

@@ -9,12 +9,10 @@ from typing import Any
 
 from ..net.steady_time import steadyTime, wallSeconds
 from ..net.wall_history import wallHistory
+from .values import EARLIEST
 
 __all__ = ["Ages"]
 
-# 2026-01-01 in UTC, epoch seconds: no clock that was right has shown an earlier date to a program
-# that did not exist then. A machine without a clock of its own begins in 1970, for one.
-_EARLIEST = 1_767_225_600.0
 # Of how many calls it is remembered at most that they were seen, whose dates cannot be true.
 _MOST = 10_000
 
@@ -59,4 +57,4 @@ class Ages:
             return age
         now = wallSeconds(self._reactor)
         # Both may be of a clock that begins in 1970.
-        return None if date > now or date < _EARLIEST <= now else now - date
+        return None if date > now or date < EARLIEST <= now else now - date

@@ -14,7 +14,7 @@ from ..errors import NotHeld
 from ..sinks.record import CallRecord
 from .interfaces import IFence
 from .postgresql_letters import LetterStatements, columns
-from .values import Addition, Attempt, Due, Look, Place
+from .values import EARLIEST, Addition, Attempt, Due, Look, Place
 
 __all__ = ["Statements", "adopt"]
 
@@ -23,10 +23,12 @@ _FORGET = 4
 
 _FORGET_KEYS = """
 WITH old AS MATERIALIZED (
-    SELECT key, call FROM outbox_keys WHERE seen < %s ORDER BY seen LIMIT %s
+    SELECT key, call, seen FROM outbox_keys WHERE seen < %s ORDER BY seen LIMIT %s
     FOR UPDATE SKIP LOCKED
 ), kept AS MATERIALIZED (
     SELECT call FROM outbox_deliveries WHERE call IN (SELECT call FROM old)
+    -- Seen while the clock was wrong: nobody knows when that was.
+    UNION SELECT call FROM old WHERE seen < %s
 ), again AS (
     UPDATE outbox_keys SET seen = %s
     WHERE key IN (SELECT key FROM old WHERE call IN (SELECT call FROM kept))
@@ -189,7 +191,15 @@ class Statements(LetterStatements):
     def _add(self, additions: Sequence[Addition]) -> dict[str, int]:
         records = [addition.record for addition in additions]
         now = max(record.received for record in records)
-        self.cursor.execute(_FORGET_KEYS, (now - self._forgetAfter, _FORGET * len(records), now))
+        self.cursor.execute(
+            _FORGET_KEYS,
+            (
+                now - self._forgetAfter,
+                _FORGET * len(records),
+                EARLIEST if now >= EARLIEST else 0.0,
+                now,
+            ),
+        )
         self.cursor.execute(
             _ADD,
             (

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from ..errors import NotHeld
 from ..sinks.record import CallRecord
 from .sqlite_schema import prepare
-from .values import Addition, Attempt, DeadLetter, Due, Look
+from .values import EARLIEST, Addition, Attempt, DeadLetter, Due, Look
 
 __all__ = ["Tables"]
 
@@ -133,11 +133,14 @@ class Tables:
         return ids
 
     def _forgetKeys(self, before: float, now: float, most: int) -> None:
-        """Forget some keys of that time, but not those of calls that are still here."""
+        """
+        Forget some keys of that time, but not those of calls that are still here, nor any that
+        was seen while the clock was wrong: nobody knows when that was.
+        """
         rows = self._connection.execute(
-            "SELECT key, EXISTS (SELECT 1 FROM calls WHERE id = call) FROM keys "
+            "SELECT key, seen < ? OR EXISTS (SELECT 1 FROM calls WHERE id = call) FROM keys "
             "WHERE seen < ? ORDER BY seen LIMIT ?",
-            (before, most),
+            (EARLIEST if now >= EARLIEST else 0.0, before, most),
         ).fetchall()
         for key, kept in rows:
             if kept:

@@ -8,7 +8,11 @@ import attrs
 
 from ..sinks.record import CallRecord
 
-__all__ = ["Addition", "Attempt", "DeadLetter", "Due", "Look", "Place"]
+__all__ = ["EARLIEST", "Addition", "Attempt", "DeadLetter", "Due", "Look", "Place"]
+
+# 2026-01-01 in UTC, epoch seconds: no clock that was right has shown an earlier date to a program
+# that did not exist then. A machine without a clock of its own begins in 1970, for one.
+EARLIEST = 1_767_225_600.0
 
 
 @attrs.frozen(order=True)

@@ -14,7 +14,7 @@ from ..errors import IncorrectParameters
 
 __all__ = ["OURS", "ProducerSettings", "readSettings"]
 
-# Settings that the promise of this sink rests on, and so are always ours; the brokers stand in the
+# What the promise of this sink rests on, and so is always ours; the brokers stand in the
 # specification.
 OURS = {
     "acks": "all",

@@ -108,7 +108,7 @@ class SinkCase(TestCase):
         @return: arguments that the provider takes, for places that are there, where somebody has
             to change something: the name of a queue that is not there, for one.
         """
-        raise SkipTest("no wrong place is named")
+        raise SkipTest("this place is never a wrong one")
 
     def context(self) -> SinkContext:
         """What the sink may use."""

@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 
 from iris_twisted.errors import NotKept
 from iris_twisted.outbox import IOutboxStore, Place
-from iris_twisted.outbox.values import Addition, Attempt
+from iris_twisted.outbox.values import EARLIEST, Addition, Attempt
 from iris_twisted.sinks import CallRecord
 
 from .test_outbox import ThreadlessClock
@@ -185,6 +185,17 @@ class StoreMixin(_Case):
         self.assertEqual(self.rooms(), [])
         self.did(self.store.forgetKey(record("r1").key))
         self.assertGreater(self.add("r1"), id)
+
+    def test_seenWhileTheClockWasWrong(self) -> None:
+        """A key of 1970 has its time from when the clock is right: its call may be told again."""
+        self.did(takenFrom(self.store, self.add("boot", at=10.0), "s"))
+        right = EARLIEST + 86_400.0
+        for at in (right, right + 900.0):
+            # Each that comes looks at some keys.
+            self.add(f"other{at}", at=at)
+            self.assertIsNone(self.add("boot", at=at))
+        self.add("another", at=right + 1001.0)
+        self.assertIsNotNone(self.add("boot", at=right + 1001.0))
 
     def test_forgotten(self) -> None:
         """A key is forgotten after its time, but not while its call is here: dead ones count."""
