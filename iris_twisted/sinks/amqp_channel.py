@@ -76,10 +76,10 @@ class _Connection(TwistedProtocolConnection):  # type: ignore[misc]
             # Twisted gives all lost sockets one exception. Each coroutine that pika raises it in
             # would make its traceback longer, which would keep all of them.
             reason = Failure(copy(reason.value))
-        try:
-            super().connectionLost(reason)
-        finally:
-            self.gone.callback(None)
+        # First, so that whoever hears of what was under way, and gives the next call, finds no
+        # connection any more.
+        self.gone.callback(None)
+        super().connectionLost(reason)
 
 
 class AmqpChannel:
@@ -219,9 +219,10 @@ class AmqpChannel:
         if self._closing is not None and self._closing.active():
             self._closing.cancel()
         paused, self._paused = self._paused, []
+        # Before anybody is told, who may give the next call.
+        self.gone.callback(None)
         for waiting in paused:
             waiting.errback(NotTaken(f"{self._place.name} lost its connection"))
-        self.gone.callback(None)
 
 
 async def openAmqp(reactor: Any, trust: ITlsTrust, place: AmqpPlace) -> AmqpChannel:

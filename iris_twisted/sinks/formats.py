@@ -9,7 +9,6 @@ import difflib
 import hashlib
 import json
 import re
-import uuid
 from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import quote
@@ -24,6 +23,8 @@ __all__ = ["FORMATS", "CallFormat", "Encoded", "formatNamed", "withoutHeaders"]
 _KIND = "com.comcast.iris.call"
 # What stays as it is in the type of an event, which the platform names.
 _UNUSUAL = re.compile(r"[^A-Za-z0-9_.-]")
+# RFC 9562 section 4.
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 @attrs.frozen
@@ -117,18 +118,19 @@ def eventAttributes(record: CallRecord) -> dict[str, str]:
 
 def traceparent(record: CallRecord) -> str | None:
     """
-    The platform's trace id as W3C Trace Context writes it (section 3.2.2): a UUID's 32
-    digits; of any other text the digest, which is the same wherever it is computed. The parent
-    id is made of the call's key, so that it is the same when the call comes twice.
+    The platform's trace id as W3C Trace Context writes it (section 3.2.2): the 32 digits of a
+    UUID as RFC 9562 writes it; of any other text the digest, which is the same wherever it is
+    computed. The parent id is made of the call's key, so that it is the same when the call comes
+    twice.
 
     @return: C{None} when the platform named none.
     """
     trace = record.notification.get("traceid")
     if not isinstance(trace, str) or not trace:
         return None
-    try:
-        traceId = uuid.UUID(trace).hex
-    except ValueError:
+    if _UUID.fullmatch(trace):
+        traceId = trace.replace("-", "").lower()
+    else:
         traceId = hashlib.sha256(trace.encode("utf-8", "replace")).hexdigest()[:32]
     if not traceId.strip("0"):
         return None  # Which the specification forbids.

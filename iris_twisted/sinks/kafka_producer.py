@@ -241,6 +241,7 @@ class KafkaProducer:
         @return: fires when it is there; fails with L{IncorrectParameters} when somebody has
             to change something, with L{NotTaken} when nobody answered in so many seconds.
         """
+        # What is wrong with the brokers is told to the thread that polls: it must not sleep now.
         with self._changed:
             self._underWay += 1
             self._asked += 1

@@ -27,6 +27,7 @@ _SAME = {
     "metadata.broker.list": "bootstrap.servers",
     "request.required.acks": "acks",
 }
+# What must not be set at all, and why.
 _NEVER = {
     "bootstrap.servers": "the brokers stand in the sink",
     "message.timeout.ms": "the timeout stands in the sink",

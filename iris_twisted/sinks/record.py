@@ -23,6 +23,15 @@ def timestamp(seconds: float) -> str:
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+# The last second that RFC 3339 can write, of the year 9999.
+_LAST = 253_402_300_799.0
+
+
+def _written(seconds: float) -> float:
+    """What can be written of it by each sink: a clock may be wrong by any time."""
+    return min(max(seconds, 0.0), _LAST)
+
+
 @attrs.frozen
 class CallRecord:
     """
@@ -32,13 +41,13 @@ class CallRecord:
         record is delivered, and each time the platform tells of the call, on whichever
         connection.
     @ivar account: the routing id that was notified.
-    @ivar received: epoch seconds.
+    @ivar received: epoch seconds, from 1970 to 9999.
     @ivar notification: as C{onNotification} got it; it holds the room token.
     """
 
     key: str
     account: str
-    received: float
+    received: float = attrs.field(converter=_written)
     notification: dict[str, Any] = attrs.field(repr=False)
 
     _text: str | None = attrs.field(default=None, eq=False, repr=False, alias="text")

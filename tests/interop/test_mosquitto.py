@@ -25,7 +25,7 @@ from twisted.internet.task import deferLater
 import twisted.plugins
 from iris_twisted.connection.settings import Settings
 from iris_twisted.errors import IncorrectParameters, NotTaken, SinkRefused
-from iris_twisted.sinks import SinkContext, makeSink, sinkProviders, testing
+from iris_twisted.sinks import CallRecord, SinkContext, makeSink, sinkProviders, testing
 
 from ..faults.proxy import Proxy
 from ..network import NetworkCase
@@ -98,7 +98,7 @@ class AtMosquitto:
             # As who started it, who may read what a test wrote.
             f"user {getpass.getuser()}\n"
             f"allow_anonymous false\npassword_file {users}\n"
-            "max_queued_messages 0\nmax_inflight_messages 0\n"
+            "max_queued_messages 0\nmax_inflight_messages 0\nmax_packet_size 300000\n"
             f"listener {self.port} 127.0.0.1\n"
             f"listener {self.tls} 127.0.0.1\n"
             f"certfile {folder}/cert.pem\nkeyfile {folder}/key.pem\n"
@@ -162,6 +162,10 @@ class TestMqtt(AtMosquitto, testing.SinkConformance):
         while len(self.messages) < count:
             await deferLater(reactor, 0)  # type: ignore[arg-type]
         return [json.loads(message.payload) for message in self.messages]
+
+    async def poison(self) -> CallRecord:
+        # Longer than the broker says that it takes.
+        return self.record(userdata="x" * 300_000)
 
     async def wrongPlaces(self) -> list[str]:
         another = Path(self.mktemp()).absolute()
@@ -243,6 +247,29 @@ class MosquittoTests(AtMosquitto, NetworkCase):
         self.assertIn("nobody has subscribed", refused.exception.message)
         with self.assertRaises(SinkRefused):
             await self.sink().take(self.record("x" * 70_000 + "@x.test"))
+
+    async def test_lost(self) -> None:
+        """Whoever hears that a record's connection is lost may give another, and may stop."""
+        await self.mosquitto()
+        proxy = await Proxy(reactor, self.port).start()
+        self.addCleanup(proxy.stop)
+        sink = self.sink(where=f"mqtt://iris@127.0.0.1:{proxy.port}")
+        await sink.take(self.record())
+        again: list[Any] = []
+
+        def failed(failure: Any) -> None:
+            failure.trap(NotTaken)
+            again.append(sink.take(self.record()))
+            again.append(sink.stop())
+
+        taking = sink.take(self.record()).addErrback(failed)
+        await proxy.stop()
+        await taking
+        with self.assertRaises(NotTaken) as caught:
+            await again[0]
+        # It waits for another connection.
+        self.assertIsNotNone(caught.exception.retryAfter)
+        await again[1]
 
     async def test_tls(self) -> None:
         """By TLS, with the CA that is given; another's certificate is refused."""

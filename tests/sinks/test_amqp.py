@@ -168,6 +168,22 @@ class Answers(NetworkCase):
         (error,) = await self.outcomes(lost)
         self.assertIn("lost its connection", error.message)
 
+    async def test_lostWhileBlocked(self) -> None:
+        """What is given in the moment when the connection is lost waits for the next one."""
+        broker = await self.broker_()
+        sink = self.sink(broker.port, "exchange=calls&timeout=20")
+        broker.outcome = lambda _: "block"
+        # Sent already, and held back.
+        taking = [sink.take(self.record())]
+        await self.until(lambda: broker.messages and sink._kept._connection.blocked)
+        taking += [sink.take(self.record()) for _ in range(2)]
+        # As the outbox does.
+        next = [d.addErrback(lambda _: sink.take(self.record())) for d in taking]
+        await broker.stop()
+        for error in await self.outcomes(*next):
+            self.assertIn("lost its connection", error.message)
+            self.assertIsNotNone(error.retryAfter)
+
     async def test_unconfirmed(self) -> None:
         """What is not confirmed in time is sent again, on another connection."""
         broker = await self.broker_()

@@ -4,6 +4,7 @@ How calls are written: CloudEvents, as the reader of their own project reads the
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -110,6 +111,12 @@ class Formats(SynchronousTestCase):
             self.structured(call(traceid="tr-9")).get_extension("traceparent"),
             self.structured(call(traceid="tr-9", roomid="2")).get_extension("traceparent"),
         )
+        digits = "0123456789abcdef" * 2
+        # Which Python takes for UUIDs, and nobody else does.
+        for trace in (f"0x{digits[:30]}", f"{{{digits}}}", f"urn:uuid:{digits}", f" {digits[:31]}"):
+            wanted = hashlib.sha256(trace.encode()).hexdigest()[:32]
+            parent = self.structured(call(traceid=trace)).get_extension("traceparent")
+            self.assertEqual(parent.split("-")[1], wanted, trace)
         for trace in ("", None, 5, "00000000-0000-0000-0000-000000000000"):
             event = self.structured(call(traceid=trace))
             self.assertIsNone(event.get_extension("traceparent"), trace)

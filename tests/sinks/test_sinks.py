@@ -176,6 +176,21 @@ class Specifications(SynchronousTestCase):
         self.assertRaises(ValueError, CallRecord.of, "a@x.test", odd, 0.0)
         self.assertRaises(ValueError, lambda: CallRecord("k", "a@x.test", 0.0, odd).line)
 
+    def test_dates(self) -> None:
+        """Whatever a clock says, it is a date that each sink can write."""
+        for seconds, written in (
+            (-5.0, "1970-01-01T00:00:00.000Z"),
+            (-1e300, "1970-01-01T00:00:00.000Z"),
+            (1_700_000_000.5, "2023-11-14T22:13:20.500Z"),
+            (2.6e11, "9999-12-31T23:59:59.000Z"),
+            (float("inf"), "9999-12-31T23:59:59.000Z"),
+        ):
+            record = CallRecord.of("a@x.test", {"type": "notify"}, seconds)
+            self.assertEqual(json.loads(record.line)["received"], written)
+            self.assertEqual(
+                CallRecord.stored("k", "a@x.test", seconds, "{}").received, record.received
+            )
+
     def test_stdout(self) -> None:
         """A line each; a pipe that is closed is told."""
         lines: list[str] = []

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +40,8 @@ _KEEPALIVE = 30
 # Section 3.1.2.1 of MQTT 5.
 _NO_SUBSCRIBER = 0x10
 _CREDENTIALS = (0x86, 0x87)
+# Bytes of a packet: section 2.1.4, and with it the byte before, and the four that tell the length.
+_LONGEST = 268_435_455 + 5
 # What a broker's alert says of a certificate of ours, or of none (RFC 8446 section 6.2), in the
 # words of OpenSSL.
 _OURS = re.compile(r"alert (certificate \w+|bad certificate|unknown ca)")
@@ -89,6 +92,7 @@ class MqttConnection:
         self._socket: Any = client.socket()
         self._ending = ending
         self._isClosed = False
+        self._longest = _LONGEST
         client.on_connect = self._answered
         client.on_publish = self._acknowledged
         client.on_socket_register_write = lambda *_: reactor.addWriter(self)
@@ -128,6 +132,7 @@ class MqttConnection:
         self._client.on_log = None
         self._ending.accepted()
         if not reason.is_failure:
+            self._longest = getattr(properties, "MaximumPacketSize", _LONGEST)
             self.accepted.callback(None)
         elif reason.value in _CREDENTIALS:
             self.accepted.errback(
@@ -156,10 +161,11 @@ class MqttConnection:
         self._reactor.removeWriter(self)
         self._ticking.stop()
         waiting, self._waiting = list(self._waiting.values()), {}
+        # First: whoever hears of a record may give the next one, which shall not be given here.
+        self.gone.callback(None)
         for deferred in (self.accepted, *waiting):
             if not deferred.called:
                 deferred.errback(NotTaken(self._ending.words))
-        self.gone.callback(None)
 
     # What the sink wants
 
@@ -175,10 +181,18 @@ class MqttConnection:
         properties.UserProperty = list(fields.items())
         done: Deferred[None] = Deferred()
         try:
+            # Section 3.3: the fixed header, the topic, the identifier, the properties.
+            size = 5 + 2 + len(topic.encode()) + 2 + len(properties.pack()) + len(body)
+            if size > self._longest:
+                # A broker would cut the connection, again and again.
+                raise ValueError(f"it takes {self._longest} bytes, and not {size}")
             sent = self._client.publish(topic, body, qos=1, properties=properties)
-        except ValueError as e:
-            words = "its topic or a property is longer than MQTT has room for"
+        except struct.error as e:
+            words = "a property is longer than MQTT has room for"
             done.errback(SinkRefused(f"{self._name} cannot be given the call: {words}", cause=e))
+            return done
+        except ValueError as e:
+            done.errback(SinkRefused(f"{self._name} cannot be given the call: {e}", cause=e))
             return done
         if self._isClosed:
             done.errback(NotTaken(f"{self._name} lost its connection"))
