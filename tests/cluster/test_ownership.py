@@ -427,7 +427,7 @@ class Plans(SynchronousTestCase):
         self.assertEqual(choose(3, members, places, 9, 1, repair=True), [places[0]])
 
     def test_repairedForGood(self) -> None:
-        """More copies than zones: what makes it no better is not moved to and fro."""
+        """More copies than zones: what makes it no better is not moved back and forth."""
         members = [member(n, 5, zone=zone) for n, zone in enumerate("abba", 1)]
         places = [Place(7, 0, 1, 4), Place(7, 1, 2, 2), Place(7, 2, 3, 2)]
         self.assertEqual(choose(4, members, places, 9, 2, repair=True), [])
