@@ -163,7 +163,7 @@ async def failover(reactor: Any, each: int) -> dict[str, Any]:
         number = 3 * each
         await cluster.add([f"u{n}@sandbox.test" for n in range(number)], 1)
         for name in "abc":
-            cluster.startMember(name, "file:/dev/null")
+            cluster.startMember(name, "exec:/bin/true")
 
         async def until(met: Callable[[dict[str, Any]], bool]) -> None:
             while not met(await cluster.status()):
