@@ -17,6 +17,7 @@ from twisted.logger import LogLevel, jsonFileLogObserver, textFileLogObserver
 from twisted.python.usage import UsageError
 
 from .command_line.exit_status import ExitStatus, statusFor, stopWith
+from .command_line.help_text import Section
 from .command_line.options import PlainOptions
 from .command_line.terminal import lineWriter
 from .daemon.accounts import Account
@@ -125,7 +126,7 @@ class Options(PlainOptions):
 
     metavars = {"config": "FILE"}
 
-    def sections(self) -> Sequence[Any]:
+    def sections(self) -> Sequence[Section]:
         others = [self.entry(name) for name in ("config", "check", "help", "version")]
         return helpSections(others)
 
